@@ -1,0 +1,167 @@
+//! Calendar arithmetic: boundaries of cycles and refills (semantics §7).
+//!
+//! Owns one rule: every boundary is counted from the anchor, never from the boundary before, as a
+//! local date-time in the account's zone. Never reads a clock.
+
+use jiff::{Span, Timestamp, civil::DateTime, tz::TimeZone};
+
+/// The year range that anchors and results must lie in.
+const YEARS: std::ops::RangeInclusive<i16> = 1970..=2400;
+
+/// The step between two boundaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interval {
+    /// One calendar month.
+    Month,
+    /// One calendar year.
+    Year,
+}
+
+impl Interval {
+    /// The word used on the wire and in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+
+    /// Months in one step.
+    #[must_use]
+    pub fn months(self) -> i32 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
+}
+
+/// The boundary `anchor + k × interval` in `zone`, the day clamped to its month; a local time that
+/// does not exist moves forward by the gap, an ambiguous one is the earlier. `None` outside the
+/// years 1970 to 2400.
+#[must_use]
+pub fn boundary(anchor: DateTime, interval: Interval, k: i32, zone: &TimeZone) -> Option<Timestamp> {
+    let months = k.checked_mul(interval.months())?;
+    let local = anchor.checked_add(Span::new().try_months(months).ok()?).ok()?;
+    resolve(local, zone)
+}
+
+/// The instant of a local date-time under the same rule for gaps and overlaps.
+#[must_use]
+pub fn resolve(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    if !YEARS.contains(&local.year()) {
+        return None;
+    }
+    // "Compatible": forward by the gap, the earlier of two.
+    zone.to_ambiguous_timestamp(local).compatible().ok()
+}
+
+/// The `k` whose period `[boundary(k), boundary(k + 1))` contains `at`.
+#[must_use]
+pub fn period_of(anchor: DateTime, interval: Interval, at: Timestamp, zone: &TimeZone) -> Option<i32> {
+    let local = zone.to_datetime(at);
+    let months = i32::from(local.year())
+        .checked_sub(i32::from(anchor.year()))?
+        .checked_mul(12)?
+        .checked_add(i32::from(local.month()))?
+        .checked_sub(i32::from(anchor.month()))?;
+    // The guess is at most one period off in either direction: clamped days and zone gaps.
+    let mut k = months.checked_div_euclid(interval.months())?;
+    while boundary(anchor, interval, k, zone)? > at {
+        k = k.checked_sub(1)?;
+    }
+    while boundary(anchor, interval, k.checked_add(1)?, zone)? <= at {
+        k = k.checked_add(1)?;
+    }
+    Some(k)
+}
+
+/// The first `anchor + n × interval` after `after`, for any ISO 8601 interval of calendar or clock
+/// units; `None` when the interval does not move time forward or leaves the calendar.
+#[must_use]
+pub fn next_step(anchor: DateTime, interval: &Span, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    let at = |n: i64| -> Option<Timestamp> {
+        let span = interval.checked_mul(n).ok()?;
+        resolve(anchor.checked_add(span).ok()?, zone)
+    };
+    if at(1)? <= at(0)? {
+        return None;
+    }
+    // Doubling to pass `after`, then bisecting: a daily refill of many years is a dozen steps.
+    let (mut low, mut high) = (0_i64, 1_i64);
+    if at(0)? > after {
+        return at(0);
+    }
+    while at(high)? <= after {
+        low = high;
+        high = high.checked_mul(2)?;
+    }
+    while high.checked_sub(low)? > 1 {
+        let middle = low.checked_add(high)?.checked_div(2)?;
+        if at(middle)? <= after { low = middle } else { high = middle }
+    }
+    at(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(text: &str) -> DateTime {
+        text.parse().unwrap()
+    }
+
+    fn zone(name: &str) -> TimeZone {
+        jiff::tz::TimeZoneDatabase::bundled().get(name).unwrap()
+    }
+
+    #[test]
+    fn months_are_counted_from_the_anchor_and_clamped() {
+        // 31 Jan → 29 Feb, 31 Mar, 30 Apr (2024 is a leap year)
+        let days = (0..4).map(|k| boundary(local("2024-01-31T00:00:00"), Interval::Month, k, &TimeZone::UTC).unwrap().to_string());
+        assert_eq!(days.collect::<Vec<_>>(), ["2024-01-31T00:00:00Z", "2024-02-29T00:00:00Z", "2024-03-31T00:00:00Z", "2024-04-30T00:00:00Z"]);
+    }
+
+    #[test]
+    fn a_leap_day_comes_back_after_four_years() {
+        let days = (0..=4).map(|k| boundary(local("2024-02-29T00:00:00"), Interval::Year, k, &TimeZone::UTC).unwrap().to_string());
+        assert_eq!(
+            days.collect::<Vec<_>>(),
+            ["2024-02-29T00:00:00Z", "2025-02-28T00:00:00Z", "2026-02-28T00:00:00Z", "2027-02-28T00:00:00Z", "2028-02-29T00:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn gaps_move_forward_and_overlaps_take_the_earlier() {
+        let york = zone("America/New_York");
+        // 10 Mar 2024 02:30 does not exist in New York: 03:30 −04
+        assert_eq!(boundary(local("2024-02-10T02:30:00"), Interval::Month, 1, &york).unwrap().to_string(), "2024-03-10T07:30:00Z");
+        // 3 Nov 2024 01:30 happens twice: the first is −04
+        assert_eq!(boundary(local("2024-10-03T01:30:00"), Interval::Month, 1, &york).unwrap().to_string(), "2024-11-03T05:30:00Z");
+    }
+
+    #[test]
+    fn the_period_contains_its_instant_for_every_anchor_day() {
+        for name in ["UTC", "America/New_York", "Pacific/Apia", "Africa/Casablanca", "Australia/Lord_Howe"] {
+            let zone = zone(name);
+            for day in 1..=31 {
+                let anchor = local(&format!("2024-01-{day:02}T02:30:00"));
+                for k in [-30, -1, 0, 1, 13, 40] {
+                    let start = boundary(anchor, Interval::Month, k, &zone).unwrap();
+                    assert_eq!(period_of(anchor, Interval::Month, start, &zone), Some(k), "{name} {day} {k}");
+                    let before = start.checked_sub(jiff::SignedDuration::from_micros(1)).unwrap();
+                    assert_eq!(period_of(anchor, Interval::Month, before, &zone), Some(k - 1), "{name} {day} {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refills_step_from_their_anchor() {
+        let daily: Span = "P1D".parse().unwrap();
+        let after: Timestamp = "2026-03-05T10:00:00Z".parse().unwrap();
+        assert_eq!(next_step(local("2026-01-01T06:00:00"), &daily, after, &TimeZone::UTC).unwrap().to_string(), "2026-03-06T06:00:00Z");
+        assert_eq!(next_step(local("2026-01-01T06:00:00"), &"PT0S".parse().unwrap(), after, &TimeZone::UTC), None);
+    }
+}
