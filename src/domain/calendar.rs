@@ -3,10 +3,35 @@
 //! Owns one rule: every boundary is counted from the anchor, never from the boundary before, as a
 //! local date-time in the account's zone. Never reads a clock.
 
-use jiff::{Span, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Span, SpanFieldwise, Timestamp, civil::DateTime, tz::TimeZone};
 
 /// The year range that anchors and results must lie in.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=2400;
+
+/// A duration of calendar or clock units, ISO 8601 (`P1M`, `P1D`); above zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalendarSpan(SpanFieldwise);
+
+impl CalendarSpan {
+    /// Reads an ISO 8601 duration; `None` when it is not one or does not move time forward.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let iso = text.starts_with('P').then(|| text.parse::<Span>().ok())??;
+        iso.is_positive().then(|| Self(iso.fieldwise()))
+    }
+
+    /// The instant this long after `start`, in local time of `zone`.
+    #[must_use]
+    pub fn after(self, start: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        resolve(zone.to_datetime(start).checked_add(self.0.0).ok()?, zone)
+    }
+}
+
+impl std::fmt::Display for CalendarSpan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0.0, formatter)
+    }
+}
 
 /// The step between two boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +105,9 @@ pub fn period_of(anchor: DateTime, interval: Interval, at: Timestamp, zone: &Tim
 /// The first `anchor + n × interval` after `after`, for any ISO 8601 interval of calendar or clock
 /// units; `None` when the interval does not move time forward or leaves the calendar.
 #[must_use]
-pub fn next_step(anchor: DateTime, interval: &Span, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+pub fn next_step(anchor: DateTime, interval: CalendarSpan, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let at = |n: i64| -> Option<Timestamp> {
-        let span = interval.checked_mul(n).ok()?;
+        let span = interval.0.0.checked_mul(n).ok()?;
         resolve(anchor.checked_add(span).ok()?, zone)
     };
     if at(1)? <= at(0)? {
@@ -159,9 +184,9 @@ mod tests {
 
     #[test]
     fn refills_step_from_their_anchor() {
-        let daily: Span = "P1D".parse().unwrap();
+        let daily = CalendarSpan::parse("P1D").unwrap();
         let after: Timestamp = "2026-03-05T10:00:00Z".parse().unwrap();
-        assert_eq!(next_step(local("2026-01-01T06:00:00"), &daily, after, &TimeZone::UTC).unwrap().to_string(), "2026-03-06T06:00:00Z");
-        assert_eq!(next_step(local("2026-01-01T06:00:00"), &"PT0S".parse().unwrap(), after, &TimeZone::UTC), None);
+        assert_eq!(next_step(local("2026-01-01T06:00:00"), daily, after, &TimeZone::UTC).unwrap().to_string(), "2026-03-06T06:00:00Z");
+        assert_eq!(["PT0S", "-P1D", "1 day", ""].map(CalendarSpan::parse), [None; 4]);
     }
 }

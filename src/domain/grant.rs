@@ -3,6 +3,7 @@
 //! Owns what a lot is and when it can be used. Never decides which lot burns first (`burn_down`)
 //! and never moves credits (`draft`).
 
+use super::calendar::CalendarSpan;
 use super::credits::{Credits, Money, Overflow};
 use super::ids::{Id, MessageId};
 use jiff::Timestamp;
@@ -91,7 +92,7 @@ impl RolloverRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recurrence {
     /// Between two refills.
-    pub interval: jiff::Span,
+    pub interval: CalendarSpan,
     /// The local date-time that the refills are counted from.
     pub anchor: jiff::civil::DateTime,
 }

@@ -1,0 +1,39 @@
+//! A charge: a service or an invoice paid with credits (semantics §4).
+//!
+//! Owns the fact that one reference is charged once.
+
+use super::credits::Credits;
+use super::ids::{Id, Printable};
+
+/// What is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A catalog service.
+    Service,
+    /// An invoice of the tenant.
+    Invoice,
+}
+
+impl Purpose {
+    /// The word used on the wire and in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Invoice => "invoice",
+        }
+    }
+}
+
+/// An accepted charge; the same reference with the same terms is the same charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// Order or invoice.
+    pub reference: Printable,
+    /// What for.
+    pub purpose: Purpose,
+    /// The service, when one was bought.
+    pub service: Option<Id>,
+    /// Its price in credits.
+    pub credits: Credits,
+}

@@ -1,0 +1,351 @@
+//! What can be asked of the ledger: one command per message type, in the imperative.
+//!
+//! Owns the normalised content of a message, free of delivery noise. Never knows how it was
+//! written on the wire.
+
+use super::account::{AccountKind, Zone};
+use super::calendar::Interval;
+use super::charge::Purpose;
+use super::credits::{Credits, Money};
+use super::grant::{GrantSource, Recurrence, RolloverRule};
+use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use super::payment::PaymentTerms;
+use super::request::{Evidence, RequestMethod};
+use super::settings::{Settings, StaffRole};
+use jiff::{Timestamp, civil::DateTime};
+use std::collections::BTreeMap;
+
+/// A message: who said what about which account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Source and id.
+    pub id: MessageId,
+    /// Hash of the normalised content (semantics §9).
+    pub content: Hash,
+    /// The account it is about.
+    pub account: AccountKey,
+    /// The world's time.
+    pub occurred_at: Timestamp,
+    /// What it asks.
+    pub command: Command,
+}
+
+/// Something asked of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `credits.grant`
+    Grant(GrantCredits),
+    /// `usage.recorded`
+    RecordUsage(Usage),
+    /// `credits.spend`
+    Spend(Spend),
+    /// `credits.adjust`
+    Adjust(Adjust),
+    /// A provider's payment event.
+    RecordPayment(ProviderPayment),
+    /// `credit_request.submitted`
+    SubmitRequest(SubmitRequest),
+    /// `credit_request.decided`
+    DecideRequest(DecideRequest),
+    /// `credit_request.cancelled`
+    CancelRequest(CancelRequest),
+    /// `account.opened`
+    OpenAccount(ProfileChange),
+    /// `account.changed`
+    ChangeAccount(ProfileChange),
+    /// `account.frozen`
+    FreezeAccount(Act),
+    /// `account.unfrozen`
+    UnfreezeAccount(Act),
+    /// `account.closed`
+    CloseAccount(Act),
+    /// `subscription.started`
+    StartSubscription(StartSubscription),
+    /// `subscription.changed`
+    ChangeSubscription(ChangeSubscription),
+    /// `subscription.cancelled`
+    CancelSubscription {
+        /// Which.
+        subscription: Id,
+        /// At the end of the paid interval, or now.
+        at_cycle_end: bool,
+    },
+    /// `subscription.resumed`
+    ResumeSubscription {
+        /// Which.
+        subscription: Id,
+    },
+    /// `cycle.reset` of one account.
+    ResetCycle(ResetCycle),
+}
+
+/// Something asked of a tenant as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantCommand {
+    /// `tenant.settings_changed`
+    ChangeSettings(Box<SettingsChange>),
+    /// `member.changed` without subject.
+    ChangeStaff {
+        /// Who.
+        member: Id,
+        /// As what.
+        role: StaffRole,
+    },
+    /// `member.removed` without subject.
+    RemoveStaff {
+        /// Who.
+        member: Id,
+    },
+    /// `cycle.reset` without subject: everything that is due by then.
+    ResetCycles {
+        /// Until when; moves a test clock.
+        as_of: Timestamp,
+    },
+}
+
+/// Settings that change; absent ones stay.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsChange(pub Vec<SettingChange>);
+
+/// One setting with its new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingChange {
+    /// `credit_payments`
+    CreditPayments(bool),
+    /// `insufficient`
+    Insufficient(super::settings::Insufficient),
+    /// `four_eyes`
+    FourEyes(bool),
+    /// `price_check`
+    PriceCheck(super::settings::PriceCheck),
+    /// `burn_order`
+    BurnOrder(Vec<super::burn_down::BurnKey>),
+    /// `priorities`
+    Priorities(super::settings::Priorities),
+    /// `open_accounts`
+    OpenAccountsAutomatically(bool),
+    /// `rollover_cap`
+    RolloverCap(Credits),
+    /// `livemode`
+    Livemode(bool),
+    /// `debt_max`
+    DebtMax(Credits),
+    /// `invoicing_threshold`
+    InvoicingThreshold(Money),
+    /// `late_grace_hours`
+    LateGraceHours(u32),
+}
+
+impl SettingsChange {
+    /// The settings with the change made.
+    #[must_use]
+    pub fn applied_to(&self, settings: &Settings) -> Settings {
+        let mut changed = settings.clone();
+        for change in &self.0 {
+            match change.clone() {
+                SettingChange::CreditPayments(on) => changed.credit_payments = on,
+                SettingChange::Insufficient(policy) => changed.insufficient = policy,
+                SettingChange::FourEyes(on) => changed.four_eyes = on,
+                SettingChange::PriceCheck(check) => changed.price_check = check,
+                SettingChange::BurnOrder(order) => changed.burn_order = order,
+                SettingChange::Priorities(priorities) => changed.priorities = priorities,
+                SettingChange::OpenAccountsAutomatically(on) => changed.open_accounts_automatically = on,
+                SettingChange::RolloverCap(cap) => changed.rollover_cap = Some(cap),
+                SettingChange::Livemode(live) => changed.livemode = Some(live),
+                SettingChange::DebtMax(most) => changed.debt_max = Some(most),
+                SettingChange::InvoicingThreshold(amount) => changed.invoicing_threshold = amount,
+                SettingChange::LateGraceHours(hours) => changed.late_grace_hours = hours,
+            }
+        }
+        changed
+    }
+}
+
+/// `credits.grant`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantCredits {
+    /// Its name; derived from the message when absent.
+    pub grant: Option<Id>,
+    /// How much.
+    pub credits: Credits,
+    /// What it counts as.
+    pub source: GrantSource,
+    /// From when; absent: now.
+    pub effective_at: Option<Timestamp>,
+    /// Until when; absent: never.
+    pub expires_at: Option<Timestamp>,
+    /// Explicit priority.
+    pub priority: Option<u32>,
+    /// Meters or services it pays for; empty: all.
+    pub scope: Vec<Id>,
+    /// Money per credit.
+    pub cost_basis: Money,
+    /// Its own rollover rule.
+    pub rollover: Option<RolloverRule>,
+    /// Refills itself.
+    pub recurs: Option<Recurrence>,
+    /// Why and who.
+    pub act: Act,
+}
+
+/// `usage.recorded`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// What was used.
+    pub meter: Id,
+    /// How much of it.
+    pub quantity: Credits,
+    /// With which settings.
+    pub dimensions: BTreeMap<String, String>,
+    /// By whom.
+    pub member: Option<Id>,
+}
+
+/// `credits.spend`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spend {
+    /// Service or invoice.
+    pub purpose: Purpose,
+    /// Order or invoice.
+    pub reference: Printable,
+    /// The catalog's service, required for a service.
+    pub service: Option<Id>,
+    /// The price.
+    pub credits: Credits,
+    /// By whom.
+    pub member: Option<Id>,
+}
+
+/// `credits.adjust`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjust {
+    /// Signed.
+    pub credits: Credits,
+    /// What credits do not cover may become debt.
+    pub allow_debt: bool,
+    /// Why and who.
+    pub act: Act,
+}
+
+/// A provider's event about one payment, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderPayment {
+    /// What the event says about the payment.
+    pub terms: PaymentTerms,
+    /// True when the provider has the money (or none was required).
+    pub paid: bool,
+    /// Live or test mode, where the event says so.
+    pub livemode: Option<bool>,
+}
+
+/// `credit_request.submitted`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitRequest {
+    /// Its id in the tenant.
+    pub request: Id,
+    /// What is asked for.
+    pub goods: RequestedGoods,
+    /// How it is paid.
+    pub method: RequestMethod,
+    /// Who asks.
+    pub requested_by: Id,
+    /// Proof, where given.
+    pub evidence: Option<Evidence>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestedGoods {
+    /// A package of the catalog.
+    Package(Id),
+    /// An amount at a price.
+    Credits {
+        /// How many.
+        credits: Credits,
+        /// For how much.
+        price: Money,
+        /// In which currency.
+        currency: Id,
+    },
+}
+
+/// `credit_request.decided`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecideRequest {
+    /// Which request.
+    pub request: Id,
+    /// Accepted or rejected.
+    pub accepted: bool,
+    /// Who decided.
+    pub decided_by: Id,
+    /// Why.
+    pub reason: Option<String>,
+    /// Money that arrived, when it is not the price.
+    pub received_amount: Option<Money>,
+}
+
+/// `credit_request.cancelled`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Which request.
+    pub request: Id,
+    /// Who took it back.
+    pub cancelled_by: Id,
+}
+
+/// What an account says about itself; absent keys stay.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProfileChange {
+    /// Person or pool.
+    pub kind: Option<AccountKind>,
+    /// Who owns it.
+    pub owner: Option<Id>,
+    /// The IANA name as it was written, and the zone if there is one of that name.
+    pub zone: Option<(String, Option<Zone>)>,
+}
+
+/// Why and who, for what people do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// Why.
+    pub reason: Printable,
+    /// Who.
+    pub actor: Printable,
+}
+
+/// `subscription.started`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartSubscription {
+    /// Its id in the account.
+    pub subscription: Id,
+    /// The plan.
+    pub plan: Id,
+    /// The paid interval.
+    pub interval: Interval,
+    /// The local date-time boundaries are counted from.
+    pub anchor: DateTime,
+    /// Units by add-on.
+    pub addons: BTreeMap<Id, u32>,
+}
+
+/// `subscription.changed`: the full desired state of what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSubscription {
+    /// Which.
+    pub subscription: Id,
+    /// The plan; absent: stays.
+    pub plan: Option<Id>,
+    /// All add-ons; absent: stay.
+    pub addons: Option<BTreeMap<Id, u32>>,
+}
+
+/// `cycle.reset` of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetCycle {
+    /// Until when what is due is written.
+    pub as_of: Timestamp,
+    /// Close now, whether due or not.
+    pub manual: bool,
+    /// Whose cycle a manual reset closes; absent: only grants with a rollover of their own.
+    pub subscription: Option<Id>,
+}

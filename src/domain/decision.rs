@@ -1,0 +1,135 @@
+//! What the core answers: a decision, and the outcome that is stored for a message.
+
+use super::account::{Account, Debt};
+use super::charge::Charge;
+use super::entry::Entry;
+use super::event::Event;
+use super::grant::Grant;
+use super::ids::Id;
+use super::payment::Payment;
+use super::rejection::{QuarantineReason, Rejection};
+use super::request::CreditRequest;
+use super::subscription::{HighWater, Reset, Subscription};
+use jiff::Timestamp;
+
+/// The answer to one command under one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It happens: these rows and entries.
+    Accepted(Box<Mutation>),
+    /// Its identity or its business fact is already applied on equal terms.
+    Duplicate,
+    /// Refused, with every reason that applies, in the contract's order.
+    Rejected(Vec<Rejection>),
+    /// Not ours.
+    Ignored,
+    /// Something it depends on is not there yet.
+    Waiting(On),
+    /// It contradicts what is recorded, or is authentic but not for here.
+    Quarantined(QuarantineReason),
+}
+
+/// What a message waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum On {
+    /// The account to be opened (24 h).
+    Account,
+    /// A credit request to be submitted (30 days).
+    Request(Id),
+    /// A subscription to start (30 days).
+    Subscription(Id),
+    /// An instant to come.
+    Time(Timestamp),
+    /// Another account's undecided claim on the same business fact.
+    Claim,
+}
+
+impl On {
+    /// The word used in the database.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Request(_) => "request",
+            Self::Subscription(_) => "subscription",
+            Self::Time(_) => "time",
+            Self::Claim => "claim",
+        }
+    }
+}
+
+/// Everything one accepted command changes, as data: rows are images after the change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mutation {
+    /// The account after it.
+    pub account: Account,
+    /// Lines of history, in order.
+    pub entries: Vec<Entry>,
+    /// Announcements, in order, each with the position of the last entry before it.
+    pub events: Vec<(u64, Event)>,
+    /// Rows made or changed.
+    pub rows: Vec<Row>,
+}
+
+/// A row of an account after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// A grant.
+    Grant(Grant),
+    /// A debt.
+    Debt(Debt),
+    /// A payment.
+    Payment(Payment),
+    /// A credit request.
+    Request(CreditRequest),
+    /// A charge.
+    Charge(Charge),
+    /// A subscription.
+    Subscription(Subscription),
+    /// A high-water mark.
+    HighWater(HighWater),
+    /// The record of a reset; never changed.
+    Reset(Reset),
+}
+
+/// The final answer to a message, stored before it is acknowledged (message contract, Outcomes).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It happened.
+    Applied,
+    /// It had happened.
+    Duplicate,
+    /// It was refused.
+    Rejected(Vec<Rejection>),
+    /// It is not ours.
+    Ignored,
+    /// It waits.
+    Waiting,
+    /// It was set aside.
+    Quarantined(QuarantineReason),
+}
+
+impl Outcome {
+    /// The word used on the wire and in the database.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Rejected(_) => "rejected",
+            Self::Ignored => "ignored",
+            Self::Waiting => "waiting",
+            Self::Quarantined(_) => "quarantined",
+        }
+    }
+
+    /// The reasons of a rejection or quarantine, as words.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&'static str> {
+        match self {
+            Self::Rejected(reasons) => reasons.iter().map(|reason| reason.word()).collect(),
+            Self::Quarantined(reason) => vec![reason.word()],
+            Self::Applied | Self::Duplicate | Self::Ignored | Self::Waiting => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the ledger announces, in the past tense.
+//!
+//! Owns the content of every announcement but `balance.changed`, which the ledger derives from the
+//! entries of a batch. Rendering is `message`'s.
+
+use super::account::Profile;
+use super::credits::Credits;
+use super::ids::{Id, MessageId, Printable};
+use super::rejection::Rejection;
+use super::request::RequestStatus;
+use super::subscription::{Reset, Subscription};
+use std::sync::Arc;
+
+/// An announcement about one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// `usage.rejected`
+    UsageRejected(Refusal),
+    /// `spend.accepted`
+    SpendAccepted {
+        /// What was asked.
+        asked: Asked,
+        /// Credits available after it.
+        available: Credits,
+    },
+    /// `spend.rejected`
+    SpendRejected(Refusal),
+    /// `invoice.paid`
+    InvoicePaid {
+        /// The invoice.
+        reference: Printable,
+        /// What it cost.
+        credits: Credits,
+    },
+    /// `message.rejected`
+    MessageRejected {
+        /// The message.
+        id: MessageId,
+        /// Its type on the wire.
+        kind: &'static str,
+        /// Why.
+        reasons: Vec<Rejection>,
+    },
+    /// `credit_request.pending`, `.accepted`, `.rejected`, `.cancelled`, `.expired`
+    Request {
+        /// Which.
+        request: Id,
+        /// What became of it.
+        status: RequestStatus,
+        /// Asked for, or granted once accepted.
+        credits: Credits,
+        /// Who.
+        actor: Option<Id>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// `cycle.reset`
+    CycleReset(Reset),
+    /// `debt.incurred`
+    DebtIncurred {
+        /// How much arose.
+        amount: Credits,
+        /// Owed now.
+        debt: Credits,
+        /// The charge.
+        reference: Option<Printable>,
+    },
+    /// `debt.repaid`
+    DebtRepaid {
+        /// How much was repaid.
+        amount: Credits,
+        /// Still owed.
+        debt: Credits,
+    },
+    /// `subscription.changed`
+    SubscriptionChanged(Box<Subscription>),
+    /// `account.changed`
+    AccountChanged {
+        /// Its state on the wire.
+        status: &'static str,
+        /// What it says about itself.
+        profile: Arc<Profile>,
+    },
+}
+
+/// What was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The message.
+    pub id: MessageId,
+    /// Order, invoice or meter.
+    pub reference: Printable,
+    /// What it would cost, where it could be priced.
+    pub credits: Option<Credits>,
+}
+
+/// What was asked and why it was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked.
+    pub asked: Asked,
+    /// Credits available.
+    pub available: Credits,
+    /// Why, in the contract's order.
+    pub reasons: Vec<Rejection>,
+}

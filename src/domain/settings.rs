@@ -1,0 +1,211 @@
+//! A tenant's settings, staff and catalog versions: the terms decisions are made under.
+//!
+//! Owns the defaults of semantics §2, §4, §5, §7. Never stored here: `store` keeps them.
+
+use super::burn_down::BurnKey;
+use super::catalog::Catalog;
+use super::credits::{Credits, Money};
+use super::grant::{GrantSource, GrantTerms};
+use super::ids::Id;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What happens to usage that credits do not cover (semantics §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insufficient {
+    /// Refused whole.
+    Reject,
+    /// Burned as far as it goes; the rest becomes debt.
+    Allow,
+}
+
+impl Insufficient {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+/// How a payment's amount must fit its package (semantics §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceCheck {
+    /// The amount before tax is the price.
+    Exact,
+    /// It is the price or more.
+    AtLeast,
+    /// Staff look at every payment.
+    Review,
+}
+
+impl PriceCheck {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::AtLeast => "at_least",
+            Self::Review => "review",
+        }
+    }
+}
+
+/// Default priorities by source (semantics §2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Priorities {
+    /// Rollovers: 10.
+    pub rollover: u32,
+    /// Plan allowances: 20.
+    pub plan: u32,
+    /// Add-ons: 30.
+    pub addon: u32,
+    /// Promotional, bonus and adjustment: 40.
+    pub promotional: u32,
+    /// Purchased: 50.
+    pub purchased: u32,
+}
+
+impl Default for Priorities {
+    fn default() -> Self {
+        Self { rollover: 10, plan: 20, addon: 30, promotional: 40, purchased: 50 }
+    }
+}
+
+/// What a tenant has set; every field has the default the semantics give it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Credits may pay for services and invoices; off refuses spends, holds and new requests.
+    pub credit_payments: bool,
+    /// What happens to usage that credits do not cover.
+    pub insufficient: Insufficient,
+    /// A request's decider is not its requester.
+    pub four_eyes: bool,
+    /// How amounts must fit packages.
+    pub price_check: PriceCheck,
+    /// The burn order.
+    pub burn_order: Vec<BurnKey>,
+    /// Default priorities.
+    pub priorities: Priorities,
+    /// Unknown accounts are opened by the first credit that names them.
+    pub open_accounts_automatically: bool,
+    /// The most all rollovers of an account may hold; absent: no limit.
+    pub rollover_cap: Option<Credits>,
+    /// Only live (true) or only test (false) provider events; absent: whichever secret signs.
+    pub livemode: Option<bool>,
+    /// Most debt that policies with a bound allow; absent: none set.
+    pub debt_max: Option<Credits>,
+    /// Monthly purchases that open invoicing (semantics §5).
+    pub invoicing_threshold: Money,
+    /// Hours after a close was recorded in which late usage still reaches it.
+    pub late_grace_hours: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            credit_payments: true,
+            insufficient: Insufficient::Reject,
+            four_eyes: true,
+            price_check: PriceCheck::Exact,
+            burn_order: BurnKey::DEFAULT.to_vec(),
+            priorities: Priorities::default(),
+            open_accounts_automatically: true,
+            rollover_cap: None,
+            livemode: None,
+            debt_max: None,
+            invoicing_threshold: Money::whole(1000),
+            late_grace_hours: 72,
+        }
+    }
+}
+
+impl Settings {
+    /// The priority a grant burns with: its own, else the default of its source.
+    #[must_use]
+    pub fn priority(&self, terms: &GrantTerms) -> u32 {
+        terms.priority.unwrap_or(match terms.source {
+            GrantSource::Rollover { .. } => self.priorities.rollover,
+            GrantSource::Plan => self.priorities.plan,
+            GrantSource::Addon => self.priorities.addon,
+            GrantSource::Promotional | GrantSource::Bonus | GrantSource::Adjustment => self.priorities.promotional,
+            GrantSource::Purchased => self.priorities.purchased,
+        })
+    }
+}
+
+/// What a member of staff may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaffRole {
+    /// Everything.
+    Admin,
+    /// Decide requests and adjust.
+    Approver,
+    /// Look.
+    Viewer,
+}
+
+impl StaffRole {
+    /// The word used on the wire and in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Approver => "approver",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+/// The terms a decision is made under: one tenant at one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The tenant.
+    pub tenant: Id,
+    /// Grows with every change of settings, staff or catalog.
+    pub revision: i64,
+    /// What it has set.
+    pub settings: Settings,
+    /// Its staff by member.
+    pub staff: BTreeMap<Id, StaffRole>,
+    /// Every catalog version by number.
+    pub catalogs: BTreeMap<u32, Arc<Catalog>>,
+    /// True when its time moves only by command.
+    pub test_clock: bool,
+}
+
+impl Terms {
+    /// The newest catalog version. A tenant has at least one.
+    #[must_use]
+    pub fn catalog(&self) -> Option<&Arc<Catalog>> {
+        self.catalogs.values().next_back()
+    }
+
+    /// The version a cycle began with, or the newest if that is not known any more.
+    #[must_use]
+    pub fn catalog_version(&self, version: u32) -> Option<&Arc<Catalog>> {
+        self.catalogs.get(&version).or_else(|| self.catalog())
+    }
+
+    /// The version that prices usage of an instant: the newest in force then, else the first.
+    #[must_use]
+    pub fn catalog_at(&self, at: Timestamp) -> Option<&Arc<Catalog>> {
+        self.catalogs
+            .values()
+            .rev()
+            .find(|catalog| catalog.effective_at.is_none_or(|from| from <= at))
+            .or_else(|| self.catalogs.values().next())
+    }
+
+    /// True for staff who decide requests and adjust (semantics §1).
+    #[must_use]
+    pub fn may_decide(&self, member: &str) -> bool {
+        match self.staff.get(member) {
+            Some(StaffRole::Admin | StaffRole::Approver) => true,
+            Some(StaffRole::Viewer) | None => false,
+        }
+    }
+}

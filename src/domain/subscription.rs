@@ -1,0 +1,124 @@
+//! A subscription: a plan with a cycle, an anchor and add-ons with units (semantics §7).
+//!
+//! Owns what is stored about it and where its next boundary lies. Opening and closing cycles is
+//! `cycle`'s.
+
+use super::calendar::{Interval, boundary};
+use super::credits::Credits;
+use super::grant::CycleId;
+use super::ids::Id;
+use jiff::{Timestamp, civil::DateTime};
+use std::collections::BTreeMap;
+
+use super::account::Zone;
+
+/// The full desired state of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The plan.
+    pub plan: Id,
+    /// Units by add-on; an add-on with no units is absent.
+    pub addons: BTreeMap<Id, u32>,
+}
+
+/// The cycle that is running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cycle {
+    /// Period counted from the anchor.
+    pub k: i32,
+    /// Manual resets within the period so far.
+    pub n: u32,
+    /// From when, included.
+    pub start: Timestamp,
+    /// Until when, excluded; stored when the cycle opens.
+    pub end: Timestamp,
+    /// The catalog version it began with and keeps.
+    pub catalog: u32,
+    /// The highest allowance issued in it.
+    pub allowance: Credits,
+}
+
+/// A plan an account is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its id in the account.
+    pub id: Id,
+    /// What was asked for at its start, which a repeated start must equal.
+    pub started_with: Wanted,
+    /// The paid interval.
+    pub interval: Interval,
+    /// The length of a cycle.
+    pub allowance_every: Interval,
+    /// The local date-time all boundaries are counted from.
+    pub anchor: DateTime,
+    /// The zone of the account when it started.
+    pub zone: Zone,
+    /// What it is now.
+    pub current: Wanted,
+    /// What it becomes at the end of the paid interval, when that differs.
+    pub next: Option<Wanted>,
+    /// Ends at the end of the paid interval.
+    pub cancelled: bool,
+    /// Over.
+    pub ended: bool,
+    /// The running or, once ended, the last cycle.
+    pub cycle: Cycle,
+}
+
+impl Subscription {
+    /// The identity of the running cycle.
+    #[must_use]
+    pub fn cycle_id(&self) -> CycleId {
+        CycleId { subscription: self.id.clone(), k: self.cycle.k, n: self.cycle.n }
+    }
+
+    /// The boundary that opens period `k` of this subscription.
+    #[must_use]
+    pub fn boundary(&self, k: i32) -> Option<Timestamp> {
+        boundary(self.anchor, self.allowance_every, k, self.zone.rules())
+    }
+
+    /// True when the end of the running cycle is also the end of a paid interval.
+    #[must_use]
+    pub fn pays_at_end(&self) -> bool {
+        let per_interval = self.interval.months().checked_div(self.allowance_every.months()).unwrap_or(1);
+        self.cycle
+            .k
+            .checked_add(1)
+            .and_then(|next| next.checked_rem_euclid(per_interval.max(1)))
+            .is_some_and(|rest| rest == 0)
+    }
+}
+
+/// Units (or credits, for a plan) already issued for an item in a period: what makes toggling mint
+/// nothing. Kept until the stored end of the period it was granted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HighWater {
+    /// The add-on or plan.
+    pub item: Id,
+    /// The most that was issued: units for an add-on, credits for a plan.
+    pub issued: Credits,
+    /// The stored end of the period.
+    pub until: Timestamp,
+}
+
+/// What a cycle's close and opening did: the record of a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    /// The subscription.
+    pub subscription: Id,
+    /// The cycle that opened (for the last close: that closed).
+    pub k: i32,
+    /// Manual resets within that period.
+    pub n: u32,
+    /// The boundary it happened for.
+    pub boundary: Timestamp,
+    /// Allowance and add-on credits granted.
+    pub granted: Credits,
+    /// Credits that ended unused.
+    pub forfeited: Credits,
+    /// Credits handed on.
+    pub rolled_over: Credits,
+    /// The end of the cycle that opened; absent after the last close.
+    pub next_boundary: Option<Timestamp>,
+}
