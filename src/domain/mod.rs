@@ -28,6 +28,8 @@ pub mod request;
 pub mod subscription;
 
 pub mod burn_down;
+pub mod book;
+pub mod draft;
 pub mod catalog;
 pub mod settings;
 

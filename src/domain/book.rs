@@ -1,0 +1,200 @@
+//! The state of one account as far as a decision needs it, and the next state after a mutation.
+//!
+//! Owns the invariants of an account (`check`). Never decides and never loads anything: what is
+//! not in the book was not needed for the messages at hand.
+
+use super::account::{Account, Debt};
+use super::charge::Charge;
+use super::command::Message;
+use super::credits::{Credits, Overflow};
+use super::decision::{Mutation, On, Row};
+use super::grant::{Grant, GrantStatus};
+use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
+use super::payment::Payment;
+use super::request::{CreditRequest, RequestStatus};
+use super::subscription::{HighWater, Subscription};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// An account with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Book {
+    /// Its numbers.
+    pub account: Account,
+    /// Open grants, and closed ones that a message names, by number.
+    pub grants: BTreeMap<u32, Grant>,
+    /// Debts with something owed, by number.
+    pub debts: BTreeMap<u32, Debt>,
+    /// Payments that messages name.
+    pub payments: BTreeMap<Printable, Payment>,
+    /// Pending requests, and others that messages name.
+    pub requests: BTreeMap<Id, CreditRequest>,
+    /// Charges that messages name, by reference.
+    pub charges: BTreeMap<Printable, Charge>,
+    /// Subscriptions that have not ended, and others that messages name.
+    pub subscriptions: BTreeMap<Id, Subscription>,
+    /// High-water marks by item.
+    pub high_waters: BTreeMap<Id, HighWater>,
+}
+
+/// An invariant of the ledger does not hold: the batch that would break it is not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("account {account}: {broken}; nothing was written for it")]
+pub struct InvariantViolated {
+    /// Which account.
+    pub account: AccountKey,
+    /// What does not hold, with the numbers.
+    pub broken: String,
+}
+
+impl Book {
+    /// A book about an account nobody has opened.
+    #[must_use]
+    pub fn unopened(key: AccountKey) -> Self {
+        Self {
+            account: Account::unopened(key),
+            grants: BTreeMap::new(),
+            debts: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            charges: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            high_waters: BTreeMap::new(),
+        }
+    }
+
+    /// The next state; seals the entries into the account's chain and returns their hashes.
+    pub fn after(&mut self, mutation: &Mutation) -> Vec<Hash> {
+        let mut hash = self.account.hash;
+        let hashes = mutation
+            .entries
+            .iter()
+            .map(|entry| {
+                hash = entry.hash(hash);
+                hash
+            })
+            .collect();
+        self.account = mutation.account.clone();
+        self.account.hash = hash;
+        for row in &mutation.rows {
+            match row.clone() {
+                Row::Grant(grant) => drop(self.grants.insert(grant.terms.number, grant)),
+                Row::Debt(debt) => drop(self.debts.insert(debt.number, debt)),
+                Row::Payment(payment) => drop(self.payments.insert(payment.terms.payment.clone(), payment)),
+                Row::Request(request) => drop(self.requests.insert(request.terms.id.clone(), request)),
+                Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
+                Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),
+                Row::HighWater(mark) => drop(self.high_waters.insert(mark.item.clone(), mark)),
+                Row::Reset(_) => {}
+            }
+        }
+        hashes
+    }
+
+    /// The earliest instant at which something happens without a message.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let grants = self.grants.values().filter(|grant| grant.is_open()).flat_map(|grant| match grant.status {
+            GrantStatus::Pending => [Some(grant.terms.effective_at), None],
+            GrantStatus::Active => [grant.terms.end.explicit(), grant.refill_at],
+            GrantStatus::Ended => [None, None],
+        });
+        let cycles = self.subscriptions.values().filter(|one| !one.ended).map(|one| Some(one.cycle.end));
+        let requests = self
+            .requests
+            .values()
+            .filter(|request| request.status == RequestStatus::Pending)
+            .map(|request| request.expires_at);
+        grants.chain(cycles).chain(requests).flatten().min()
+    }
+
+    /// Asserts what must hold between the numbers, the grants and the debts (semantics §1).
+    ///
+    /// # Errors
+    /// [`InvariantViolated`] with the numbers that disagree.
+    pub fn check(&self) -> Result<(), InvariantViolated> {
+        self.broken().unwrap_or_else(|Overflow| Some("an amount left its bounds".into())).map_or(Ok(()), |broken| {
+            Err(InvariantViolated { account: self.account.key.clone(), broken })
+        })
+    }
+
+    fn broken(&self) -> Result<Option<String>, Overflow> {
+        let active = || self.grants.values().filter(|grant| grant.status == GrantStatus::Active);
+        let remaining = Credits::sum(active().map(|grant| grant.remaining))?;
+        let frozen = Credits::sum(active().map(|grant| grant.frozen))?;
+        let owed = Credits::sum(self.debts.values().map(|debt| debt.remaining))?;
+        let account = &self.account;
+        let odd = self.grants.values().find(|grant| {
+            grant.remaining.is_negative()
+                || grant.remaining > grant.terms.credits
+                || grant.frozen.is_negative()
+                || grant.frozen > grant.remaining
+        });
+        Ok(if let Some(grant) = odd {
+            Some(format!(
+                "grant {} of {} has {} remaining and {} frozen",
+                grant.terms.id, grant.terms.credits, grant.remaining, grant.frozen
+            ))
+        } else if remaining != account.balance {
+            Some(format!("balance {} is not the {remaining} its grants hold", account.balance))
+        } else if frozen != account.frozen {
+            Some(format!("frozen {} is not the {frozen} of its grants", account.frozen))
+        } else if owed != account.debt {
+            Some(format!("debt {} is not the {owed} its debts add up to", account.debt))
+        } else if account.available()?.is_negative() || account.held.is_negative() {
+            Some(format!("available would be {}", account.available()?))
+        } else {
+            None
+        })
+    }
+}
+
+/// The recorded answer to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Hash of the content it had.
+    pub content: Hash,
+    /// The outcome's word.
+    pub outcome: String,
+}
+
+/// A message that waits for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The message.
+    pub message: Arc<Message>,
+    /// What it waits for.
+    pub on: On,
+    /// When it is given up.
+    pub deadline: Timestamp,
+}
+
+/// A book with what is known about the messages at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountState {
+    /// The account and what belongs to it.
+    pub book: Book,
+    /// Messages that wait, in the order they arrived.
+    pub waiting: Vec<Waiting>,
+    /// Recorded answers to messages of the batch.
+    pub answered: HashMap<MessageKey, Answered>,
+}
+
+impl AccountState {
+    /// The state of an account nobody has opened.
+    #[must_use]
+    pub fn unopened(key: AccountKey) -> Self {
+        Self { book: Book::unopened(key), waiting: Vec::new(), answered: HashMap::new() }
+    }
+
+    /// The earliest instant at which something happens without a message, deadlines included.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let waits = self.waiting.iter().map(|waiting| match waiting.on {
+            On::Time(at) => at.min(waiting.deadline),
+            On::Account | On::Request(_) | On::Subscription(_) | On::Claim => waiting.deadline,
+        });
+        self.book.next_due().into_iter().chain(waits).min()
+    }
+}
