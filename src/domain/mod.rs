@@ -29,6 +29,7 @@ pub mod subscription;
 
 pub mod burn_down;
 pub mod book;
+pub mod cycle;
 pub mod draft;
 pub mod catalog;
 pub mod settings;
@@ -37,3 +38,6 @@ pub mod command;
 pub mod decision;
 pub mod event;
 pub mod rejection;
+
+pub mod advance;
+pub mod decide;

@@ -1,0 +1,64 @@
+//! `credits.adjust`: staff correct a balance (semantics §1, §4).
+
+use super::{Case, Reasons, accept};
+use crate::domain::account::AccountStatus;
+use crate::domain::command::Adjust;
+use crate::domain::credits::{Credits, Overflow};
+use crate::domain::decision::{Decision, On};
+use crate::domain::draft::{Posting, spendable};
+use crate::domain::entry::EntryKind;
+use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
+use crate::domain::rejection::Rejection;
+
+pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
+    let account = &case.book.account;
+    let raises = command.credits.is_positive();
+    let opens = raises && case.terms.settings.open_accounts_automatically;
+    if account.status == AccountStatus::Unopened && !opens {
+        return Ok(Decision::Waiting(On::Account));
+    }
+    let lower_by = command.credits.negated().at_least_zero();
+    let short = !command.allow_debt && lower_by > spendable(case.book, None)?;
+    let mut reasons = Reasons::default();
+    reasons.add_if(raises && account.status == AccountStatus::Closed, Rejection::AccountClosed);
+    reasons.add_if(!case.terms.may_decide(command.act.actor.as_str()), Rejection::NotPermitted);
+    reasons.add_if(command.credits.is_zero(), Rejection::InvalidAmount);
+    reasons.add_if(short, Rejection::InsufficientCredits);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    let mut draft = case.draft();
+    draft.actor = Some(command.act.actor.clone());
+    let posting = Posting { reference: Some(command.act.reason.clone()), ..Posting::default() };
+    if raises {
+        draft.open_account();
+        let id = draft.derived_id("ad");
+        draft.occurred_at = case.at;
+        draft.grant(adjustment(case, id, command.credits), posting.reference)?;
+        draft.repay_debt()?;
+    } else {
+        let burned = draft.burn(EntryKind::AdjustedOut, lower_by, None, posting.clone())?;
+        draft.incur_debt(lower_by.minus(burned)?, None, posting)?;
+    }
+    Ok(accept(draft))
+}
+
+fn adjustment(case: Case<'_>, id: crate::domain::ids::Id, credits: Credits) -> GrantTerms {
+    GrantTerms {
+        number: 0,
+        id,
+        source: GrantSource::Adjustment,
+        credits,
+        cost_basis: Credits::ZERO,
+        priority: None,
+        effective_at: case.at,
+        end: GrantEnd::Never,
+        scope: Vec::new(),
+        rollover: None,
+        recurs: None,
+        parent: None,
+        generation: 0,
+        cycle: None,
+        cause: case.message.id.clone(),
+    }
+}

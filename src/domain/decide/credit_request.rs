@@ -1,0 +1,201 @@
+//! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases (semantics §5).
+
+use super::purchase::grant_purchase;
+use super::{Case, Reasons, accept};
+use crate::domain::account::AccountStatus;
+use crate::domain::command::{CancelRequest, DecideRequest, RequestedGoods, SubmitRequest};
+use crate::domain::credits::{Credits, Overflow};
+use crate::domain::decision::{Decision, On, Row};
+use crate::domain::event::Event;
+use crate::domain::ids::{Id, Printable};
+use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
+use jiff::SignedDuration;
+
+/// How long a request may wait for its decision (semantics §5).
+const OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overflow> {
+    let account = &case.book.account;
+    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+        return Ok(Decision::Waiting(On::Account));
+    }
+    let terms = terms(case, command);
+    if let Some(known) = case.book.requests.get(&command.request) {
+        let same = match &terms {
+            Some(terms) => same_request(&known.terms, terms, command),
+            None => false,
+        };
+        return Ok(if same { Decision::Duplicate } else { Decision::Quarantined(QuarantineReason::IdempotencyConflict) });
+    }
+    if evidence_taken(case, command) {
+        return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
+    }
+    let impossible = terms.as_ref().is_some_and(|terms| {
+        let currency = case.terms.catalog().map(|catalog| &catalog.currency);
+        !terms.credits.is_positive() || !terms.price.is_positive() || currency != Some(&terms.currency)
+    });
+    let mut reasons = Reasons::default();
+    reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
+    reasons.add_if(!case.terms.settings.credit_payments, Rejection::CreditsDisabled);
+    reasons.add_if(impossible, Rejection::InvalidAmount);
+    reasons.add_if(terms.is_none(), Rejection::UnknownPackage);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    let Some(terms) = terms else { return Ok(Decision::Rejected(vec![Rejection::UnknownPackage])) };
+    let mut draft = case.draft();
+    draft.open_account();
+    let expires_at = case.at.checked_add(OPEN_FOR).map_err(|_| Overflow)?;
+    let request = CreditRequest {
+        terms,
+        status: RequestStatus::Pending,
+        submitted_at: case.at,
+        expires_at: Some(expires_at),
+        decided_by: None,
+        received: None,
+        granted: Credits::ZERO,
+    };
+    announce(&mut draft, &request, Some(command.requested_by.clone()), None);
+    draft.put(Row::Request(request));
+    Ok(accept(draft))
+}
+
+/// The frozen terms; `None` when the package is not in the catalog.
+fn terms(case: Case<'_>, command: &SubmitRequest) -> Option<RequestTerms> {
+    let catalog = case.terms.catalog();
+    let (package, credits, bonus, expires_after, price, currency) = match &command.goods {
+        RequestedGoods::Package(key) => {
+            let catalog = catalog?;
+            let package = catalog.packages.get(key)?;
+            (Some(key.clone()), package.credits, package.bonus, package.expires_after, package.price, catalog.currency.clone())
+        }
+        RequestedGoods::Credits { credits, price, currency } => (None, *credits, Credits::ZERO, None, *price, currency.clone()),
+    };
+    Some(RequestTerms {
+        id: command.request.clone(),
+        package,
+        credits,
+        bonus,
+        expires_after,
+        price,
+        currency,
+        method: command.method,
+        requested_by: command.requested_by.clone(),
+        evidence: command.evidence.clone(),
+    })
+}
+
+/// Equal terms; the price a package had when it was frozen is not compared with today's.
+fn same_request(known: &RequestTerms, asked: &RequestTerms, command: &SubmitRequest) -> bool {
+    let goods = match &command.goods {
+        RequestedGoods::Package(key) => known.package.as_ref() == Some(key),
+        RequestedGoods::Credits { .. } => {
+            known.package.is_none() && known.credits == asked.credits && known.price == asked.price && known.currency == asked.currency
+        }
+    };
+    goods && known.method == asked.method && known.requested_by == asked.requested_by && known.evidence == asked.evidence
+}
+
+fn evidence_taken(case: Case<'_>, command: &SubmitRequest) -> bool {
+    let Some(evidence) = &command.evidence else { return false };
+    case.book.requests.values().any(|other| {
+        other.status.holds_evidence()
+            && other.terms.method == command.method
+            && other.terms.evidence.as_ref().is_some_and(|used| used.reference == evidence.reference)
+    })
+}
+
+pub fn decide(case: Case<'_>, command: &DecideRequest) -> Result<Decision, Overflow> {
+    let Some(request) = case.book.requests.get(&command.request) else {
+        return Ok(Decision::Waiting(On::Request(command.request.clone())));
+    };
+    if let Some(answer) = standing_answer(request, command) {
+        return Ok(answer);
+    }
+    let received_wrong = command.received_amount.is_some_and(|received| !received.is_positive());
+    let four_eyes = case.terms.settings.four_eyes && request.terms.requested_by == command.decided_by;
+    let mut reasons = Reasons::default();
+    reasons.add_if(!case.terms.may_decide(command.decided_by.as_str()), Rejection::NotPermitted);
+    reasons.add_if(four_eyes, Rejection::FourEyes);
+    reasons.add_if(received_wrong && command.accepted, Rejection::InvalidAmount);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    let mut request = request.clone();
+    let mut draft = case.draft();
+    draft.actor = Printable::new(command.decided_by.as_str()).ok();
+    request.decided_by = Some(command.decided_by.clone());
+    if command.accepted {
+        let received = command.received_amount.or(request.received);
+        request.received = received;
+        request.status = RequestStatus::Accepted;
+        let price = request.terms.price;
+        // Underpaid: min(C, ⌊C × received / price⌋); the bonus is only for the full price.
+        let (credits, bonus) = match received {
+            Some(received) if received < price => {
+                (request.terms.credits.share_down(received.decimal(), price.decimal())?, Credits::ZERO)
+            }
+            Some(_) | None => (request.terms.credits, request.terms.bonus),
+        };
+        draft.occurred_at = case.at;
+        request.granted = credits.plus(bonus)?;
+        let reference = Printable::new(request.terms.id.as_str()).ok();
+        grant_purchase(&mut draft, credits, bonus, received.unwrap_or(price).min(price), request.terms.expires_after, reference)?;
+        draft.repay_debt()?;
+    } else {
+        request.status = RequestStatus::Rejected;
+    }
+    announce(&mut draft, &request, Some(command.decided_by.clone()), command.reason.clone());
+    draft.put(Row::Request(request));
+    Ok(accept(draft))
+}
+
+/// The answer when the request is not pending: the same decision again returns the first result,
+/// another is refused.
+fn standing_answer(request: &CreditRequest, command: &DecideRequest) -> Option<Decision> {
+    let same_money = command.received_amount.is_none() || command.received_amount == request.received;
+    match request.status {
+        RequestStatus::Pending => None,
+        RequestStatus::Accepted if command.accepted && same_money => Some(Decision::Duplicate),
+        RequestStatus::Rejected if !command.accepted => Some(Decision::Duplicate),
+        RequestStatus::Accepted | RequestStatus::Rejected | RequestStatus::Cancelled => {
+            Some(Decision::Rejected(vec![Rejection::AlreadyDecided]))
+        }
+        RequestStatus::Expired => Some(Decision::Rejected(vec![Rejection::RequestExpired])),
+    }
+}
+
+pub fn cancel(case: Case<'_>, command: &CancelRequest) -> Result<Decision, Overflow> {
+    let Some(request) = case.book.requests.get(&command.request) else {
+        return Ok(Decision::Waiting(On::Request(command.request.clone())));
+    };
+    match request.status {
+        RequestStatus::Pending => {}
+        RequestStatus::Cancelled => return Ok(Decision::Duplicate),
+        RequestStatus::Accepted | RequestStatus::Rejected => return Ok(Decision::Rejected(vec![Rejection::AlreadyDecided])),
+        RequestStatus::Expired => return Ok(Decision::Rejected(vec![Rejection::RequestExpired])),
+    }
+    if request.terms.method == RequestMethod::Payment && !case.terms.may_decide(command.cancelled_by.as_str()) {
+        return Ok(Decision::Rejected(vec![Rejection::NotPermitted]));
+    }
+    let mut draft = case.draft();
+    withdraw(&mut draft, request.clone(), Some(command.cancelled_by.clone()), None);
+    Ok(accept(draft))
+}
+
+/// Ends a pending request without a decision.
+pub fn withdraw(draft: &mut super::Draft<'_>, mut request: CreditRequest, by: Option<Id>, reason: Option<String>) {
+    request.status = RequestStatus::Cancelled;
+    request.decided_by.clone_from(&by);
+    announce(draft, &request, by, reason);
+    draft.put(Row::Request(request));
+}
+
+pub fn announce(draft: &mut super::Draft<'_>, request: &CreditRequest, actor: Option<Id>, reason: Option<String>) {
+    let credits = match request.status {
+        RequestStatus::Accepted => request.granted,
+        RequestStatus::Pending | RequestStatus::Rejected | RequestStatus::Cancelled | RequestStatus::Expired => request.terms.credits,
+    };
+    draft.announce(Event::Request { request: request.terms.id.clone(), status: request.status, credits, actor, reason });
+}

@@ -1,0 +1,92 @@
+//! One command, one state, one answer: the match that sends each command to its rules.
+//!
+//! Owns nothing but the match. Identity was asked before; time up to `at` has been written.
+
+mod account;
+mod adjust;
+mod credit_request;
+mod cycle_reset;
+mod grant;
+mod purchase;
+mod spend;
+mod subscription;
+mod usage;
+
+use super::book::Book;
+use super::command::{Command, Message};
+use super::credits::Overflow;
+use super::decision::Decision;
+use super::draft::Draft;
+use super::rejection::Rejection;
+use super::settings::Terms;
+use jiff::Timestamp;
+
+/// Everything a rule may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The account as it is.
+    pub book: &'a Book,
+    /// The tenant's terms.
+    pub terms: &'a Terms,
+    /// The message being decided.
+    pub message: &'a Message,
+    /// The recorded time.
+    pub at: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    /// A draft whose entries are caused by the message.
+    fn draft(&self) -> Draft<'a> {
+        Draft::new(self.book, self.terms, self.message.id.clone(), self.message.occurred_at.min(self.at), self.at)
+    }
+}
+
+/// The decision; an amount that leaves its bounds refuses the command.
+#[must_use]
+pub fn decide(case: Case<'_>) -> Decision {
+    let decided = match &case.message.command {
+        Command::Grant(command) => grant::decide(case, command),
+        Command::RecordUsage(command) => usage::decide(case, command),
+        Command::Spend(command) => spend::decide(case, command),
+        Command::Adjust(command) => adjust::decide(case, command),
+        Command::RecordPayment(command) => purchase::decide(case, command),
+        Command::SubmitRequest(command) => credit_request::submit(case, command),
+        Command::DecideRequest(command) => credit_request::decide(case, command),
+        Command::CancelRequest(command) => credit_request::cancel(case, command),
+        Command::OpenAccount(command) => Ok(account::open(case, command)),
+        Command::ChangeAccount(command) => Ok(account::change(case, command)),
+        Command::FreezeAccount(act) => Ok(account::freeze(case, act)),
+        Command::UnfreezeAccount(act) => Ok(account::unfreeze(case, act)),
+        Command::CloseAccount(act) => account::close(case, act),
+        Command::StartSubscription(command) => subscription::start(case, command),
+        Command::ChangeSubscription(command) => subscription::change(case, command),
+        Command::CancelSubscription { subscription, at_cycle_end } => subscription::cancel(case, subscription, *at_cycle_end),
+        Command::ResumeSubscription { subscription } => Ok(subscription::resume(case, subscription)),
+        Command::ResetCycle(command) => cycle_reset::decide(case, command),
+    };
+    decided.unwrap_or_else(|Overflow| Decision::Rejected(vec![Rejection::InvalidAmount]))
+}
+
+/// The mutation of a draft that is complete.
+fn accept(draft: Draft<'_>) -> Decision {
+    Decision::Accepted(Box::new(draft.finish()))
+}
+
+/// Reasons collected in the contract's order.
+#[derive(Debug, Default)]
+struct Reasons(Vec<Rejection>);
+
+impl Reasons {
+    fn add_if(&mut self, applies: bool, reason: Rejection) {
+        if applies {
+            self.0.push(reason);
+        }
+    }
+
+    /// The refusal, when any reason applies.
+    fn refusal(mut self) -> Option<Decision> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        (!self.0.is_empty()).then_some(Decision::Rejected(self.0))
+    }
+}

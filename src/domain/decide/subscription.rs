@@ -1,0 +1,193 @@
+//! `subscription.started`, `.changed`, `.cancelled`, `.resumed` (semantics §7).
+
+use super::{Case, Reasons, accept};
+use crate::domain::account::AccountStatus;
+use crate::domain::calendar::{boundary, period_of};
+use crate::domain::catalog::{Addon, Catalog};
+use crate::domain::command::{ChangeSubscription, StartSubscription};
+use crate::domain::credits::{Credits, Overflow};
+use crate::domain::cycle::{self, Opening};
+use crate::domain::decision::{Decision, On};
+use crate::domain::decision::Row;
+use crate::domain::draft::Draft;
+use crate::domain::event::Event;
+use crate::domain::ids::Id;
+use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::subscription::{Cycle, Subscription, Wanted};
+use std::collections::BTreeMap;
+
+/// The most units an add-on may have.
+const UNITS_MAX: u32 = 1_000_000;
+
+pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Overflow> {
+    let account = &case.book.account;
+    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+        return Ok(Decision::Waiting(On::Account));
+    }
+    let wanted = Wanted { plan: command.plan.clone(), addons: with_units(&command.addons) };
+    if let Some(known) = case.book.subscriptions.get(&command.subscription) {
+        let same = known.started_with == wanted && known.interval == command.interval && known.anchor == command.anchor;
+        return Ok(if same { Decision::Duplicate } else { Decision::Quarantined(QuarantineReason::IdempotencyConflict) });
+    }
+    let Some(catalog) = case.terms.catalog() else { return Ok(Decision::Rejected(vec![Rejection::UnknownPlan])) };
+    let plan = catalog.plans.get(&wanted.plan);
+    let every = plan.and_then(|plan| plan.allowance_every).unwrap_or(command.interval);
+    let zone = account.profile.zone.clone();
+    let opened = period_of(command.anchor, every, case.at, zone.rules()).and_then(|k| {
+        let at = |k: i32| boundary(command.anchor, every, k, zone.rules());
+        Some(Cycle { k, n: 0, start: at(k)?, end: at(k.checked_add(1)?)?, catalog: catalog.version, allowance: Credits::ZERO })
+    });
+    let interval_fits = plan.and_then(|plan| plan.interval).is_none_or(|interval| interval == command.interval);
+    let mut reasons = Reasons::default();
+    reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
+    reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
+    reasons.add_if(opened.is_none(), Rejection::InvalidTime);
+    reasons.add_if(plan.is_none() || !interval_fits || every.months() > command.interval.months(), Rejection::UnknownPlan);
+    reasons.add_if(!addons_fit(case, catalog, &wanted), Rejection::UnknownAddon);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    let Some(cycle) = opened else { return Ok(Decision::Rejected(vec![Rejection::InvalidTime])) };
+    let subscription = Subscription {
+        id: command.subscription.clone(),
+        started_with: wanted.clone(),
+        interval: command.interval,
+        allowance_every: every,
+        anchor: command.anchor,
+        zone,
+        current: wanted,
+        next: None,
+        cancelled: false,
+        ended: false,
+        cycle: cycle.clone(),
+    };
+    let mut draft = case.draft();
+    draft.open_account();
+    draft.occurred_at = case.at;
+    cycle::open(&mut draft, subscription, cycle, Opening::First)?;
+    draft.repay_debt()?;
+    announce(&mut draft, &command.subscription);
+    Ok(accept(draft))
+}
+
+pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, Overflow> {
+    let known = match active(case, &command.subscription) {
+        Ok(known) => known,
+        Err(answer) => return Ok(answer),
+    };
+    let wanted = Wanted {
+        plan: command.plan.clone().unwrap_or_else(|| known.next.as_ref().unwrap_or(&known.current).plan.clone()),
+        addons: command.addons.as_ref().map_or_else(|| known.next.as_ref().unwrap_or(&known.current).addons.clone(), with_units),
+    };
+    let Some(catalog) = case.terms.catalog() else { return Ok(Decision::Rejected(vec![Rejection::UnknownPlan])) };
+    let plan = catalog.plans.get(&wanted.plan);
+    let keeps_plan = wanted.plan == known.current.plan;
+    let every = plan.and_then(|plan| plan.allowance_every).unwrap_or(known.interval);
+    let mut reasons = Reasons::default();
+    reasons.add_if(case.book.account.status == AccountStatus::Closed, Rejection::AccountClosed);
+    reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
+    // A plan with cycles of another length cannot take over a running cycle.
+    reasons.add_if(!keeps_plan && (plan.is_none() || every != known.allowance_every), Rejection::UnknownPlan);
+    reasons.add_if(!addons_fit(case, catalog, &wanted), Rejection::UnknownAddon);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    if wanted == known.current && known.next.is_none() {
+        return Ok(Decision::Duplicate);
+    }
+    let mut draft = case.draft();
+    draft.occurred_at = case.at;
+    let mut one = known.clone();
+    one.current = raised(&draft, known, &wanted);
+    one.next = (one.current != wanted).then_some(wanted);
+    let now = one.current.clone();
+    draft.put(Row::Subscription(one));
+    cycle::issue(&mut draft, &command.subscription, &now, false)?;
+    draft.repay_debt()?;
+    announce(&mut draft, &command.subscription);
+    Ok(accept(draft))
+}
+
+/// What holds from now on: increases at once, decreases not before the end of the paid interval.
+fn raised(draft: &Draft<'_>, known: &Subscription, wanted: &Wanted) -> Wanted {
+    let allowance = |plan: &Id| cycle::plan(draft, plan, known.cycle.catalog).map(|plan| plan.allowance);
+    let upgrade = allowance(&wanted.plan) >= allowance(&known.current.plan);
+    let plan = if upgrade { wanted.plan.clone() } else { known.current.plan.clone() };
+    let mut addons = known.current.addons.clone();
+    for (addon, units) in &wanted.addons {
+        let now = addons.entry(addon.clone()).or_default();
+        *now = (*now).max(*units);
+    }
+    Wanted { plan, addons }
+}
+
+pub fn cancel(case: Case<'_>, subscription: &Id, at_cycle_end: bool) -> Result<Decision, Overflow> {
+    let known = match active(case, subscription) {
+        Ok(known) => known,
+        Err(answer) => return Ok(answer),
+    };
+    if at_cycle_end && known.cancelled {
+        return Ok(Decision::Duplicate);
+    }
+    let mut draft = case.draft();
+    draft.occurred_at = case.at;
+    let mut one = known.clone();
+    one.cancelled = true;
+    draft.put(Row::Subscription(one));
+    if at_cycle_end {
+        announce(&mut draft, subscription);
+    } else {
+        cycle::end_now(&mut draft, subscription)?;
+    }
+    Ok(accept(draft))
+}
+
+pub fn resume(case: Case<'_>, subscription: &Id) -> Decision {
+    let known = match active(case, subscription) {
+        Ok(known) => known,
+        Err(answer) => return answer,
+    };
+    if !known.cancelled {
+        return Decision::Duplicate;
+    }
+    let mut draft = case.draft();
+    let mut one = known.clone();
+    one.cancelled = false;
+    draft.put(Row::Subscription(one));
+    announce(&mut draft, subscription);
+    accept(draft)
+}
+
+/// The subscription if it has not ended; otherwise the answer.
+fn active<'a>(case: Case<'a>, subscription: &Id) -> Result<&'a Subscription, Decision> {
+    match case.book.subscriptions.get(subscription) {
+        None => Err(Decision::Waiting(On::Subscription(subscription.clone()))),
+        Some(known) if known.ended => Err(Decision::Rejected(vec![Rejection::NoActiveSubscription])),
+        Some(known) => Ok(known),
+    }
+}
+
+fn announce(draft: &mut Draft<'_>, subscription: &Id) {
+    if let Some(one) = draft.book.subscriptions.get(subscription).cloned() {
+        draft.announce(Event::SubscriptionChanged(Box::new(one)));
+    }
+}
+
+fn with_units(addons: &BTreeMap<Id, u32>) -> BTreeMap<Id, u32> {
+    addons.iter().filter(|(_, units)| **units > 0).map(|(addon, units)| (addon.clone(), *units)).collect()
+}
+
+fn units_possible(addons: &BTreeMap<Id, u32>) -> bool {
+    addons.values().all(|units| *units <= UNITS_MAX)
+}
+
+/// Every add-on exists, goes with the plan and is for this kind of account.
+fn addons_fit(case: Case<'_>, catalog: &Catalog, wanted: &Wanted) -> bool {
+    let kind = case.book.account.profile.kind;
+    let fits = |addon: &Addon| {
+        let scope = addon.scope.zip(kind).is_none_or(|(wanted, kind)| wanted == kind);
+        scope && (addon.plans.is_empty() || addon.plans.contains(&wanted.plan))
+    };
+    wanted.addons.keys().all(|key| catalog.addons.get(key).is_some_and(fits))
+}
+

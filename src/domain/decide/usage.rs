@@ -1,0 +1,52 @@
+//! `usage.recorded`: metered usage, priced by the rate card and burned (semantics §4).
+
+use super::{Case, Reasons, accept};
+use crate::domain::account::AccountStatus;
+use crate::domain::command::Usage;
+use crate::domain::credits::{Credits, Overflow};
+use crate::domain::decision::{Decision, On};
+use crate::domain::draft::{Posting, spendable};
+use crate::domain::entry::EntryKind;
+use crate::domain::ids::Printable;
+use crate::domain::rejection::Rejection;
+use crate::domain::settings::Insufficient;
+use jiff::SignedDuration;
+
+/// How far ahead of the clock usage may say it happened before it waits until then.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
+    let account = &case.book.account;
+    if account.status == AccountStatus::Unopened {
+        return Ok(Decision::Waiting(On::Account));
+    }
+    let occurred_at = case.message.occurred_at;
+    if occurred_at.duration_since(case.at) > AHEAD_MAX {
+        return Ok(Decision::Waiting(On::Time(occurred_at)));
+    }
+    let catalog = case.terms.catalog_at(occurred_at);
+    let rate = catalog.and_then(|catalog| catalog.rates.rate(&command.meter, &command.dimensions));
+    let mut reasons = Reasons::default();
+    reasons.add_if(account.frozen_by_staff, Rejection::AccountFrozen);
+    reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
+    reasons.add_if(command.quantity.is_negative(), Rejection::InvalidAmount);
+    reasons.add_if(rate.is_none(), Rejection::UnknownMeter);
+    let cost = match rate {
+        Some(rate) if !command.quantity.is_negative() => rate.credits(command.quantity)?,
+        Some(_) | None => Credits::ZERO,
+    };
+    let policy = rate.and_then(|rate| rate.insufficient).unwrap_or(case.terms.settings.insufficient);
+    let covered = spendable(case.book, Some(&command.meter))?;
+    reasons.add_if(policy == Insufficient::Reject && cost > covered, Rejection::InsufficientCredits);
+    if let Some(refusal) = reasons.refusal() {
+        return Ok(refusal);
+    }
+    let mut draft = case.draft();
+    draft.actor = command.member.as_ref().and_then(|member| Printable::new(member.as_str()).ok());
+    let version = catalog.map_or(0, |catalog| catalog.version);
+    let memo = Printable::new(&format!("{} × {}, catalog {version}", command.meter, command.quantity)).ok();
+    let posting = Posting { memo, ..Posting::default() };
+    let burned = draft.burn(EntryKind::Used, cost, Some(&command.meter), posting.clone())?;
+    draft.incur_debt(cost.minus(burned)?, Some(command.meter.clone()), posting)?;
+    Ok(accept(draft))
+}
