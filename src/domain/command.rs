@@ -79,6 +79,33 @@ pub enum Command {
     ResetCycle(ResetCycle),
 }
 
+impl Command {
+    /// The message type it comes from; provider payments have none of ours.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Grant(_) => "credits.grant",
+            Self::RecordUsage(_) => "usage.recorded",
+            Self::Spend(_) => "credits.spend",
+            Self::Adjust(_) => "credits.adjust",
+            Self::RecordPayment(_) => "payment",
+            Self::SubmitRequest(_) => "credit_request.submitted",
+            Self::DecideRequest(_) => "credit_request.decided",
+            Self::CancelRequest(_) => "credit_request.cancelled",
+            Self::OpenAccount(_) => "account.opened",
+            Self::ChangeAccount(_) => "account.changed",
+            Self::FreezeAccount(_) => "account.frozen",
+            Self::UnfreezeAccount(_) => "account.unfrozen",
+            Self::CloseAccount(_) => "account.closed",
+            Self::StartSubscription(_) => "subscription.started",
+            Self::ChangeSubscription(_) => "subscription.changed",
+            Self::CancelSubscription { .. } => "subscription.cancelled",
+            Self::ResumeSubscription { .. } => "subscription.resumed",
+            Self::ResetCycle(_) => "cycle.reset",
+        }
+    }
+}
+
 /// Something asked of a tenant as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantCommand {

@@ -41,3 +41,5 @@ pub mod rejection;
 
 pub mod advance;
 pub mod decide;
+
+pub mod apply;

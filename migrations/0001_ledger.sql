@@ -1,0 +1,408 @@
+-- The ledger's tables.
+--
+-- Every ledger table starts its primary key with `shard`, a stable hash of (tenant, account) modulo
+-- the shard count that is fixed when the database is created. No transaction, foreign key or unique
+-- key crosses shards. Entries, outcomes and the outbox carry no foreign keys: `reconcile` checks
+-- what they would, and the hot path does not pay for them.
+--
+-- No index stands on a column that every burn changes, and the updated tables leave room on their
+-- pages, so that burning credits rewrites rows in place (heap-only updates).
+--
+-- Text that is compared is in the "C" collation: identifiers have no language.
+
+create table databases (
+    singleton      boolean  primary key default true,
+    shards         smallint not null,
+    -- The oldest worker that may run on this schema; a worker says its own number at start.
+    worker_min     integer  not null,
+    created_at     timestamptz not null default now(),
+    constraint databases_singleton_check check (singleton),
+    constraint databases_shards_check check (shards between 1 and 1024)
+);
+
+-- Tenants are few and read by every batch; `revision` tells a worker that its copy is old.
+create table tenants (
+    tenant      text collate "C" primary key,
+    revision    bigint      not null default 1,
+    settings    jsonb       not null,
+    test_clock  boolean     not null,
+    -- The tenant's own time, for test clocks only; null until its first message.
+    clock       timestamptz,
+    created_at  timestamptz not null default now()
+);
+
+create table catalogs (
+    tenant        text collate "C" not null,
+    version       integer     not null,
+    document      text        not null,
+    -- From when usage is priced by it; null: from the beginning.
+    effective_at  timestamptz,
+    created_at    timestamptz not null default now(),
+    constraint catalogs_pkey primary key (tenant, version),
+    constraint catalogs_version_check check (version > 0)
+);
+
+create table staff (
+    tenant  text collate "C" not null,
+    member  text collate "C" not null,
+    role    text collate "C" not null,
+    constraint staff_pkey primary key (tenant, member),
+    constraint staff_role_check check (role in ('admin', 'approver', 'viewer'))
+);
+
+create table accounts (
+    shard         smallint not null,
+    account_id    bigint   generated always as identity,
+    tenant        text collate "C" not null,
+    -- The empty name is the tenant itself: outcomes of tenant-wide messages belong to it.
+    account       text collate "C" not null,
+    status        text collate "C" not null default 'unopened',
+    frozen_by_staff boolean not null default false,
+    kind          text collate "C",
+    owner         text collate "C",
+    time_zone     text collate "C" not null default 'UTC',
+    balance       numeric(24,6) not null default 0,
+    held          numeric(24,6) not null default 0,
+    frozen        numeric(24,6) not null default 0,
+    debt          numeric(24,6) not null default 0,
+    last_seq      bigint   not null default 0,
+    last_hash     bytea    not null default '\x0000000000000000000000000000000000000000000000000000000000000000',
+    recorded_at   timestamptz,
+    grant_count   integer  not null default 0,
+    debt_count    integer  not null default 0,
+    event_count   bigint   not null default 0,
+    -- How many rows the account has in tables that most accounts have none in: a batch reads such a
+    -- table only when one of its accounts needs it.
+    open_debts    integer  not null default 0,
+    open_requests integer  not null default 0,
+    open_subscriptions integer not null default 0,
+    open_waiting  integer  not null default 0,
+    next_due_at   timestamptz,
+    constraint accounts_pkey primary key (shard, account_id),
+    constraint accounts_tenant_account_key unique (shard, tenant, account),
+    constraint accounts_status_check check (status in ('unopened', 'open', 'closed')),
+    constraint accounts_balance_check check (balance >= 0 and held >= 0 and frozen >= 0 and debt >= 0),
+    constraint accounts_available_check check (held + frozen <= balance),
+    constraint accounts_last_hash_check check (length(last_hash) = 32)
+) with (fillfactor = 60);
+
+-- What the scheduler looks for.
+create index accounts_next_due_idx on accounts (shard, next_due_at) where next_due_at is not null;
+
+create table grants (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    number        integer  not null,
+    grant_id      text collate "C" not null,
+    source        text collate "C" not null,
+    credits       numeric(24,6) not null,
+    cost_basis    numeric(24,6) not null,
+    priority      bigint,
+    effective_at  timestamptz not null,
+    -- `ends_at` is what reading and the burn order see; `expires_at` ends the grant by itself.
+    ends_at       timestamptz,
+    expires_at    timestamptz,
+    scope         text[]   not null default '{}',
+    -- Rules few grants have: rollover, recurrence.
+    rules         jsonb,
+    parent        integer,
+    generation    integer  not null default 0,
+    subscription  text collate "C",
+    cycle_k       integer,
+    cycle_n       integer,
+    cause_source  text     not null,
+    cause_id      text     not null,
+    status        text collate "C" not null,
+    -- False once no later message or date can touch it unnamed; such grants are not read again.
+    is_open       boolean  not null,
+    remaining     numeric(24,6) not null,
+    frozen        numeric(24,6) not null default 0,
+    closes_left   integer  not null default 1,
+    refill_at     timestamptz,
+    constraint grants_pkey primary key (shard, account_id, number),
+    constraint grants_grant_id_key unique (shard, account_id, grant_id),
+    constraint grants_status_check check (status in ('pending', 'active', 'ended')),
+    constraint grants_remaining_check check (remaining between 0 and credits),
+    constraint grants_frozen_check check (frozen between 0 and remaining),
+    constraint grants_ended_check check (status <> 'ended' or remaining = 0)
+) with (fillfactor = 70);
+
+create index grants_open_idx on grants (shard, account_id) where is_open;
+
+create table entries (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    seq           bigint   not null,
+    kind          text collate "C" not null,
+    direction     text collate "C" not null,
+    amount        numeric(24,6) not null,
+    balance_after numeric(24,6) not null,
+    held_change   numeric(24,6) not null,
+    frozen_change numeric(24,6) not null,
+    debt_change   numeric(24,6) not null,
+    reference     text,
+    cause_source  text     not null,
+    cause_id      text     not null,
+    actor         text,
+    memo          text,
+    occurred_at   timestamptz not null,
+    recorded_at   timestamptz not null,
+    touched_grants  integer[] not null,
+    touched_changes numeric[] not null,
+    hash          bytea    not null,
+    constraint entries_pkey primary key (shard, account_id, seq),
+    constraint entries_amount_check check (amount >= 0 and balance_after >= 0),
+    constraint entries_direction_check check (direction in ('in', 'out', 'none')),
+    constraint entries_hash_check check (length(hash) = 32)
+);
+
+-- History is only ever added to.
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+    raise exception '% rows are never changed or removed', tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+
+create trigger entries_append_only before update or delete on entries
+    for each row execute function refuse_change();
+
+create table outcomes (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    -- First 16 bytes of SHA-256 over source, zero, id.
+    message_key   uuid     not null,
+    source        text     not null,
+    id            text     not null,
+    content       bytea    not null,
+    outcome       text collate "C" not null,
+    reasons       text[],
+    first_seq     bigint,
+    last_seq      bigint,
+    recorded_at   timestamptz not null,
+    constraint outcomes_pkey primary key (shard, account_id, message_key),
+    constraint outcomes_outcome_check check (outcome in ('applied', 'duplicate', 'rejected', 'ignored'))
+);
+
+create trigger outcomes_append_only before update or delete on outcomes
+    for each row execute function refuse_change();
+
+create table outbox (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    number        bigint   not null,
+    -- Events go to the events exchange under their routing key; replies to a queue by its name.
+    is_reply      boolean  not null default false,
+    routing_key   text     not null,
+    correlation_id text,
+    body          bytea    not null,
+    published_at  timestamptz,
+    constraint outbox_pkey primary key (shard, account_id, number)
+) with (fillfactor = 80);
+
+-- Compressing bodies would cost more than it saves.
+alter table outbox alter column body set storage external;
+
+create index outbox_unpublished_idx on outbox (shard, account_id, number) where published_at is null;
+
+create table debts (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    number        integer  not null,
+    amount        numeric(24,6) not null,
+    remaining     numeric(24,6) not null,
+    scope         text collate "C",
+    cause_source  text     not null,
+    cause_id      text     not null,
+    reference     text,
+    constraint debts_pkey primary key (shard, account_id, number),
+    constraint debts_remaining_check check (remaining between 0 and amount)
+);
+
+create table payments (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    payment       text collate "C" not null,
+    provider_id   text     not null,
+    package       text,
+    quantity      bigint,
+    amount        numeric(24,6) not null,
+    before_tax    numeric(24,6),
+    currency      text     not null,
+    document      text,
+    status        text collate "C" not null,
+    granted       numeric(24,6) not null,
+    constraint payments_pkey primary key (shard, account_id, payment),
+    constraint payments_status_check check (status in ('unpaid', 'review', 'granted'))
+);
+
+create table credit_requests (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    request       text collate "C" not null,
+    package       text,
+    credits       numeric(24,6) not null,
+    bonus         numeric(24,6) not null,
+    expires_after text,
+    price         numeric(24,6) not null,
+    currency      text     not null,
+    method        text collate "C" not null,
+    requested_by  text     not null,
+    evidence_reference text collate "C",
+    evidence_url  text,
+    status        text collate "C" not null,
+    submitted_at  timestamptz not null,
+    expires_at    timestamptz,
+    decided_by    text,
+    received      numeric(24,6),
+    granted       numeric(24,6) not null,
+    constraint credit_requests_pkey primary key (shard, account_id, request),
+    constraint credit_requests_price_check check (price > 0 and credits > 0),
+    constraint credit_requests_status_check
+        check (status in ('pending', 'accepted', 'rejected', 'cancelled', 'expired'))
+);
+
+create index credit_requests_evidence_idx on credit_requests (shard, account_id, method, evidence_reference)
+    where evidence_reference is not null;
+
+create table charges (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    reference     text collate "C" not null,
+    purpose       text collate "C" not null,
+    service       text collate "C",
+    credits       numeric(24,6) not null,
+    constraint charges_pkey primary key (shard, account_id, reference),
+    constraint charges_purpose_check check (purpose in ('service', 'invoice'))
+);
+
+create table subscriptions (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    subscription  text collate "C" not null,
+    started_with  jsonb    not null,
+    period        text collate "C" not null,
+    allowance_every text collate "C" not null,
+    anchor        timestamp not null,
+    time_zone     text     not null,
+    wanted        jsonb    not null,
+    wanted_next   jsonb,
+    is_cancelled  boolean  not null,
+    is_ended      boolean  not null,
+    cycle_k       integer  not null,
+    cycle_n       integer  not null,
+    cycle_start   timestamptz not null,
+    cycle_end     timestamptz not null,
+    cycle_catalog integer  not null,
+    cycle_allowance numeric(24,6) not null,
+    constraint subscriptions_pkey primary key (shard, account_id, subscription),
+    constraint subscriptions_cycle_check check (cycle_start < cycle_end)
+);
+
+create table high_waters (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    item          text collate "C" not null,
+    issued        numeric(24,6) not null,
+    until         timestamptz not null,
+    constraint high_waters_pkey primary key (shard, account_id, item)
+);
+
+-- One row per cycle that was opened by a reset, or closed by a last one: a cycle resets once.
+create table resets (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    subscription  text collate "C" not null,
+    k             integer  not null,
+    n             integer  not null,
+    boundary      timestamptz not null,
+    granted       numeric(24,6) not null,
+    forfeited     numeric(24,6) not null,
+    rolled_over   numeric(24,6) not null,
+    next_boundary timestamptz,
+    recorded_at   timestamptz not null,
+    constraint resets_pkey primary key (shard, account_id, subscription, k, n)
+);
+
+create trigger resets_append_only before update or delete on resets
+    for each row execute function refuse_change();
+
+-- Messages that wait, byte for byte; deleted by the transaction that writes their final outcome.
+create table waiting (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    message_key   uuid     not null,
+    source        text     not null,
+    id            text     not null,
+    content       bytea    not null,
+    waits_on      text collate "C" not null,
+    waits_key     text collate "C",
+    waits_until   timestamptz,
+    deadline      timestamptz not null,
+    arrived_at    timestamptz not null default clock_timestamp(),
+    raw           jsonb    not null,
+    body          bytea    not null,
+    constraint waiting_pkey primary key (shard, account_id, message_key),
+    constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'subscription', 'time', 'claim'))
+);
+
+-- What the sweep resubmits.
+create index waiting_claims_idx on waiting (shard, arrived_at) where waits_on = 'claim';
+
+-- Which account of the tenant a business fact belongs to. `claimed_by` are the messages that went
+-- on with the claim; a claim is final once one of them was accepted, and open to others once all
+-- of them were refused.
+create table directory (
+    shard         smallint not null,
+    tenant        text collate "C" not null,
+    kind          text collate "C" not null,
+    key           text collate "C" not null,
+    account       text collate "C" not null,
+    claimed_by    uuid[]   not null,
+    constraint directory_pkey primary key (shard, tenant, kind, key)
+);
+
+-- What could not be applied, for people. Never changed but for its counters and its end.
+create table quarantine (
+    shard         smallint not null,
+    queue         text collate "C" not null,
+    -- SHA-256 over headers and body: a repeat only counts up.
+    digest        bytea    not null,
+    reason        text collate "C" not null,
+    detail        text     not null,
+    tenant        text collate "C",
+    account       text collate "C",
+    source        text,
+    id            text,
+    raw           jsonb    not null,
+    body          bytea    not null,
+    body_bytes    integer  not null,
+    seen          integer  not null default 1,
+    first_seen_at timestamptz not null default clock_timestamp(),
+    last_seen_at  timestamptz not null default clock_timestamp(),
+    ended_at      timestamptz,
+    ended_as      text collate "C",
+    constraint quarantine_pkey primary key (shard, queue, digest),
+    constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded'))
+);
+
+create index quarantine_open_idx on quarantine (first_seen_at) where ended_at is null;
+
+-- Deliveries tried one at a time after the broker counted two returns: a third attempt is set aside
+-- unprocessed, so that a message that ends the process does not take its neighbours along.
+create table attempts (
+    shard         smallint not null,
+    queue         text collate "C" not null,
+    digest        bytea    not null,
+    attempts      integer  not null,
+    last_at       timestamptz not null default clock_timestamp(),
+    constraint attempts_pkey primary key (shard, queue, digest)
+);
+
+-- Tenant-wide resets that are being carried out, shard by shard.
+create table reset_jobs (
+    tenant        text collate "C" not null,
+    message_key   uuid     not null,
+    as_of         timestamptz not null,
+    created_at    timestamptz not null default clock_timestamp(),
+    constraint reset_jobs_pkey primary key (tenant, message_key)
+);

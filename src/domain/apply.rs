@@ -1,0 +1,244 @@
+//! One message at a time over an account's state: time passes, identity is asked, the command is
+//! decided, what was waiting for it is set free.
+//!
+//! Owns that sequence, which the worker, the scheduler and the simulation share. Never writes
+//! anything: what happened is collected in [`Changes`].
+
+use super::advance;
+use super::book::{AccountState, Answered, InvariantViolated, Waiting};
+use super::command::{Command, Message};
+use super::credits::{Credits, Overflow};
+use super::decide::{Case, decide};
+use super::decision::{Decision, Mutation, On, Outcome, Row};
+use super::entry::Entry;
+use super::event::{Asked, Event, Refusal};
+use super::ids::{Hash, MessageKey, Printable};
+use super::rejection::{QuarantineReason, Rejection};
+use super::settings::Terms;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+/// How long a message waits for its account to be opened (semantics §9).
+const ACCOUNT_WAIT: SignedDuration = SignedDuration::from_hours(24);
+/// How long it waits for a request, subscription or another's claim.
+const FACT_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Due instants written in one go before an account is given up: a daily refill of 270 years.
+const STEPS_MAX: usize = 100_000;
+
+/// What happened to one account during a batch, in order.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// New lines of history with their hashes.
+    pub entries: Vec<(Entry, Hash)>,
+    /// Announcements with the position of the last entry before each.
+    pub events: Vec<(u64, Event)>,
+    /// Row images; a later image of the same row replaces an earlier one.
+    pub rows: Vec<Row>,
+    /// Answers to messages, waiting ones that became final included.
+    pub answers: Vec<Answer>,
+    /// Messages that began to wait.
+    pub waiting: Vec<Waiting>,
+    /// Messages that wait no more.
+    pub released: Vec<MessageKey>,
+}
+
+/// The answer to one message.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The message.
+    pub message: Arc<Message>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Positions of the entries it wrote, first and last.
+    pub entries: Option<(u64, u64)>,
+    /// True when the answer is to be stored; false when it repeats a stored one.
+    pub is_new: bool,
+    /// The recorded outcome a duplicate repeats.
+    pub of: Option<String>,
+}
+
+/// The recorded time of anything that happens to the account now: never before its last.
+#[must_use]
+pub fn recorded_time(state: &AccountState, now: Timestamp) -> Timestamp {
+    state.book.account.recorded_at.map_or(now, |last| last.max(now))
+}
+
+/// Applies one message.
+///
+/// # Errors
+/// [`InvariantViolated`] when time cannot be advanced within the bounds of amounts.
+pub fn receive(state: &mut AccountState, terms: &Terms, message: Arc<Message>, now: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
+    let at = recorded_time(state, now);
+    let first = state.book.account.seq;
+    pass_time(state, terms, at, changes)?;
+    // A reset's entries are the ones that were due; every other message's are its own.
+    let resets = matches!(message.command, Command::ResetCycle(_));
+    let before = if resets { first } else { state.book.account.seq };
+    submit(state, terms, message, at, before, changes);
+    release(state, terms, at, changes);
+    Ok(())
+}
+
+/// Writes everything due up to `at`, instant by instant.
+///
+/// # Errors
+/// [`InvariantViolated`] when that does not end or leaves the bounds of amounts.
+pub fn pass_time(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
+    let broken = |state: &AccountState, broken: &str| InvariantViolated {
+        account: state.book.account.key.clone(),
+        broken: broken.to_owned(),
+    };
+    for _ in 0..STEPS_MAX {
+        let Some(due) = state.next_due().filter(|due| *due <= at) else { return Ok(()) };
+        if state.book.next_due().is_some_and(|book| book <= due) {
+            let step = advance::step(&state.book, terms, due, at)
+                .map_err(|Overflow| broken(state, "an amount leaves its bounds at a due instant"))?;
+            if let Some(mutation) = step {
+                write(state, mutation, changes);
+            }
+            release(state, terms, at, changes);
+        } else {
+            end_wait(state, terms, due, at, changes);
+        }
+    }
+    Err(broken(state, "more than 100000 due instants: the account needs a person"))
+}
+
+/// A waiting message whose time has come, or whose deadline has.
+fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timestamp, changes: &mut Changes) {
+    let is_due = |waiting: &Waiting| waiting.deadline <= due || matches!(waiting.on, On::Time(time) if time <= due);
+    let Some(index) = state.waiting.iter().position(is_due) else { return };
+    let waiting = state.waiting.remove(index);
+    changes.released.push(waiting.message.id.key());
+    if matches!(waiting.on, On::Time(_)) {
+        let before = state.book.account.seq;
+        submit(state, terms, waiting.message, at, before, changes);
+        release(state, terms, at, changes);
+    } else {
+        changes.answers.push(Answer {
+            message: waiting.message,
+            outcome: Outcome::Quarantined(QuarantineReason::WaitTimeout),
+            entries: None,
+            is_new: true,
+            of: None,
+        });
+    }
+}
+
+/// Identity first, then the decision.
+fn submit(state: &mut AccountState, terms: &Terms, message: Arc<Message>, at: Timestamp, before: u64, changes: &mut Changes) {
+    let key = message.id.key();
+    let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
+    let known = state.answered.get(&key).map(|known| (known.content, known.outcome.clone()));
+    let waits = state.waiting.iter().find(|waiting| waiting.message.id == message.id);
+    let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, Outcome::Waiting.word().to_owned())));
+    if let Some((content, outcome)) = known {
+        if content != message.content {
+            answer.outcome = Outcome::Quarantined(QuarantineReason::IdempotencyConflict);
+        } else if outcome == Outcome::Waiting.word() {
+            answer.outcome = Outcome::Waiting;
+        } else {
+            answer.outcome = Outcome::Duplicate;
+            answer.of = Some(outcome);
+        }
+        changes.answers.push(answer);
+        return;
+    }
+    answer.is_new = true;
+    let decision = decide(Case { book: &state.book, terms, message: &message, at });
+    answer.outcome = match decision {
+        Decision::Accepted(mutation) => {
+            write(state, *mutation, changes);
+            Outcome::Applied
+        }
+        Decision::Duplicate => Outcome::Duplicate,
+        Decision::Ignored => Outcome::Ignored,
+        Decision::Quarantined(reason) => Outcome::Quarantined(reason),
+        Decision::Rejected(reasons) => {
+            let available = state.book.account.available().unwrap_or(Credits::ZERO);
+            changes.events.push((state.book.account.seq, refusal(&message, &reasons, available)));
+            Outcome::Rejected(reasons)
+        }
+        Decision::Waiting(on) => {
+            let waiting = Waiting { message: message.clone(), deadline: deadline(&on, at), on };
+            state.waiting.push(waiting.clone());
+            changes.waiting.push(waiting);
+            Outcome::Waiting
+        }
+    };
+    let last = state.book.account.seq;
+    answer.entries = before.checked_add(1).filter(|first| *first <= last).map(|first| (first, last));
+    if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
+        let answered = Answered { content: message.content, outcome: answer.outcome.word().to_owned() };
+        state.answered.insert(key, answered);
+    }
+    changes.answers.push(answer);
+}
+
+fn deadline(on: &On, at: Timestamp) -> Timestamp {
+    let wait = match on {
+        On::Account => ACCOUNT_WAIT,
+        On::Request(_) | On::Subscription(_) | On::Claim => FACT_WAIT,
+        On::Time(time) => return *time,
+    };
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// Decides waiting messages whose dependency is there now, first come first served.
+fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) {
+    use super::account::AccountStatus;
+    while let Some(index) = state.waiting.iter().position(|waiting| match &waiting.on {
+        On::Account => state.book.account.status != AccountStatus::Unopened,
+        On::Request(request) => state.book.requests.contains_key(request),
+        On::Subscription(subscription) => state.book.subscriptions.contains_key(subscription),
+        On::Time(_) | On::Claim => false,
+    }) {
+        let waiting = state.waiting.remove(index);
+        changes.released.push(waiting.message.id.key());
+        let before = state.book.account.seq;
+        submit(state, terms, waiting.message, at, before, changes);
+    }
+}
+
+fn write(state: &mut AccountState, mutation: Mutation, changes: &mut Changes) {
+    let hashes = state.book.after(&mutation);
+    changes.entries.extend(mutation.entries.into_iter().zip(hashes));
+    changes.events.extend(mutation.events);
+    changes.rows.extend(mutation.rows);
+}
+
+/// The announcement of a refusal.
+fn refusal(message: &Message, reasons: &[Rejection], available: Credits) -> Event {
+    let asked = |reference: &Printable, credits| Refusal {
+        asked: Asked { id: message.id.clone(), reference: reference.clone(), credits },
+        available,
+        reasons: reasons.to_vec(),
+    };
+    match &message.command {
+        Command::RecordUsage(usage) => match Printable::new(usage.meter.as_str()) {
+            Ok(meter) => Event::UsageRejected(asked(&meter, None)),
+            Err(_) => other_refusal(message, reasons),
+        },
+        Command::Spend(spend) => Event::SpendRejected(asked(&spend.reference, Some(spend.credits))),
+        Command::Grant(_)
+        | Command::Adjust(_)
+        | Command::RecordPayment(_)
+        | Command::SubmitRequest(_)
+        | Command::DecideRequest(_)
+        | Command::CancelRequest(_)
+        | Command::OpenAccount(_)
+        | Command::ChangeAccount(_)
+        | Command::FreezeAccount(_)
+        | Command::UnfreezeAccount(_)
+        | Command::CloseAccount(_)
+        | Command::StartSubscription(_)
+        | Command::ChangeSubscription(_)
+        | Command::CancelSubscription { .. }
+        | Command::ResumeSubscription { .. }
+        | Command::ResetCycle(_) => other_refusal(message, reasons),
+    }
+}
+
+fn other_refusal(message: &Message, reasons: &[Rejection]) -> Event {
+    Event::MessageRejected { id: message.id.clone(), kind: message.command.word(), reasons: reasons.to_vec() }
+}

@@ -1,0 +1,90 @@
+//! What went wrong outside the core, in the classes that decide what happens next.
+//!
+//! Owns the classification by SQLSTATE; never looks at message texts. A business refusal is not a
+//! failure: it is an outcome.
+
+use std::time::Duration;
+
+/// A failure of the shell: database, broker, or an invariant of the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Another try of the same work may succeed at once: deadlock, serialization, lock timeout,
+    /// identity inserted by another worker, connection lost.
+    #[error("the database asked for another try; nothing was written")]
+    Again(#[source] sqlx::Error),
+    /// The database is away, full or shutting down: hold everything and probe.
+    #[error("the database cannot be used at the moment; nothing was written, and work resumes by itself when it can")]
+    Unavailable(#[source] sqlx::Error),
+    /// The schema or the rights do not fit this worker: nobody but an operator can help.
+    #[error("the database does not fit this worker (run `credit-ledger migrate`, check the role's rights); nothing was written")]
+    Misfit(#[source] sqlx::Error),
+    /// The data of some message cannot be stored: the batch is bisected until it is found.
+    #[error("the database refused a value; nothing was written")]
+    Data(#[source] sqlx::Error),
+    /// An invariant of the ledger does not hold or the rules panicked: bisected likewise.
+    #[error("{0}")]
+    Invariant(String),
+}
+
+impl Failure {
+    /// True when the same batch may be tried again without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Again(_) | Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = sqlstate(&error) else {
+            return match error {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Protocol(_) => Self::Unavailable(error),
+                other => Self::Misfit(other),
+            };
+        };
+        let class = code.get(..2).unwrap_or_default();
+        match (class, code.as_str()) {
+            // 23505 on an identity: another worker answered first; the next try finds its answer.
+            ("40", _) | (_, "55P03" | "23505") => Self::Again(error),
+            ("08" | "25" | "53" | "57" | "58", _) => Self::Unavailable(error),
+            ("42" | "28" | "XX" | "3D" | "3F", _) => Self::Misfit(error),
+            ("22" | "23", _) => Self::Data(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()))
+}
+
+/// The pause before try `attempt` (from 0): exponential, capped, with jitter, so that workers that
+/// failed together do not try together.
+#[must_use]
+pub fn pause(attempt: u32, first: Duration, most: Duration) -> Duration {
+    let base = first.saturating_mul(1_u32 << attempt.min(10)).min(most);
+    base.mul_f64(rand::random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_cap() {
+        let pause = |attempt| pause(attempt, Duration::from_millis(10), Duration::from_secs(1));
+        assert!(pause(0) < Duration::from_millis(11));
+        assert!(pause(30) <= Duration::from_secs(1) && pause(30) >= Duration::from_millis(500));
+    }
+
+    #[test]
+    fn errors_without_a_code_are_the_connections() {
+        assert!(matches!(Failure::from(sqlx::Error::PoolTimedOut), Failure::Unavailable(_)));
+        assert!(matches!(Failure::from(sqlx::Error::RowNotFound), Failure::Misfit(_)));
+    }
+}

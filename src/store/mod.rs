@@ -1,0 +1,259 @@
+//! Where accounts are kept: one trait, two homes.
+//!
+//! Owns the shape of what is loaded for a batch and what is written after it. Never decides.
+
+pub mod memory;
+pub mod postgres;
+
+use crate::domain::account::Account;
+use crate::domain::apply::Answer;
+use crate::domain::book::{AccountState, Waiting};
+use crate::domain::command::{Command, Message};
+use crate::domain::decision::Row;
+use crate::domain::entry::Entry;
+use crate::domain::ids::{AccountKey, Hash, Id, MessageKey, Printable};
+use crate::domain::rejection::QuarantineReason;
+use crate::domain::settings::Terms;
+use crate::failure::Failure;
+use crate::message::raw::Raw;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+
+/// Which shard an account, or any other key of a tenant, lives in: a stable hash modulo the shard
+/// count of the database.
+#[must_use]
+pub fn shard_of(tenant: &str, key: &str, shards: i16) -> i16 {
+    // FNV-1a over tenant, zero, key: stable across versions, unlike the standard library's hashers.
+    let bytes = tenant.bytes().chain([0]).chain(key.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    // Fold the high half in: FNV's low bits alone are weak for short keys.
+    let mixed = hash ^ (hash >> 32);
+    let shards = u64::try_from(shards.max(1)).unwrap_or(1);
+    i16::try_from(mixed % shards).unwrap_or(0)
+}
+
+/// A message on its way into the ledger, with the delivery it came in.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What it asks.
+    pub message: Arc<Message>,
+    /// The delivery: kept while it waits, and for quarantine.
+    pub raw: Arc<Raw>,
+}
+
+/// What a batch needs beside the open rows of its accounts.
+#[derive(Debug, Default, Clone)]
+pub struct Needs {
+    /// Identities whose recorded answers are wanted.
+    pub messages: BTreeSet<MessageKey>,
+    /// Payments named.
+    pub payments: BTreeSet<Printable>,
+    /// Requests named.
+    pub requests: BTreeSet<Id>,
+    /// Evidence references named.
+    pub evidence: BTreeSet<Printable>,
+    /// Charges named.
+    pub charges: BTreeSet<Printable>,
+    /// Grants named.
+    pub grants: BTreeSet<Id>,
+    /// Subscriptions named.
+    pub subscriptions: BTreeSet<Id>,
+    /// True when high-water marks are wanted.
+    pub high_waters: bool,
+}
+
+impl Needs {
+    /// Adds what one message needs.
+    pub fn add(&mut self, message: &Message) {
+        self.messages.insert(message.id.key());
+        match &message.command {
+            Command::Grant(grant) => self.grants.extend(grant.grant.clone()),
+            Command::RecordPayment(payment) => {
+                self.payments.insert(payment.terms.payment.clone());
+                self.requests.insert(payment.terms.provider_id.clone());
+            }
+            Command::Spend(spend) => {
+                self.charges.insert(spend.reference.clone());
+            }
+            Command::SubmitRequest(request) => {
+                self.requests.insert(request.request.clone());
+                self.evidence.extend(request.evidence.as_ref().map(|evidence| evidence.reference.clone()));
+            }
+            Command::DecideRequest(decision) => {
+                self.requests.insert(decision.request.clone());
+            }
+            Command::CancelRequest(cancel) => {
+                self.requests.insert(cancel.request.clone());
+            }
+            Command::StartSubscription(start) => {
+                self.subscriptions.insert(start.subscription.clone());
+                self.high_waters = true;
+            }
+            Command::ChangeSubscription(change) => {
+                self.subscriptions.insert(change.subscription.clone());
+                self.high_waters = true;
+            }
+            Command::CancelSubscription { subscription, .. } | Command::ResumeSubscription { subscription } => {
+                self.subscriptions.insert(subscription.clone());
+            }
+            Command::ResetCycle(reset) => self.subscriptions.extend(reset.subscription.clone()),
+            Command::RecordUsage(_)
+            | Command::Adjust(_)
+            | Command::OpenAccount(_)
+            | Command::ChangeAccount(_)
+            | Command::FreezeAccount(_)
+            | Command::UnfreezeAccount(_)
+            | Command::CloseAccount(_) => {}
+        }
+    }
+}
+
+/// One account of a batch as it was loaded under its lock.
+#[derive(Debug)]
+pub struct LoadedAccount {
+    /// Its row id in the store.
+    pub account_id: i64,
+    /// Its state.
+    pub state: AccountState,
+    /// The deliveries of the messages that wait, by identity.
+    pub deliveries: HashMap<MessageKey, Arc<Raw>>,
+}
+
+/// A tenant as a batch sees it.
+#[derive(Debug, Clone)]
+pub struct LoadedTenant {
+    /// Its terms.
+    pub terms: Arc<Terms>,
+    /// Its own time, when it has a test clock that was set.
+    pub clock: Option<Timestamp>,
+}
+
+/// Everything loaded for a batch.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The store's time.
+    pub now: Timestamp,
+    /// Tenants of the batch that exist.
+    pub tenants: HashMap<Id, LoadedTenant>,
+    /// Accounts of the batch whose tenant exists.
+    pub accounts: BTreeMap<AccountKey, LoadedAccount>,
+}
+
+impl Loaded {
+    /// The time decisions about a tenant are made at.
+    #[must_use]
+    pub fn time_of(&self, tenant: &LoadedTenant) -> Timestamp {
+        if tenant.terms.test_clock { tenant.clock.unwrap_or(self.now) } else { self.now }
+    }
+}
+
+/// One announcement or reply to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Position among the account's announcements.
+    pub number: u64,
+    /// A reply goes to a queue by name, an event to the events exchange.
+    pub is_reply: bool,
+    /// Routing key or queue.
+    pub routing_key: String,
+    /// Copied to a reply.
+    pub correlation_id: Option<String>,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// What could not be applied.
+#[derive(Debug, Clone)]
+pub struct QuarantineRow {
+    /// Why.
+    pub reason: QuarantineReason,
+    /// Why, for people.
+    pub detail: String,
+    /// Tenant, account and identity as far as they could be read.
+    pub tenant: Option<Id>,
+    /// The account.
+    pub account: Option<Id>,
+    /// Source and id.
+    pub message: Option<crate::domain::ids::MessageId>,
+    /// The delivery.
+    pub raw: Arc<Raw>,
+}
+
+/// What a batch writes about one account.
+#[derive(Debug)]
+pub struct AccountWrite {
+    /// Its row id.
+    pub account_id: i64,
+    /// Its row afterwards.
+    pub account: Account,
+    /// The highest grant number before the batch: later ones are inserted.
+    pub grants_before: u32,
+    /// Counters of open rows and the next due instant.
+    pub next_due_at: Option<Timestamp>,
+    /// Debts still owed, pending requests, running subscriptions, waiting messages afterwards.
+    pub open: OpenRows,
+    /// New lines of history.
+    pub entries: Vec<(Entry, Hash)>,
+    /// Rows made or changed, the last image of each.
+    pub rows: Vec<Row>,
+    /// Answers to store.
+    pub answers: Vec<Answer>,
+    /// Messages that began to wait, with their deliveries.
+    pub waiting: Vec<(Waiting, Arc<Raw>)>,
+    /// Messages that wait no more.
+    pub released: Vec<MessageKey>,
+    /// To be published.
+    pub outbox: Vec<OutboxRow>,
+    /// Set aside.
+    pub quarantine: Vec<QuarantineRow>,
+    /// The recorded time.
+    pub at: Timestamp,
+}
+
+/// How many rows an account has in tables most accounts have none in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenRows {
+    /// Debts with something owed.
+    pub debts: u32,
+    /// Pending requests.
+    pub requests: u32,
+    /// Running subscriptions.
+    pub subscriptions: u32,
+    /// Waiting messages.
+    pub waiting: u32,
+}
+
+impl OpenRows {
+    /// Counts a state.
+    #[must_use]
+    pub fn of(state: &AccountState) -> Self {
+        use crate::domain::request::RequestStatus;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let book = &state.book;
+        Self {
+            debts: count(book.debts.values().filter(|debt| debt.remaining.is_positive()).count()),
+            requests: count(book.requests.values().filter(|one| one.status == RequestStatus::Pending).count()),
+            subscriptions: count(book.subscriptions.values().filter(|one| !one.ended).count()),
+            waiting: count(state.waiting.len()),
+        }
+    }
+}
+
+/// A home for accounts.
+pub trait Store: Send + Sync + 'static {
+    /// A transaction that holds the locks of a batch's accounts.
+    type Transaction: Transaction;
+
+    /// Begins a transaction on one shard, locks the accounts in sorted order (making the missing
+    /// ones of tenants that exist) and then reads what the batch needs.
+    fn open(&self, shard: i16, accounts: &BTreeSet<AccountKey>, needs: &Needs) -> impl Future<Output = Result<(Self::Transaction, Loaded), Failure>> + Send;
+}
+
+/// A transaction with its accounts locked.
+pub trait Transaction: Send {
+    /// Writes everything and commits. On any error nothing was written, or, when the connection was
+    /// lost while committing, everything or nothing: the identities decide at the next try.
+    fn commit(self, writes: Vec<AccountWrite>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
