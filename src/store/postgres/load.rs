@@ -1,0 +1,306 @@
+//! Locking a batch's accounts and reading what it needs.
+//!
+//! Owns the order: lock in a statement of its own, sorted, so that two batches never wait for each
+//! other in a circle; read in later statements, which see what the former holders committed.
+
+use super::rows::{AccountRow, GrantRow, hash};
+use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
+use super::write::PostgresTransaction;
+use super::{PostgresStore, terms};
+use crate::domain::book::{AccountState, Answered, Book, Waiting};
+use crate::domain::decision::On;
+use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::failure::Failure;
+use crate::message;
+use crate::message::raw::Raw;
+use crate::store::{Loaded, LoadedAccount, LoadedTenant, Needs, Store};
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
+use sqlx::PgConnection;
+use sqlx::types::{Json, Uuid};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+const LOCK: &str = "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, \
+     balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
+     open_debts, open_requests, open_subscriptions, open_waiting \
+     from accounts where shard = $1 and (tenant, account) in (select * from unnest($2::text[], $3::text[])) \
+     order by account_id for update";
+
+const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
+     select $1, wanted.tenant, wanted.account from unnest($2::text[], $3::text[]) as wanted (tenant, account) \
+     join tenants on tenants.tenant = wanted.tenant \
+     where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account) \
+     order by wanted.tenant, wanted.account on conflict do nothing";
+
+const GRANTS: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
+     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
+     remaining, frozen, closes_left, refill_at \
+     from grants where shard = $1 and account_id = any($2) and is_open";
+
+const GRANTS_NAMED: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
+     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
+     remaining, frozen, closes_left, refill_at \
+     from grants where shard = $1 and account_id = any($2) and grant_id = any($3) and not is_open";
+
+impl Store for PostgresStore {
+    type Transaction = PostgresTransaction;
+
+    async fn open(&self, shard: i16, accounts: &BTreeSet<AccountKey>, needs: &Needs) -> Result<(PostgresTransaction, Loaded), Failure> {
+        let tenants: Vec<String> = accounts.iter().map(|key| key.tenant.to_string()).collect();
+        let names: Vec<String> = accounts.iter().map(|key| key.account.to_string()).collect();
+        let mut transaction = self.pool.begin().await?;
+        let mut locked: Vec<AccountRow> =
+            sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
+        if locked.len() < accounts.len() {
+            // Inserted before any lock is held, so that locks are always taken in one order.
+            transaction.rollback().await?;
+            sqlx::query(ADD_MISSING).bind(shard).bind(&tenants).bind(&names).execute(&self.pool).await?;
+            transaction = self.pool.begin().await?;
+            locked = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
+        }
+        let (now, tenants) = self.tenants(&mut transaction, &tenants).await?;
+        let mut batch = Batch { shard, ids: locked.iter().map(|row| row.account_id).collect(), accounts: BTreeMap::new() };
+        let mut open = OpenTables::default();
+        for row in locked {
+            open.note(&row);
+            let key = row.key()?;
+            let mut book = Book::unopened(key.clone());
+            book.account = row.account(key)?;
+            let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
+            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new() });
+        }
+        let mut needs = needs.clone();
+        if open.waiting {
+            batch.waiting(&mut transaction, &mut needs).await?;
+        }
+        batch.grants(&mut transaction, &needs).await?;
+        batch.answered(&mut transaction, &needs).await?;
+        batch.rare(&mut transaction, &needs, open).await?;
+        let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
+        Ok((PostgresTransaction::new(transaction, shard), Loaded { now, tenants, accounts }))
+    }
+}
+
+impl PostgresStore {
+    /// The tenants of a batch and the database's time. Terms are kept until their revision grows.
+    async fn tenants(&self, connection: &mut PgConnection, tenants: &[String]) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
+        let wanted: BTreeSet<&String> = tenants.iter().collect();
+        let wanted: Vec<&String> = wanted.into_iter().collect();
+        let rows: Vec<(SqlTimestamp, Option<String>, Option<i64>, Option<SqlTimestamp>)> = sqlx::query_as(
+            "select clock_timestamp(), tenant, revision, clock from (select) as one left join tenants on tenant = any($1)",
+        )
+        .bind(&wanted)
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut now = Timestamp::MIN;
+        let mut loaded = HashMap::new();
+        for (time, tenant, revision, clock) in rows {
+            now = time.to_jiff();
+            let (Some(tenant), Some(revision)) = (tenant, revision) else { continue };
+            let id = super::rows::id(&tenant)?;
+            let cached = self.cached(&id).filter(|terms| terms.revision == revision);
+            let terms = match cached {
+                Some(terms) => terms,
+                None => self.remember(terms::load(connection, &id).await?),
+            };
+            loaded.insert(id, LoadedTenant { terms, clock: clock.map(SqlTimestamp::to_jiff) });
+        }
+        Ok((now, loaded))
+    }
+
+    fn cached(&self, tenant: &Id) -> Option<Arc<crate::domain::settings::Terms>> {
+        self.terms.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(tenant).cloned()
+    }
+
+    fn remember(&self, terms: crate::domain::settings::Terms) -> Arc<crate::domain::settings::Terms> {
+        let terms = Arc::new(terms);
+        let mut cache = self.terms.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        cache.insert(terms.tenant.clone(), terms.clone());
+        terms
+    }
+}
+
+/// Which tables that most accounts have no rows in must be read.
+#[derive(Debug, Clone, Copy, Default)]
+struct OpenTables {
+    debts: bool,
+    requests: bool,
+    subscriptions: bool,
+    waiting: bool,
+}
+
+impl OpenTables {
+    fn note(&mut self, row: &AccountRow) {
+        self.debts |= row.open_debts > 0;
+        self.requests |= row.open_requests > 0;
+        self.subscriptions |= row.open_subscriptions > 0;
+        self.waiting |= row.open_waiting > 0;
+    }
+}
+
+struct Batch {
+    shard: i16,
+    ids: Vec<i64>,
+    accounts: BTreeMap<i64, LoadedAccount>,
+}
+
+impl Batch {
+    fn book(&mut self, account_id: i64) -> Result<&mut Book, Failure> {
+        self.accounts
+            .get_mut(&account_id)
+            .map(|loaded| &mut loaded.state.book)
+            .ok_or_else(|| super::rows::unreadable("account row", &account_id.to_string()))
+    }
+
+    async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+        let mut rows: Vec<GrantRow> =
+            sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
+        if !needs.grants.is_empty() {
+            let named: Vec<&str> = needs.grants.iter().map(Id::as_str).collect();
+            let more: Vec<GrantRow> =
+                sqlx::query_as(GRANTS_NAMED).bind(self.shard).bind(&self.ids).bind(named).fetch_all(&mut *connection).await?;
+            rows.extend(more);
+        }
+        for row in rows {
+            let account_id = row.account_id;
+            let grant = row.grant()?;
+            self.book(account_id)?.grants.insert(grant.terms.number, grant);
+        }
+        Ok(())
+    }
+
+    async fn answered(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+        let keys: Vec<Uuid> = needs.messages.iter().map(|key| Uuid::from_bytes(key.0)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(i64, Uuid, Vec<u8>, String)> = sqlx::query_as(
+            "select account_id, message_key, content, outcome from outcomes \
+             where shard = $1 and account_id = any($2) and message_key = any($3)",
+        )
+        .bind(self.shard)
+        .bind(&self.ids)
+        .bind(keys)
+        .fetch_all(connection)
+        .await?;
+        for (account_id, key, content, outcome) in rows {
+            let answered = Answered { content: hash(&content)?, outcome };
+            if let Some(loaded) = self.accounts.get_mut(&account_id) {
+                loaded.state.answered.insert(MessageKey(key.into_bytes()), answered);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tables most batches do not touch.
+    async fn rare(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
+        if open.debts {
+            let rows: Vec<DebtRow> = self.all(connection, "select * from debts where shard = $1 and account_id = any($2) and remaining > 0").await?;
+            for row in rows {
+                let debt = row.debt()?;
+                self.book(row.account_id)?.debts.insert(debt.number, debt);
+            }
+        }
+        if !needs.payments.is_empty() {
+            let wanted: Vec<&str> = needs.payments.iter().map(|one| one.as_str()).collect();
+            let sql = "select * from payments where shard = $1 and account_id = any($2) and payment = any($3)";
+            let rows: Vec<PaymentRow> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            for row in rows {
+                let payment = row.payment()?;
+                self.book(row.account_id)?.payments.insert(payment.terms.payment.clone(), payment);
+            }
+        }
+        if !needs.charges.is_empty() {
+            let wanted: Vec<&str> = needs.charges.iter().map(|one| one.as_str()).collect();
+            let sql = "select * from charges where shard = $1 and account_id = any($2) and reference = any($3)";
+            let rows: Vec<ChargeRow> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            for row in rows {
+                let charge = row.charge()?;
+                self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
+            }
+        }
+        self.requests(connection, needs, open).await?;
+        self.subscriptions(connection, needs, open).await
+    }
+
+    async fn requests(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
+        if !open.requests && needs.requests.is_empty() && needs.evidence.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<&str> = needs.requests.iter().map(Id::as_str).collect();
+        let evidence: Vec<&str> = needs.evidence.iter().map(|one| one.as_str()).collect();
+        let sql = "select * from credit_requests where shard = $1 and account_id = any($2) \
+                   and (status = 'pending' or request = any($3) or evidence_reference = any($4))";
+        let rows: Vec<RequestRow> =
+            sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).bind(evidence).fetch_all(connection).await?;
+        for row in rows {
+            let request = row.request()?;
+            self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);
+        }
+        Ok(())
+    }
+
+    async fn subscriptions(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
+        if open.subscriptions || !needs.subscriptions.is_empty() {
+            let wanted: Vec<&str> = needs.subscriptions.iter().map(Id::as_str).collect();
+            let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended or subscription = any($3))";
+            let rows: Vec<SubscriptionRow> =
+                sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            for row in rows {
+                let subscription = row.subscription()?;
+                self.book(row.account_id)?.subscriptions.insert(subscription.id.clone(), subscription);
+            }
+        }
+        if open.subscriptions || needs.high_waters {
+            let rows: Vec<HighWaterRow> = self.all(connection, "select * from high_waters where shard = $1 and account_id = any($2)").await?;
+            for row in rows {
+                let mark = row.high_water()?;
+                self.book(row.account_id)?.high_waters.insert(mark.item.clone(), mark);
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages that wait, read again from the bytes they came in; what they need is added.
+    async fn waiting(&mut self, connection: &mut PgConnection, needs: &mut Needs) -> Result<(), Failure> {
+        type Row = (i64, String, Option<String>, Option<SqlTimestamp>, SqlTimestamp, Json<message::raw::RawHead>, Vec<u8>);
+        let sql = "select account_id, waits_on, waits_key, waits_until, deadline, raw, body from waiting \
+                   where shard = $1 and account_id = any($2) order by arrived_at, message_key";
+        let rows: Vec<Row> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).fetch_all(connection).await?;
+        for (account_id, on, key, until, deadline, head, body) in rows {
+            let raw = Arc::new(Raw::from_parts(head.0, body));
+            let message = match message::reread(&raw) {
+                Ok(message::Incoming::Account(message)) => Arc::new(*message),
+                Ok(_) | Err(_) => return Err(super::rows::unreadable("waiting message of account row", &account_id.to_string())),
+            };
+            let key = key.as_deref().map(super::rows::id).transpose()?;
+            let on = match (on.as_str(), key, until) {
+                ("account", _, _) => On::Account,
+                ("request", Some(request), _) => On::Request(request),
+                ("subscription", Some(subscription), _) => On::Subscription(subscription),
+                ("time", _, Some(until)) => On::Time(until.to_jiff()),
+                ("claim", _, _) => On::Claim,
+                (other, _, _) => return Err(super::rows::unreadable("wait", other)),
+            };
+            needs.add(&message);
+            if let Some(loaded) = self.accounts.get_mut(&account_id) {
+                loaded.deliveries.insert(message.id.key(), raw);
+                loaded.state.waiting.push(Waiting { message, on, deadline: deadline.to_jiff() });
+            }
+        }
+        Ok(())
+    }
+
+    async fn all<R>(&self, connection: &mut PgConnection, sql: &'static str) -> Result<Vec<R>, Failure>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        Ok(sqlx::query_as(sql).bind(self.shard).bind(&self.ids).fetch_all(connection).await?)
+    }
+}
+
+/// Binds an instant.
+pub fn instant(at: Timestamp) -> SqlTimestamp {
+    at.to_sqlx()
+}

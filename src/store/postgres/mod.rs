@@ -1,0 +1,82 @@
+//! Accounts in Postgres: the only place that names sqlx.
+//!
+//! Owns connections, the statements and their order. Never decides; never lets a connection go
+//! back to the pool in the middle of a transaction.
+
+pub mod catalogs;
+pub mod directory;
+mod load;
+pub mod migrate;
+pub mod outbox;
+pub mod quarantine;
+pub mod query;
+mod rows;
+mod rows_money;
+pub mod schedule;
+pub mod terms;
+mod write;
+
+use crate::domain::ids::Id;
+use crate::domain::settings::Terms;
+use crate::failure::Failure;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Accounts in Postgres.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    shards: i16,
+    terms: Arc<Mutex<HashMap<Id, Arc<Terms>>>>,
+}
+
+impl PostgresStore {
+    /// Connects with at most `connections` connections and reads the shard count.
+    ///
+    /// # Errors
+    /// [`Failure`] when the database cannot be reached or was not migrated.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self, Failure> {
+        let pool = pool(url, connections).await?;
+        let shards: i16 = sqlx::query_scalar("select shards from databases").fetch_one(&pool).await?;
+        Ok(Self { pool, shards, terms: Arc::default() })
+    }
+
+    /// The connections, for statements outside a batch.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The number of shards, fixed when the database was created.
+    #[must_use]
+    pub fn shards(&self) -> i16 {
+        self.shards
+    }
+}
+
+/// A pool whose sessions are durable and bounded: a commit waits for the disk, a lock for at most
+/// 3 s, a statement for at most 30 s, and a session that hangs in a transaction is ended.
+///
+/// # Errors
+/// [`Failure`] when the address cannot be read or the database cannot be reached.
+pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
+    let options = PgConnectOptions::from_str(url)?.application_name("credit-ledger").options([
+        ("synchronous_commit", "on"),
+        ("lock_timeout", "3s"),
+        ("statement_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("timezone", "UTC"),
+        // Every statement reads a handful of rows by key; compiling plans only costs.
+        ("jit", "off"),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(3))
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}

@@ -1,0 +1,290 @@
+//! Accounts and grants as Postgres holds them, and what they mean.
+//!
+//! Owns the mapping in both directions; a row that means nothing is a failure, never a default.
+
+use crate::domain::account::{Account, AccountKind, AccountStatus, Profile, Zone};
+use crate::domain::calendar::CalendarSpan;
+use crate::domain::credits::Credits;
+use crate::domain::grant::{CycleId, Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms, Recurrence, RolloverRule};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::failure::Failure;
+use jiff_sqlx::Timestamp as SqlTimestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use std::sync::Arc;
+
+/// A stored value that this worker cannot read.
+pub fn unreadable(what: &str, value: &str) -> Failure {
+    Failure::Misfit(sqlx::Error::Decode(format!("{what} {value:?} is not known to this worker").into()))
+}
+
+pub fn credits(value: Decimal) -> Result<Credits, Failure> {
+    Credits::new(value).map_err(|_| unreadable("amount", &value.to_string()))
+}
+
+pub fn id(value: &str) -> Result<Id, Failure> {
+    Id::new(value).map_err(|_| unreadable("id", value))
+}
+
+pub fn printable(value: &str) -> Result<Printable, Failure> {
+    Printable::new(value).map_err(|_| unreadable("name", value))
+}
+
+pub fn optional_id(value: Option<&String>) -> Result<Option<Id>, Failure> {
+    value.map(|value| id(value)).transpose()
+}
+
+pub fn optional_printable(value: Option<&String>) -> Result<Option<Printable>, Failure> {
+    value.map(|value| printable(value)).transpose()
+}
+
+pub fn message_id(source: &str, id: &str) -> Result<MessageId, Failure> {
+    Ok(MessageId { source: printable(source)?, id: printable(id)? })
+}
+
+pub fn hash(value: &[u8]) -> Result<Hash, Failure> {
+    value.try_into().map(Hash).map_err(|_| unreadable("hash", &hex::encode(value)))
+}
+
+pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
+    T::try_from(value).map_err(|_| unreadable("number", &value.to_string()))
+}
+
+#[derive(sqlx::FromRow)]
+pub struct AccountRow {
+    pub account_id: i64,
+    pub tenant: String,
+    pub account: String,
+    pub status: String,
+    pub frozen_by_staff: bool,
+    pub kind: Option<String>,
+    pub owner: Option<String>,
+    pub time_zone: String,
+    pub balance: Decimal,
+    pub held: Decimal,
+    pub frozen: Decimal,
+    pub debt: Decimal,
+    pub last_seq: i64,
+    pub last_hash: Vec<u8>,
+    pub recorded_at: Option<SqlTimestamp>,
+    pub grant_count: i32,
+    pub debt_count: i32,
+    pub event_count: i64,
+    pub open_debts: i32,
+    pub open_requests: i32,
+    pub open_subscriptions: i32,
+    pub open_waiting: i32,
+}
+
+pub fn account_status(word: &str) -> Result<AccountStatus, Failure> {
+    [AccountStatus::Unopened, AccountStatus::Open, AccountStatus::Closed]
+        .into_iter()
+        .find(|status| status.word() == word)
+        .ok_or_else(|| unreadable("account status", word))
+}
+
+impl AccountRow {
+    pub fn key(&self) -> Result<AccountKey, Failure> {
+        Ok(AccountKey { tenant: id(&self.tenant)?, account: id(&self.account)? })
+    }
+
+    pub fn account(&self, key: AccountKey) -> Result<Account, Failure> {
+        let kind = match self.kind.as_deref() {
+            None => None,
+            Some("user") => Some(AccountKind::User),
+            Some("workspace") => Some(AccountKind::Workspace),
+            Some(other) => return Err(unreadable("account kind", other)),
+        };
+        let zone = Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?;
+        Ok(Account {
+            key,
+            status: account_status(&self.status)?,
+            frozen_by_staff: self.frozen_by_staff,
+            profile: Arc::new(Profile { kind, owner: optional_id(self.owner.as_ref())?, zone }),
+            balance: credits(self.balance)?,
+            held: credits(self.held)?,
+            frozen: credits(self.frozen)?,
+            debt: credits(self.debt)?,
+            seq: number(self.last_seq)?,
+            hash: hash(&self.last_hash)?,
+            recorded_at: self.recorded_at.map(SqlTimestamp::to_jiff),
+            grants: number(self.grant_count.into())?,
+            debts: number(self.debt_count.into())?,
+            events: number(self.event_count)?,
+        })
+    }
+}
+
+/// Rules that few grants have.
+#[derive(Serialize, Deserialize, Default)]
+pub struct GrantRules {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollover: Option<RolloverRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recurs: Option<RecursRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RolloverRow {
+    min: String,
+    max: Option<String>,
+    max_percent: Option<String>,
+    count: Option<u32>,
+    cycles: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecursRow {
+    interval: String,
+    anchor: String,
+}
+
+fn parsed(text: &str) -> Result<Credits, Failure> {
+    Credits::parse(text).map_err(|_| unreadable("amount", text))
+}
+
+impl GrantRules {
+    pub fn of(terms: &GrantTerms) -> Option<Json<Self>> {
+        let text = |amount: &Credits| amount.to_string();
+        let rollover = terms.rollover.as_ref().map(|rule| RolloverRow {
+            min: text(&rule.min),
+            max: rule.max.as_ref().map(text),
+            max_percent: rule.max_percent.as_ref().map(text),
+            count: rule.count,
+            cycles: rule.cycles,
+        });
+        let recurs = terms.recurs.as_ref().map(|recurs| RecursRow {
+            interval: recurs.interval.to_string(),
+            anchor: recurs.anchor.to_string(),
+        });
+        (rollover.is_some() || recurs.is_some()).then_some(Json(Self { rollover, recurs }))
+    }
+
+    fn read(self) -> Result<(Option<RolloverRule>, Option<Recurrence>), Failure> {
+        let rollover = self.rollover.map(|row| {
+            Ok::<_, Failure>(RolloverRule {
+                min: parsed(&row.min)?,
+                max: row.max.as_deref().map(parsed).transpose()?,
+                max_percent: row.max_percent.as_deref().map(parsed).transpose()?,
+                count: row.count,
+                cycles: row.cycles,
+            })
+        });
+        let recurs = self.recurs.map(|row| {
+            Ok::<_, Failure>(Recurrence {
+                interval: CalendarSpan::parse(&row.interval).ok_or_else(|| unreadable("interval", &row.interval))?,
+                anchor: row.anchor.parse().map_err(|_| unreadable("anchor", &row.anchor))?,
+            })
+        });
+        Ok((rollover.transpose()?, recurs.transpose()?))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct GrantRow {
+    pub account_id: i64,
+    pub number: i32,
+    pub grant_id: String,
+    pub source: String,
+    pub credits: Decimal,
+    pub cost_basis: Decimal,
+    pub priority: Option<i64>,
+    pub effective_at: SqlTimestamp,
+    pub ends_at: Option<SqlTimestamp>,
+    pub expires_at: Option<SqlTimestamp>,
+    pub scope: Vec<String>,
+    pub rules: Option<Json<GrantRules>>,
+    pub parent: Option<i32>,
+    pub generation: i32,
+    pub subscription: Option<String>,
+    pub cycle_k: Option<i32>,
+    pub cycle_n: Option<i32>,
+    pub cause_source: String,
+    pub cause_id: String,
+    pub status: String,
+    pub remaining: Decimal,
+    pub frozen: Decimal,
+    pub closes_left: i32,
+    pub refill_at: Option<SqlTimestamp>,
+}
+
+/// A rollover's word in the database also says whether its root was promotional.
+pub fn source_word(source: GrantSource) -> &'static str {
+    match source {
+        GrantSource::Rollover { promotional: true } => "rollover_promotional",
+        other => other.word(),
+    }
+}
+
+fn source(word: &str) -> Result<GrantSource, Failure> {
+    [
+        GrantSource::Promotional,
+        GrantSource::Bonus,
+        GrantSource::Adjustment,
+        GrantSource::Purchased,
+        GrantSource::Plan,
+        GrantSource::Addon,
+        GrantSource::Rollover { promotional: true },
+        GrantSource::Rollover { promotional: false },
+    ]
+    .into_iter()
+    .find(|source| source_word(*source) == word)
+    .ok_or_else(|| unreadable("grant source", word))
+}
+
+pub fn grant_status_word(status: GrantStatus) -> &'static str {
+    match status {
+        GrantStatus::Pending => "pending",
+        GrantStatus::Active => "active",
+        GrantStatus::Ended => "ended",
+    }
+}
+
+impl GrantRow {
+    pub fn grant(self) -> Result<Grant, Failure> {
+        let (rollover, recurs) = self.rules.map_or(Ok((None, None)), |rules| rules.0.read())?;
+        let cycle = match (self.subscription.as_deref(), self.cycle_k, self.cycle_n) {
+            (Some(subscription), Some(k), Some(n)) => {
+                Some(CycleId { subscription: id(subscription)?, k, n: number(n.into())? })
+            }
+            _ => None,
+        };
+        let expires_at = self.expires_at.map(SqlTimestamp::to_jiff);
+        let end = match (self.ends_at.map(SqlTimestamp::to_jiff), expires_at) {
+            (Some(at), expires_at) if cycle.is_some() || Some(at) != expires_at => GrantEnd::Cycle { at, expires_at },
+            (_, Some(at)) => GrantEnd::At(at),
+            (_, None) => GrantEnd::Never,
+        };
+        let status = match self.status.as_str() {
+            "pending" => GrantStatus::Pending,
+            "active" => GrantStatus::Active,
+            "ended" => GrantStatus::Ended,
+            other => return Err(unreadable("grant status", other)),
+        };
+        Ok(Grant {
+            terms: Arc::new(GrantTerms {
+                number: number(self.number.into())?,
+                id: id(&self.grant_id)?,
+                source: source(&self.source)?,
+                credits: credits(self.credits)?,
+                cost_basis: credits(self.cost_basis)?,
+                priority: self.priority.map(number).transpose()?,
+                effective_at: self.effective_at.to_jiff(),
+                end,
+                scope: self.scope.iter().map(|scope| id(scope)).collect::<Result<_, _>>()?,
+                rollover,
+                recurs,
+                parent: self.parent.map(|parent| number(parent.into())).transpose()?,
+                generation: number(self.generation.into())?,
+                cycle,
+                cause: message_id(&self.cause_source, &self.cause_id)?,
+            }),
+            status,
+            remaining: credits(self.remaining)?,
+            frozen: credits(self.frozen)?,
+            closes_left: number(self.closes_left.into())?,
+            refill_at: self.refill_at.map(SqlTimestamp::to_jiff),
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Debts, payments, requests, charges and subscriptions as Postgres holds them.
+//!
+//! Owns the mapping; a row that means nothing is a failure, never a default.
+
+use super::rows::{credits, id, message_id, number, optional_id, optional_printable, printable, unreadable};
+use crate::domain::account::{Debt, Zone};
+use crate::domain::calendar::{CalendarSpan, Interval};
+use crate::domain::charge::{Charge, Purpose};
+use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms, Purchase};
+use crate::domain::request::{CreditRequest, Evidence, RequestMethod, RequestStatus, RequestTerms};
+use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
+use crate::failure::Failure;
+use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use std::collections::BTreeMap;
+
+#[derive(sqlx::FromRow)]
+pub struct DebtRow {
+    pub account_id: i64,
+    number: i32,
+    amount: Decimal,
+    remaining: Decimal,
+    scope: Option<String>,
+    cause_source: String,
+    cause_id: String,
+    reference: Option<String>,
+}
+
+impl DebtRow {
+    pub fn debt(&self) -> Result<Debt, Failure> {
+        Ok(Debt {
+            number: number(self.number.into())?,
+            amount: credits(self.amount)?,
+            remaining: credits(self.remaining)?,
+            scope: optional_id(self.scope.as_ref())?,
+            cause: message_id(&self.cause_source, &self.cause_id)?,
+            reference: optional_printable(self.reference.as_ref())?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct PaymentRow {
+    pub account_id: i64,
+    payment: String,
+    provider_id: String,
+    package: Option<String>,
+    quantity: Option<i64>,
+    amount: Decimal,
+    before_tax: Option<Decimal>,
+    currency: String,
+    document: Option<String>,
+    status: String,
+    granted: Decimal,
+}
+
+impl PaymentRow {
+    pub fn payment(&self) -> Result<Payment, Failure> {
+        let status = [PaymentStatus::Unpaid, PaymentStatus::Review, PaymentStatus::Granted]
+            .into_iter()
+            .find(|status| status.word() == self.status)
+            .ok_or_else(|| unreadable("payment status", &self.status))?;
+        let package = match (&self.package, self.quantity) {
+            (Some(package), Some(quantity)) => Some(Purchase { package: id(package)?, quantity: number(quantity)? }),
+            _ => None,
+        };
+        Ok(Payment {
+            terms: PaymentTerms {
+                payment: printable(&self.payment)?,
+                provider_id: id(&self.provider_id)?,
+                package,
+                amount: credits(self.amount)?,
+                before_tax: self.before_tax.map(credits).transpose()?,
+                currency: id(&self.currency)?,
+                document: optional_printable(self.document.as_ref())?,
+            },
+            status,
+            granted: credits(self.granted)?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct RequestRow {
+    pub account_id: i64,
+    request: String,
+    package: Option<String>,
+    credits: Decimal,
+    bonus: Decimal,
+    expires_after: Option<String>,
+    price: Decimal,
+    currency: String,
+    method: String,
+    requested_by: String,
+    evidence_reference: Option<String>,
+    evidence_url: Option<String>,
+    status: String,
+    submitted_at: SqlTimestamp,
+    expires_at: Option<SqlTimestamp>,
+    decided_by: Option<String>,
+    received: Option<Decimal>,
+    granted: Decimal,
+}
+
+impl RequestRow {
+    pub fn request(&self) -> Result<CreditRequest, Failure> {
+        let method = [
+            RequestMethod::BankTransfer,
+            RequestMethod::Crypto,
+            RequestMethod::Invoice,
+            RequestMethod::Other,
+            RequestMethod::Payment,
+        ]
+        .into_iter()
+        .find(|method| method.word() == self.method)
+        .ok_or_else(|| unreadable("method", &self.method))?;
+        let status = [
+            RequestStatus::Pending,
+            RequestStatus::Accepted,
+            RequestStatus::Rejected,
+            RequestStatus::Cancelled,
+            RequestStatus::Expired,
+        ]
+        .into_iter()
+        .find(|status| status.word() == self.status)
+        .ok_or_else(|| unreadable("request status", &self.status))?;
+        let evidence = match optional_printable(self.evidence_reference.as_ref())? {
+            Some(reference) => Some(Evidence { reference, url: optional_printable(self.evidence_url.as_ref())? }),
+            None => None,
+        };
+        let span = |text: &String| CalendarSpan::parse(text).ok_or_else(|| unreadable("duration", text));
+        Ok(CreditRequest {
+            terms: RequestTerms {
+                id: id(&self.request)?,
+                package: optional_id(self.package.as_ref())?,
+                credits: credits(self.credits)?,
+                bonus: credits(self.bonus)?,
+                expires_after: self.expires_after.as_ref().map(span).transpose()?,
+                price: credits(self.price)?,
+                currency: id(&self.currency)?,
+                method,
+                requested_by: id(&self.requested_by)?,
+                evidence,
+            },
+            status,
+            submitted_at: self.submitted_at.to_jiff(),
+            expires_at: self.expires_at.map(SqlTimestamp::to_jiff),
+            decided_by: optional_id(self.decided_by.as_ref())?,
+            received: self.received.map(credits).transpose()?,
+            granted: credits(self.granted)?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct ChargeRow {
+    pub account_id: i64,
+    reference: String,
+    purpose: String,
+    service: Option<String>,
+    credits: Decimal,
+}
+
+impl ChargeRow {
+    pub fn charge(&self) -> Result<Charge, Failure> {
+        let purpose = [Purpose::Service, Purpose::Invoice]
+            .into_iter()
+            .find(|purpose| purpose.word() == self.purpose)
+            .ok_or_else(|| unreadable("purpose", &self.purpose))?;
+        Ok(Charge {
+            reference: printable(&self.reference)?,
+            purpose,
+            service: optional_id(self.service.as_ref())?,
+            credits: credits(self.credits)?,
+        })
+    }
+}
+
+/// Plan and units as they are stored.
+#[derive(Serialize, Deserialize)]
+pub struct WantedRow {
+    plan: String,
+    addons: BTreeMap<String, u32>,
+}
+
+impl WantedRow {
+    pub fn of(wanted: &Wanted) -> Json<Self> {
+        let addons = wanted.addons.iter().map(|(addon, units)| (addon.to_string(), *units)).collect();
+        Json(Self { plan: wanted.plan.to_string(), addons })
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let addons = self.addons.iter().map(|(addon, units)| Ok((id(addon)?, *units))).collect::<Result<_, Failure>>()?;
+        Ok(Wanted { plan: id(&self.plan)?, addons })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct SubscriptionRow {
+    pub account_id: i64,
+    subscription: String,
+    started_with: Json<WantedRow>,
+    period: String,
+    allowance_every: String,
+    anchor: SqlDateTime,
+    time_zone: String,
+    wanted: Json<WantedRow>,
+    wanted_next: Option<Json<WantedRow>>,
+    is_cancelled: bool,
+    is_ended: bool,
+    cycle_k: i32,
+    cycle_n: i32,
+    cycle_start: SqlTimestamp,
+    cycle_end: SqlTimestamp,
+    cycle_catalog: i32,
+    cycle_allowance: Decimal,
+}
+
+fn interval(word: &str) -> Result<Interval, Failure> {
+    [Interval::Month, Interval::Year].into_iter().find(|one| one.word() == word).ok_or_else(|| unreadable("interval", word))
+}
+
+impl SubscriptionRow {
+    pub fn subscription(&self) -> Result<Subscription, Failure> {
+        Ok(Subscription {
+            id: id(&self.subscription)?,
+            started_with: self.started_with.0.wanted()?,
+            interval: interval(&self.period)?,
+            allowance_every: interval(&self.allowance_every)?,
+            anchor: self.anchor.to_jiff(),
+            zone: Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?,
+            current: self.wanted.0.wanted()?,
+            next: self.wanted_next.as_ref().map(|next| next.0.wanted()).transpose()?,
+            cancelled: self.is_cancelled,
+            ended: self.is_ended,
+            cycle: Cycle {
+                k: self.cycle_k,
+                n: number(self.cycle_n.into())?,
+                start: self.cycle_start.to_jiff(),
+                end: self.cycle_end.to_jiff(),
+                catalog: number(self.cycle_catalog.into())?,
+                allowance: credits(self.cycle_allowance)?,
+            },
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct HighWaterRow {
+    pub account_id: i64,
+    item: String,
+    issued: Decimal,
+    until: SqlTimestamp,
+}
+
+impl HighWaterRow {
+    pub fn high_water(&self) -> Result<HighWater, Failure> {
+        Ok(HighWater { item: id(&self.item)?, issued: credits(self.issued)?, until: self.until.to_jiff() })
+    }
+}
