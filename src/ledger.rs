@@ -1,0 +1,296 @@
+//! The ledger's one transaction: the only path that changes a balance.
+//!
+//! | phase  | what                                                  | round trips            |
+//! |--------|-------------------------------------------------------|------------------------|
+//! | lock   | the batch's account rows, sorted, one statement       | 2 (begin, lock)        |
+//! | read   | tenants; open grants; recorded answers; what is named | 3, and 1 per rare table |
+//! | fold   | per account in arrival order: time, identity, rules   | 0                      |
+//! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare row  |
+//! | commit |                                                       | 1                      |
+//!
+//! Bounds: the caller's batch size, and the accounts it names. Promises: per account the messages
+//! take effect in the order of the batch; either the whole batch is written or nothing of it; a
+//! message that was answered before gets that answer again. Nothing is written until every account
+//! of the batch has passed its invariants.
+//!
+//! Owns the sequence and the announcements. Decides nothing and names no database.
+
+use crate::domain::apply::{self, Answer, Changes};
+use crate::domain::book::InvariantViolated;
+use crate::domain::decision::{Outcome, Row};
+use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::rejection::QuarantineReason;
+use crate::failure::Failure;
+use crate::message::event::{self, Announcing};
+use crate::message::outcome::reply_body;
+use crate::message::raw::Raw;
+use crate::store::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What became of one submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The final or waiting outcome.
+    pub outcome: Outcome,
+    /// Positions of the entries it wrote, first and last.
+    pub entries: Option<(u64, u64)>,
+    /// The recorded outcome a duplicate repeats.
+    pub of: Option<String>,
+}
+
+/// What a batch asks for: messages, or only that time passes for accounts that are due.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Messages in arrival order; all of accounts in one shard.
+    pub submissions: Vec<Submission>,
+    /// Accounts whose due instants are written even without a message.
+    pub due: BTreeSet<AccountKey>,
+}
+
+/// Applies a batch to one shard. `origin` names this deployment in announcements.
+///
+/// # Errors
+/// [`Failure`]; nothing was written, or, for a connection lost while committing, the identities
+/// decide at the next try.
+pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Vec<Settled>, Failure> {
+    let mut needs = Needs::default();
+    let mut accounts = batch.due.clone();
+    for submission in &batch.submissions {
+        needs.add(&submission.message);
+        accounts.insert(submission.message.account.clone());
+    }
+    let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
+    let (writes, settled) = fold(&mut loaded, origin, batch)?;
+    transaction.commit(writes).await?;
+    Ok(settled)
+}
+
+/// The pure middle of the transaction.
+fn fold(loaded: &mut Loaded, origin: &str, batch: &Batch) -> Result<(Vec<AccountWrite>, Vec<Settled>), Failure> {
+    let mut settled: Vec<Option<Settled>> = vec![None; batch.submissions.len()];
+    let mut by_account: BTreeMap<&AccountKey, Vec<usize>> = batch.due.iter().map(|key| (key, Vec::new())).collect();
+    for (index, submission) in batch.submissions.iter().enumerate() {
+        by_account.entry(&submission.message.account).or_default().push(index);
+    }
+    let mut writes = Vec::with_capacity(by_account.len());
+    for (key, indexes) in by_account {
+        let tenant = loaded.tenants.get(&key.tenant).cloned();
+        let now = tenant.as_ref().map(|tenant| loaded.time_of(tenant));
+        let (Some(account), Some(tenant), Some(now)) = (loaded.accounts.remove(key), tenant, now) else {
+            set_aside_unknown(&indexes, &mut settled);
+            continue;
+        };
+        let submissions: Vec<&Submission> = indexes.iter().filter_map(|index| batch.submissions.get(*index)).collect();
+        let fold = Fold { origin, tenant: &tenant, now };
+        let (write, answers) = fold.account(account, &submissions)?;
+        writes.push(write);
+        for (index, answer) in indexes.into_iter().zip(answers) {
+            if let Some(place) = settled.get_mut(index) {
+                *place = Some(answer);
+            }
+        }
+    }
+    let settled = settled.into_iter().map(|one| one.unwrap_or_else(unknown_tenant)).collect();
+    Ok((writes, settled))
+}
+
+fn unknown_tenant() -> Settled {
+    Settled { outcome: Outcome::Quarantined(QuarantineReason::UnknownTenant), entries: None, of: None }
+}
+
+fn set_aside_unknown(indexes: &[usize], settled: &mut [Option<Settled>]) {
+    for index in indexes {
+        if let Some(place) = settled.get_mut(*index) {
+            *place = Some(unknown_tenant());
+        }
+    }
+}
+
+struct Fold<'a> {
+    origin: &'a str,
+    tenant: &'a LoadedTenant,
+    now: Timestamp,
+}
+
+impl Fold<'_> {
+    fn account(&self, loaded: LoadedAccount, submissions: &[&Submission]) -> Result<(AccountWrite, Vec<Settled>), Failure> {
+        let LoadedAccount { account_id, mut state, mut deliveries } = loaded;
+        let violated = |violated: InvariantViolated| Failure::Invariant(violated.to_string());
+        let at = apply::recorded_time(&state, self.now);
+        let grants_before = state.book.account.grants;
+        let mut changes = Changes::default();
+        let mut answers = Vec::with_capacity(submissions.len());
+        if submissions.is_empty() {
+            apply::pass_time(&mut state, &self.tenant.terms, at, &mut changes).map_err(violated)?;
+        }
+        for submission in submissions {
+            deliveries.entry(submission.message.id.key()).or_insert_with(|| submission.raw.clone());
+            let before = changes.answers.len();
+            apply::receive(&mut state, &self.tenant.terms, submission.message.clone(), self.now, &mut changes).map_err(violated)?;
+            let mine = changes.answers.iter().skip(before).find(|answer| answer.message.id == submission.message.id);
+            answers.push(mine.map_or_else(unknown_tenant, |answer| Settled {
+                outcome: answer.outcome.clone(),
+                entries: answer.entries,
+                of: answer.of.clone(),
+            }));
+        }
+        state.book.check().map_err(violated)?;
+        let mut write = AccountWrite {
+            account_id,
+            grants_before,
+            next_due_at: state.next_due(),
+            open: OpenRows::of(&state),
+            outbox: self.outbox(&mut state.book.account, &changes, &deliveries, at),
+            quarantine: quarantined(&changes, submissions, &deliveries),
+            account: state.book.account,
+            rows: last_images(changes.rows),
+            answers: changes.answers,
+            waiting: Vec::new(),
+            released: changes.released,
+            entries: changes.entries,
+            at,
+        };
+        for waiting in changes.waiting {
+            let key = waiting.message.id.key();
+            let still = state.waiting.iter().any(|one| one.message.id == waiting.message.id);
+            if let (true, Some(raw)) = (still, deliveries.get(&key)) {
+                write.waiting.push((waiting, raw.clone()));
+            }
+        }
+        Ok((write, answers))
+    }
+
+    /// Announcements in the order of the entries they follow, then replies.
+    fn outbox(&self, account: &mut crate::domain::account::Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
+        let mut rows = Vec::new();
+        let key = account.key.clone();
+        let mut number = account.events;
+        let mut announcing = |sequence: u64| {
+            number = number.saturating_add(1);
+            Announcing { origin: self.origin, account: &key, number, sequence, time: at }
+        };
+        let chunks = event::balance_chunks(&changes.entries);
+        let mut events = changes.events.iter().peekable();
+        for chunk in chunks {
+            while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < chunk.to_seq) {
+                rows.push(event::render(announcing(*sequence), event));
+            }
+            rows.push(event::balance_changed(announcing(chunk.to_seq), &chunk));
+        }
+        for (sequence, event) in events {
+            rows.push(event::render(announcing(*sequence), event));
+        }
+        for answer in &changes.answers {
+            let raw = deliveries.get(&answer.message.id.key());
+            if let Outcome::Quarantined(reason) = answer.outcome {
+                rows.push(event::quarantined(announcing(account.seq), reason, &answer.message.id, answer.message.command.word()));
+            }
+            if let Some(reply_to) = raw.and_then(|raw| raw.reply_to.clone()) {
+                let number = announcing(account.seq).number;
+                let body = reply_body(answer, &entries_of(answer, changes));
+                let correlation_id = raw.and_then(|raw| raw.correlation_id.clone());
+                rows.push(OutboxRow { number, is_reply: true, routing_key: reply_to, correlation_id, body });
+            }
+        }
+        account.events = number;
+        rows
+    }
+}
+
+fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> Vec<&'a crate::domain::entry::Entry> {
+    let Some((first, last)) = answer.entries else { return Vec::new() };
+    changes.entries.iter().map(|(entry, _)| entry).filter(|entry| (first..=last).contains(&entry.seq)).collect()
+}
+
+fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &HashMap<MessageKey, Arc<Raw>>) -> Vec<QuarantineRow> {
+    let set_aside = |answer: &Answer| match answer.outcome {
+        Outcome::Quarantined(reason) => Some(reason),
+        Outcome::Applied | Outcome::Duplicate | Outcome::Rejected(_) | Outcome::Ignored | Outcome::Waiting => None,
+    };
+    changes
+        .answers
+        .iter()
+        .filter_map(|answer| set_aside(answer).map(|reason| (answer, reason)))
+        .filter_map(|(answer, reason)| {
+            let message = &answer.message;
+            // A contradiction shares its identity with what it contradicts: its own bytes are kept.
+            let own = submissions.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| one.raw.clone());
+            let raw = own.or_else(|| deliveries.get(&message.id.key()).cloned())?;
+            Some(QuarantineRow {
+                reason,
+                detail: detail(reason).to_owned(),
+                tenant: Some(message.account.tenant.clone()),
+                account: Some(message.account.account.clone()),
+                message: Some(message.id.clone()),
+                raw,
+            })
+        })
+        .collect()
+}
+
+/// What a reason means, for people.
+fn detail(reason: QuarantineReason) -> &'static str {
+    match reason {
+        QuarantineReason::IdempotencyConflict => {
+            "contradicts what its id, payment, request, evidence, reference, grant or subscription already stands for; what was recorded first stands"
+        }
+        QuarantineReason::WaitTimeout => "what it waited for did not come in time; replay it once that exists",
+        QuarantineReason::NotPermitted => "is authentic, but of the other mode (live or test) than the tenant takes",
+        QuarantineReason::Malformed
+        | QuarantineReason::UnknownType
+        | QuarantineReason::UnsupportedVersion
+        | QuarantineReason::BadSignature
+        | QuarantineReason::TooLarge
+        | QuarantineReason::UnknownTenant
+        | QuarantineReason::InvariantViolated
+        | QuarantineReason::RetriesExhausted => "was set aside",
+    }
+}
+
+/// The last image of each row, in the order the rows were first made.
+fn last_images(rows: Vec<Row>) -> Vec<Row> {
+    if rows.len() < 2 {
+        return rows;
+    }
+    let mut place: HashMap<RowKey, usize> = HashMap::with_capacity(rows.len());
+    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match place.get(&RowKey::of(&row)).and_then(|index| kept.get_mut(*index)) {
+            Some(known) => *known = row,
+            None => {
+                place.insert(RowKey::of(&row), kept.len());
+                kept.push(row);
+            }
+        }
+    }
+    kept
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum RowKey {
+    Grant(u32),
+    Debt(u32),
+    Payment(String),
+    Request(Id),
+    Charge(String),
+    Subscription(Id),
+    HighWater(Id),
+    Reset(Id, i32, u32),
+}
+
+impl RowKey {
+    fn of(row: &Row) -> Self {
+        match row {
+            Row::Grant(row) => Self::Grant(row.terms.number),
+            Row::Debt(row) => Self::Debt(row.number),
+            Row::Payment(row) => Self::Payment(row.terms.payment.to_string()),
+            Row::Request(row) => Self::Request(row.terms.id.clone()),
+            Row::Charge(row) => Self::Charge(row.reference.to_string()),
+            Row::Subscription(row) => Self::Subscription(row.id.clone()),
+            Row::HighWater(row) => Self::HighWater(row.item.clone()),
+            Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
+        }
+    }
+}
