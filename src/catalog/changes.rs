@@ -69,8 +69,8 @@ fn shown<const N: usize>(fields: [(&'static str, Option<String>); N]) -> Shown {
     fields.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
 }
 
-fn some(value: impl Display) -> Option<String> {
-    Some(value.to_string())
+fn text(value: impl Display) -> String {
+    value.to_string()
 }
 
 fn names(ids: &[Id]) -> Option<String> {
@@ -79,11 +79,11 @@ fn names(ids: &[Id]) -> Option<String> {
 
 fn show_package(package: &Package) -> Shown {
     shown([
-        ("credits", some(package.credits)),
-        ("bonus", some(package.bonus)),
-        ("price", some(package.price)),
+        ("credits", Some(text(package.credits))),
+        ("bonus", Some(text(package.bonus))),
+        ("price", Some(text(package.price))),
         ("expires_after", package.expires_after.map(|span| span.to_string())),
-        ("refundable", some(package.refundable)),
+        ("refundable", Some(text(package.refundable))),
         ("checkout_url", package.checkout_url.clone()),
     ])
 }
@@ -94,23 +94,23 @@ fn show_plan(plan: &Plan) -> Shown {
         GrantOn::Payment => "payment",
     };
     shown([
-        ("allowance", some(plan.allowance)),
-        ("interval", plan.interval.map(Interval::word).and_then(some)),
-        ("allowance_every", plan.allowance_every.map(Interval::word).and_then(some)),
-        ("grant_on", some(grant_on)),
+        ("allowance", Some(text(plan.allowance))),
+        ("interval", plan.interval.map(Interval::word).map(text)),
+        ("allowance_every", plan.allowance_every.map(Interval::word).map(text)),
+        ("grant_on", Some(text(grant_on))),
         ("rollover", plan.rollover.as_ref().map(rollover)),
-        ("prorate", some(plan.prorate)),
+        ("prorate", Some(text(plan.prorate))),
         ("scope", names(&plan.scope)),
     ])
 }
 
 fn rollover(rule: &RolloverRule) -> String {
     let fields = shown([
-        ("min", some(rule.min)),
-        ("max", rule.max.and_then(some)),
-        ("max_percent", rule.max_percent.and_then(some)),
-        ("count", rule.count.and_then(some)),
-        ("cycles", rule.cycles.and_then(some)),
+        ("min", Some(text(rule.min))),
+        ("max", rule.max.map(text)),
+        ("max_percent", rule.max_percent.map(text)),
+        ("count", rule.count.map(text)),
+        ("cycles", rule.cycles.map(text)),
     ]);
     let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
     format!("({})", fields.join(", "))
@@ -118,36 +118,42 @@ fn rollover(rule: &RolloverRule) -> String {
 
 fn show_addon(addon: &Addon) -> Shown {
     shown([
-        ("credits_per_unit", some(addon.credits_per_unit)),
-        ("unit_price", some(addon.unit_price)),
-        ("scope", addon.scope.map(AccountKind::word).and_then(some)),
+        ("credits_per_unit", Some(text(addon.credits_per_unit))),
+        ("unit_price", Some(text(addon.unit_price))),
+        ("scope", addon.scope.map(AccountKind::word).map(text)),
         ("plans", names(&addon.plans)),
     ])
 }
 
 /// A rate has no key; its meter and dimensions name it, and no card holds two that are alike.
 fn rate_name(rate: &Rate) -> String {
-    let dimensions = rate.dimensions.iter().map(|(name, value)| format!(" {name}={value}"));
+    let dimensions = rate.dimensions.iter().map(|(name, value)| format!(" {}={}", plain(name), plain(value)));
     format!("rate {}{}", rate.meter, dimensions.collect::<String>())
+}
+
+/// Quoted unless it reads as one word, so that two rates never look alike and a line stays one.
+fn plain(word: &str) -> String {
+    let simple = !word.is_empty() && word.chars().all(|letter| letter.is_alphanumeric() || "_-.:/".contains(letter));
+    if simple { word.to_owned() } else { format!("{word:?}") }
 }
 
 fn show_rate(rate: &Rate) -> Shown {
     shown([
-        ("price", some(rate.price)),
-        ("per", some(rate.per)),
-        ("minimum", some(rate.minimum)),
-        ("scale", some(rate.scale)),
-        ("insufficient", rate.insufficient.map(Insufficient::word).and_then(some)),
+        ("price", Some(text(rate.price))),
+        ("per", Some(text(rate.per))),
+        ("minimum", Some(text(rate.minimum))),
+        ("scale", Some(text(rate.scale))),
+        ("insufficient", rate.insufficient.map(Insufficient::word).map(text)),
     ])
 }
 
 fn show_service(service: &Service) -> Shown {
-    shown([("eligible", some(service.eligible)), ("credits", service.credits.and_then(some))])
+    shown([("eligible", Some(text(service.eligible))), ("credits", service.credits.map(text))])
 }
 
 fn show_target(target: &PriceTarget) -> Shown {
     match target {
-        PriceTarget::Plan(id) => shown([("plan", some(id))]),
-        PriceTarget::Addon(id) => shown([("addon", some(id))]),
+        PriceTarget::Plan(id) => shown([("plan", Some(text(id)))]),
+        PriceTarget::Addon(id) => shown([("addon", Some(text(id)))]),
     }
 }

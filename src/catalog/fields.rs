@@ -22,28 +22,29 @@ pub(super) enum Least {
 pub(super) struct Fields<'a> {
     path: String,
     line: Option<usize>,
-    entries: &'a [Entry],
+    /// Absent when it is no table, which has been noted then.
+    table: Option<&'a [Entry]>,
     problems: &'a Problems,
 }
 
 impl<'a> Fields<'a> {
     /// Takes a table with keys of any name, as `[packages]` is; a non-table is noted and empty.
     pub(super) fn open(path: String, node: &'a Node, problems: &'a Problems) -> Self {
-        let entries: &[Entry] = match &node.value {
-            Value::Table(entries) => entries,
+        let table = match &node.value {
+            Value::Table(entries) => Some(entries.as_slice()),
             other => {
                 let name = if path.is_empty() { "the catalog" } else { path.as_str() };
                 problems.add(node.line, format!("{name} is {}; it must be a table", other.kind()));
-                &[]
+                None
             }
         };
-        Self { path, line: node.line, entries, problems }
+        Self { path, line: node.line, table, problems }
     }
 
     /// Takes a table that has these keys and no others.
     pub(super) fn closed(path: String, node: &'a Node, keys: &[&str], problems: &'a Problems) -> Self {
         let fields = Self::open(path, node, problems);
-        for entry in fields.entries.iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
+        for entry in fields.entries().iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
             let path = fields.at(&entry.key);
             let near = keys.iter().find(|key| near(key, &entry.key));
             let advice = near.map_or_else(|| format!("remove it, or use one of: {}", keys.join(", ")), |key| format!("did you mean {key}?"));
@@ -69,23 +70,23 @@ impl<'a> Fields<'a> {
 
     /// Its keys and values.
     pub(super) fn entries(&self) -> &'a [Entry] {
-        self.entries
+        self.table.unwrap_or_default()
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
     }
 
     /// Notes an error about a key, at its line or the table's: `<path> <what>`.
     pub(super) fn wrong(&self, key: &str, what: &str) {
-        let line = self.entries.iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);
+        let line = self.entries().iter().find(|entry| entry.key == key).map_or(self.line, |entry| entry.line);
         self.problems.add(line, format!("{} {what}", self.at(key)));
     }
 
     /// Passes a value on, noting its absence.
     pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() && self.get(key).is_none() {
+        if value.is_none() && self.table.is_some() && self.get(key).is_none() {
             self.wrong(key, "is missing; add it");
         }
         value
@@ -107,7 +108,7 @@ impl<'a> Fields<'a> {
                 None
             }
         };
-        below.entries.iter().filter_map(named).collect()
+        below.entries().iter().filter_map(named).collect()
     }
 
     /// The tables of a list, e.g. `[[rates]]`, with these keys and no others.

@@ -69,7 +69,7 @@ fn read(root: &Node, problems: &Problems) -> Option<CatalogFile> {
     let packages = each(file.names("packages"), |id, node| goods::package(id, node, problems));
     let plans = each(plans, |id, node| goods::plan(id, node, problems));
     let addons = each(addons, |id, node| goods::addon(id, node, &targets.plans, problems));
-    let services = each(file.names("services"), |id, node| goods::service(id, node, problems));
+    let services = each(file.names("services"), |id, node| Some(goods::service(id, node, problems)));
     let rates = rates::card(&file);
     let stripe_prices = targets.map(&file, "stripe", "prices", problems);
     let paypal_plans = targets.map(&file, "paypal", "plans", problems);
