@@ -15,18 +15,20 @@
 //!
 //! Owns the sequence and the announcements. Decides nothing and names no database.
 
+use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Changes};
 use crate::domain::book::InvariantViolated;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
-use crate::message::event::{self, Announcing};
+use crate::message::event::{self, Announcement, Announcing};
 use crate::message::outcome::reply_body;
 use crate::message::raw::Raw;
 use crate::store::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What became of one submission.
@@ -62,7 +64,9 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
         accounts.insert(submission.message.account.clone());
     }
     let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
-    let (writes, settled) = fold(&mut loaded, origin, batch)?;
+    // The rules are total; should one panic all the same, the batch is searched for the message.
+    let folded = catch_unwind(AssertUnwindSafe(|| fold(&mut loaded, origin, batch)));
+    let (writes, settled) = folded.unwrap_or_else(|_| Err(Failure::Invariant("deciding a message of this batch panicked".into())))?;
     transaction.commit(writes).await?;
     Ok(settled)
 }
@@ -137,12 +141,13 @@ impl Fold<'_> {
             }));
         }
         state.book.check().map_err(violated)?;
+        let outbox = self.outbox(&mut state.book.account, &changes, &deliveries, at);
         let mut write = AccountWrite {
             account_id,
             grants_before,
             next_due_at: state.next_due(),
             open: OpenRows::of(&state),
-            outbox: self.outbox(&mut state.book.account, &changes, &deliveries, at),
+            outbox,
             quarantine: quarantined(&changes, submissions, &deliveries),
             account: state.book.account,
             rows: last_images(changes.rows),
@@ -163,7 +168,7 @@ impl Fold<'_> {
     }
 
     /// Announcements in the order of the entries they follow, then replies.
-    fn outbox(&self, account: &mut crate::domain::account::Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
+    fn outbox(&self, account: &mut Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
         let mut rows = Vec::new();
         let key = account.key.clone();
         let mut number = account.events;
@@ -171,32 +176,37 @@ impl Fold<'_> {
             number = number.saturating_add(1);
             Announcing { origin: self.origin, account: &key, number, sequence, time: at }
         };
-        let chunks = event::balance_chunks(&changes.entries);
         let mut events = changes.events.iter().peekable();
-        for chunk in chunks {
+        let after = [account.balance, account.held, account.frozen, account.debt];
+        for chunk in event::balance_chunks(&changes.entries, after) {
             while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < chunk.to_seq) {
-                rows.push(event::render(announcing(*sequence), event));
+                rows.push(announcement(event::render(announcing(*sequence), event)));
             }
-            rows.push(event::balance_changed(announcing(chunk.to_seq), &chunk));
+            rows.push(announcement(event::balance_changed(announcing(chunk.to_seq), &chunk)));
         }
         for (sequence, event) in events {
-            rows.push(event::render(announcing(*sequence), event));
+            rows.push(announcement(event::render(announcing(*sequence), event)));
         }
         for answer in &changes.answers {
-            let raw = deliveries.get(&answer.message.id.key());
             if let Outcome::Quarantined(reason) = answer.outcome {
-                rows.push(event::quarantined(announcing(account.seq), reason, &answer.message.id, answer.message.command.word()));
+                let message = &answer.message;
+                rows.push(announcement(event::quarantined(announcing(account.seq), reason, &message.id, message.command.word())));
             }
-            if let Some(reply_to) = raw.and_then(|raw| raw.reply_to.clone()) {
+            let raw = deliveries.get(&answer.message.id.key());
+            if let Some((reply_to, raw)) = raw.and_then(|raw| Some((raw.reply_to.clone()?, raw))) {
                 let number = announcing(account.seq).number;
                 let body = reply_body(answer, &entries_of(answer, changes));
-                let correlation_id = raw.and_then(|raw| raw.correlation_id.clone());
-                rows.push(OutboxRow { number, is_reply: true, routing_key: reply_to, correlation_id, body });
+                rows.push(OutboxRow { number, is_reply: true, routing_key: reply_to, correlation_id: raw.correlation_id.clone(), body });
             }
         }
         account.events = number;
         rows
     }
+}
+
+fn announcement(announcement: Announcement) -> OutboxRow {
+    let Announcement { number, routing_key, body } = announcement;
+    OutboxRow { number, is_reply: false, routing_key, correlation_id: None, body }
 }
 
 fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> Vec<&'a crate::domain::entry::Entry> {

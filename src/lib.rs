@@ -1,6 +1,17 @@
 //! credit-ledger: a background worker that keeps an exact, append-only ledger of prepaid credits.
 
 pub mod domain;
+pub mod failure;
+
+pub mod message;
 
 pub mod catalog;
 pub mod secrets;
+
+pub mod store;
+
+pub mod ledger;
+
+pub mod lanes;
+
+pub mod bench;

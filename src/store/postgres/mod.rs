@@ -15,12 +15,14 @@ mod rows_money;
 pub mod schedule;
 pub mod terms;
 mod write;
+mod write_rare;
 
 use crate::domain::ids::Id;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
+use crate::store::{QuarantineRow, shard_of};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,4 +81,26 @@ pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
         .connect_with(options)
         .await?;
     Ok(pool)
+}
+
+impl crate::lanes::Quarantine for PostgresStore {
+    async fn set_aside(&self, rows: Vec<QuarantineRow>) -> Result<(), Failure> {
+        let mut by_shard: BTreeMap<i16, Vec<&QuarantineRow>> = BTreeMap::new();
+        for row in &rows {
+            let tenant = row.tenant.as_ref().map_or("", Id::as_str);
+            let account = row.account.as_ref().map_or("", Id::as_str);
+            by_shard.entry(shard_of(tenant, account, self.shards)).or_default().push(row);
+        }
+        for (shard, rows) in by_shard {
+            let mut connection = self.pool.acquire().await?;
+            quarantine::insert(&mut connection, shard, &rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn probe(&self) -> bool {
+        // A read-only standby answers, but cannot be written to.
+        let writable = sqlx::query_scalar::<_, bool>("select not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off'");
+        writable.fetch_one(&self.pool).await.unwrap_or(false)
+    }
 }

@@ -1,0 +1,306 @@
+//! Lanes: one per shard, so that batches form by themselves and no shard has two transactions of
+//! this worker at once.
+//!
+//! Owns batching, retries and the search for a message that cannot be applied. Never acknowledges:
+//! it calls back when a message's outcome is stored. While a lane's transaction is in flight it
+//! gathers; when idle it does not wait.
+
+use crate::domain::decision::Outcome;
+use crate::domain::ids::AccountKey;
+use crate::domain::rejection::QuarantineReason;
+use crate::failure::{Failure, pause};
+use crate::ledger::{self, Batch, Settled};
+use crate::store::{QuarantineRow, Store, Submission, shard_of};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+/// Tries of one batch that the database asks for before it is treated as an outage.
+const TRIES_MAX: u32 = 20;
+
+/// Called once the outcome is stored; not called when the worker stops before that.
+pub type Done = Box<dyn FnOnce(Settled) + Send>;
+
+/// Work for a lane.
+pub enum Job {
+    /// A message.
+    Message(Submission, Done),
+    /// An account with something due.
+    Due(AccountKey, Box<dyn FnOnce() + Send>),
+}
+
+/// Bounds of the lanes.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneLimits {
+    /// Most messages of one transaction; 256 by default.
+    pub batch_max: usize,
+    /// Most lanes with a transaction in flight.
+    pub at_work_max: usize,
+}
+
+/// How the worker stands towards its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Work goes on.
+    Open,
+    /// The database is away; deliveries are held and it is probed.
+    Away,
+    /// The schema or the rights do not fit; nobody but an operator can help.
+    Misfit(String),
+}
+
+/// Where quarantined messages go when a batch could not even be tried.
+pub trait Quarantine: Send + Sync + 'static {
+    /// Sets messages aside together with the announcement of it.
+    fn set_aside(&self, rows: Vec<QuarantineRow>) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// True once the database can be used.
+    fn probe(&self) -> impl Future<Output = bool> + Send;
+}
+
+struct Shared<S> {
+    store: Arc<S>,
+    origin: String,
+    limits: LaneLimits,
+    at_work: Semaphore,
+    standing: watch::Sender<Standing>,
+    stop: CancellationToken,
+    on_commit: Box<dyn Fn(i16) + Send + Sync>,
+}
+
+/// The lanes of one worker.
+pub struct Lanes<S> {
+    inputs: Vec<mpsc::UnboundedSender<Job>>,
+    shards: i16,
+    tasks: TaskTracker,
+    shared: Arc<Shared<S>>,
+}
+
+impl<S: Store + Quarantine> Lanes<S> {
+    /// Starts one lane per shard. `on_commit` is told of each shard that was written.
+    pub fn start(store: Arc<S>, origin: &str, shards: i16, limits: LaneLimits, stop: CancellationToken, on_commit: impl Fn(i16) + Send + Sync + 'static) -> Self {
+        let shared = Arc::new(Shared {
+            store,
+            origin: origin.to_owned(),
+            limits,
+            at_work: Semaphore::new(limits.at_work_max.max(1)),
+            standing: watch::Sender::new(Standing::Open),
+            stop,
+            on_commit: Box::new(on_commit),
+        });
+        let tasks = TaskTracker::new();
+        let inputs = (0..shards.max(1))
+            .map(|shard| {
+                // Bounded by the prefetch of the deliveries that feed it.
+                let (sender, receiver) = mpsc::unbounded_channel();
+                tasks.spawn(lane(shared.clone(), shard, receiver));
+                sender
+            })
+            .collect();
+        Self { inputs, shards, tasks, shared }
+    }
+
+    /// How the worker stands towards its database.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.shared.standing.subscribe()
+    }
+
+    /// Hands a job to the lane of its account.
+    pub fn submit(&self, job: Job) {
+        let key = match &job {
+            Job::Message(submission, _) => &submission.message.account,
+            Job::Due(key, _) => key,
+        };
+        let shard = shard_of(key.tenant.as_str(), key.account.as_str(), self.shards);
+        if let Some(input) = usize::try_from(shard).ok().and_then(|shard| self.inputs.get(shard)) {
+            // A lane that has stopped lets the job go: the delivery returns to the broker.
+            let _ = input.send(job);
+        }
+    }
+
+    /// Ends the lanes after what they hold is written.
+    pub async fn drain(self) {
+        drop(self.inputs);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut input: mpsc::UnboundedReceiver<Job>) {
+    let most = shared.limits.batch_max.max(1);
+    let mut jobs = Vec::with_capacity(most);
+    while input.recv_many(&mut jobs, most).await > 0 {
+        let Ok(_permit) = shared.at_work.acquire().await else { return };
+        while jobs.len() < most {
+            let Ok(job) = input.try_recv() else { break };
+            jobs.push(job);
+        }
+        let batch: Vec<Job> = std::mem::replace(&mut jobs, Vec::with_capacity(most));
+        if !shared.work(shard, batch).await {
+            return;
+        }
+    }
+}
+
+impl<S: Store + Quarantine> Shared<S> {
+    /// Applies jobs, halving them around a message that cannot be applied; false when stopping.
+    async fn work(&self, shard: i16, jobs: Vec<Job>) -> bool {
+        let mut parts = vec![jobs];
+        while let Some(mut jobs) = parts.pop() {
+            match self.persist(shard, &batch_of(&jobs)).await {
+                None => return false,
+                Some(Ok(settled)) => {
+                    (self.on_commit)(shard);
+                    finish(jobs, settled);
+                }
+                Some(Err(_)) if jobs.len() > 1 => {
+                    let second = jobs.split_off(jobs.len() / 2);
+                    parts.push(second);
+                    parts.push(jobs);
+                }
+                Some(Err(failure)) => {
+                    for job in jobs {
+                        if !self.give_up(job, &failure).await {
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Tries a batch until it is written or one of its messages is at fault; `None` when stopping.
+    async fn persist(&self, shard: i16, batch: &Batch) -> Option<Result<Vec<Settled>, Failure>> {
+        let mut attempt = 0;
+        loop {
+            let failure = match ledger::apply(&*self.store, &self.origin, shard, batch).await {
+                Ok(settled) => return Some(Ok(settled)),
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Again(ref cause) if attempt < TRIES_MAX => {
+                    if attempt == TRIES_MAX / 2 {
+                        warn!(error = %cause, shard, attempt, "the database keeps asking for another try");
+                    }
+                    tokio::time::sleep(pause(attempt, Duration::from_millis(2), Duration::from_millis(500))).await;
+                    attempt += 1;
+                }
+                Failure::Data(_) | Failure::Invariant(_) => return Some(Err(failure)),
+                Failure::Again(_) | Failure::Unavailable(_) => {
+                    if !self.wait_until_back(&failure).await {
+                        return None;
+                    }
+                    attempt = 0;
+                }
+                Failure::Misfit(_) => {
+                    error!(error = %failure, cause = %chain(&failure), "the worker stops taking messages");
+                    self.standing.send_replace(Standing::Misfit(chain(&failure)));
+                    if !self.wait_until_back(&failure).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds everything until a probe succeeds; false when stopping.
+    async fn wait_until_back(&self, failure: &Failure) -> bool {
+        let first = self.standing.send_if_modified(|standing| {
+            let was_open = *standing == Standing::Open;
+            if was_open {
+                *standing = Standing::Away;
+            }
+            was_open
+        });
+        if first {
+            warn!(cause = %chain(failure), "the database cannot be used; deliveries are held until it can");
+        }
+        let mut attempt = 0;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(pause(attempt, Duration::from_millis(50), Duration::from_secs(5))) => {}
+            }
+            if self.store.probe().await {
+                if self.standing.send_replace(Standing::Open) != Standing::Open {
+                    tracing::info!("the database can be used again");
+                }
+                return true;
+            }
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    /// Sets a single message aside that cannot be applied.
+    async fn give_up(&self, job: Job, failure: &Failure) -> bool {
+        let reason = QuarantineReason::InvariantViolated;
+        let (submission, done) = match job {
+            Job::Message(submission, done) => (submission, done),
+            Job::Due(account, done) => {
+                error!(account.id = %account, error = %failure, "what is due for this account cannot be written; it needs a person");
+                done();
+                return true;
+            }
+        };
+        error!(account.id = %submission.message.account, message.id = %submission.message.id, error = %failure, "a message cannot be applied and is set aside");
+        let row = QuarantineRow {
+            reason,
+            detail: format!("{failure} ({})", chain(failure)),
+            tenant: Some(submission.message.account.tenant.clone()),
+            account: Some(submission.message.account.account.clone()),
+            message: Some(submission.message.id.clone()),
+            raw: submission.raw.clone(),
+        };
+        while let Err(failure) = self.store.set_aside(vec![row.clone()]).await {
+            if !self.wait_until_back(&failure).await {
+                return false;
+            }
+        }
+        done(Settled { outcome: Outcome::Quarantined(reason), entries: None, of: None });
+        true
+    }
+}
+
+fn batch_of(jobs: &[Job]) -> Batch {
+    let mut submissions = Vec::with_capacity(jobs.len());
+    let mut due = BTreeSet::new();
+    for job in jobs {
+        match job {
+            Job::Message(submission, _) => submissions.push(submission.clone()),
+            Job::Due(key, _) => drop(due.insert(key.clone())),
+        }
+    }
+    Batch { submissions, due }
+}
+
+fn finish(jobs: Vec<Job>, settled: Vec<Settled>) {
+    let mut settled = settled.into_iter();
+    for job in jobs {
+        match job {
+            Job::Message(_, done) => {
+                if let Some(settled) = settled.next() {
+                    done(settled);
+                }
+            }
+            Job::Due(_, done) => done(),
+        }
+    }
+}
+
+/// An error with what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
