@@ -43,23 +43,26 @@ pub struct Submission {
     pub raw: Arc<Raw>,
 }
 
+/// Things named, each with the account it is looked for in.
+pub type Named<T> = BTreeSet<(AccountKey, T)>;
+
 /// What a batch needs beside the open rows of its accounts.
 #[derive(Debug, Default, Clone)]
 pub struct Needs {
     /// Identities whose recorded answers are wanted.
-    pub messages: BTreeSet<MessageKey>,
+    pub messages: Named<MessageKey>,
     /// Payments named.
-    pub payments: BTreeSet<Printable>,
+    pub payments: Named<Printable>,
     /// Requests named.
-    pub requests: BTreeSet<Id>,
+    pub requests: Named<Id>,
     /// Evidence references named.
-    pub evidence: BTreeSet<Printable>,
+    pub evidence: Named<Printable>,
     /// Charges named.
-    pub charges: BTreeSet<Printable>,
+    pub charges: Named<Printable>,
     /// Grants named.
-    pub grants: BTreeSet<Id>,
+    pub grants: Named<Id>,
     /// Subscriptions named.
-    pub subscriptions: BTreeSet<Id>,
+    pub subscriptions: Named<Id>,
     /// True when high-water marks are wanted.
     pub high_waters: bool,
 }
@@ -67,38 +70,33 @@ pub struct Needs {
 impl Needs {
     /// Adds what one message needs.
     pub fn add(&mut self, message: &Message) {
-        self.messages.insert(message.id.key());
+        let of = &message.account;
+        self.messages.insert((of.clone(), message.id.key()));
         match &message.command {
-            Command::Grant(grant) => self.grants.extend(grant.grant.clone()),
+            Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
             Command::RecordPayment(payment) => {
-                self.payments.insert(payment.terms.payment.clone());
-                self.requests.insert(payment.terms.provider_id.clone());
+                name(&mut self.payments, of, [&payment.terms.payment]);
+                name(&mut self.requests, of, [&payment.terms.provider_id]);
             }
-            Command::Spend(spend) => {
-                self.charges.insert(spend.reference.clone());
-            }
+            Command::Spend(spend) => name(&mut self.charges, of, [&spend.reference]),
             Command::SubmitRequest(request) => {
-                self.requests.insert(request.request.clone());
-                self.evidence.extend(request.evidence.as_ref().map(|evidence| evidence.reference.clone()));
+                name(&mut self.requests, of, [&request.request]);
+                name(&mut self.evidence, of, request.evidence.as_ref().map(|evidence| &evidence.reference));
             }
-            Command::DecideRequest(decision) => {
-                self.requests.insert(decision.request.clone());
-            }
-            Command::CancelRequest(cancel) => {
-                self.requests.insert(cancel.request.clone());
-            }
+            Command::DecideRequest(decision) => name(&mut self.requests, of, [&decision.request]),
+            Command::CancelRequest(cancel) => name(&mut self.requests, of, [&cancel.request]),
             Command::StartSubscription(start) => {
-                self.subscriptions.insert(start.subscription.clone());
+                name(&mut self.subscriptions, of, [&start.subscription]);
                 self.high_waters = true;
             }
             Command::ChangeSubscription(change) => {
-                self.subscriptions.insert(change.subscription.clone());
+                name(&mut self.subscriptions, of, [&change.subscription]);
                 self.high_waters = true;
             }
             Command::CancelSubscription { subscription, .. } | Command::ResumeSubscription { subscription } => {
-                self.subscriptions.insert(subscription.clone());
+                name(&mut self.subscriptions, of, [subscription]);
             }
-            Command::ResetCycle(reset) => self.subscriptions.extend(reset.subscription.clone()),
+            Command::ResetCycle(reset) => name(&mut self.subscriptions, of, reset.subscription.as_ref()),
             Command::RecordUsage(_)
             | Command::Adjust(_)
             | Command::OpenAccount(_)
@@ -108,6 +106,10 @@ impl Needs {
             | Command::CloseAccount(_) => {}
         }
     }
+}
+
+fn name<'a, T: Clone + Ord + 'a>(named: &mut Named<T>, account: &AccountKey, names: impl IntoIterator<Item = &'a T>) {
+    named.extend(names.into_iter().map(|one| (account.clone(), one.clone())));
 }
 
 /// One account of a batch as it was loaded under its lock.

@@ -9,11 +9,11 @@ use super::write::PostgresTransaction;
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
 use crate::domain::decision::On;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::message;
 use crate::message::raw::Raw;
-use crate::store::{Loaded, LoadedAccount, LoadedTenant, Needs, Store};
+use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
 use sqlx::PgConnection;
@@ -41,7 +41,7 @@ const GRANTS: &str = "select account_id, number, grant_id, source, credits, cost
 const GRANTS_NAMED: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
      expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
      remaining, frozen, closes_left, refill_at \
-     from grants where shard = $1 and account_id = any($2) and grant_id = any($3) and not is_open";
+     from grants where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open";
 
 impl Store for PostgresStore {
     type Transaction = PostgresTransaction;
@@ -153,13 +153,20 @@ impl Batch {
             .ok_or_else(|| super::rows::unreadable("account row", &account_id.to_string()))
     }
 
+    /// Names with the row ids of their accounts, as two columns.
+    fn pairs<T, C>(&self, named: &Named<T>, column: impl Fn(&T) -> C) -> (Vec<i64>, Vec<C>) {
+        let ids: HashMap<&AccountKey, i64> =
+            self.accounts.values().map(|loaded| (&loaded.state.book.account.key, loaded.account_id)).collect();
+        named.iter().filter_map(|(account, name)| Some((*ids.get(account)?, column(name)))).unzip()
+    }
+
     async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
         let mut rows: Vec<GrantRow> =
             sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
         if !needs.grants.is_empty() {
-            let named: Vec<&str> = needs.grants.iter().map(Id::as_str).collect();
+            let (accounts, names) = self.pairs(&needs.grants, Id::to_string);
             let more: Vec<GrantRow> =
-                sqlx::query_as(GRANTS_NAMED).bind(self.shard).bind(&self.ids).bind(named).fetch_all(&mut *connection).await?;
+                sqlx::query_as(GRANTS_NAMED).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             rows.extend(more);
         }
         for row in rows {
@@ -171,16 +178,17 @@ impl Batch {
     }
 
     async fn answered(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
-        let keys: Vec<Uuid> = needs.messages.iter().map(|key| Uuid::from_bytes(key.0)).collect();
-        if keys.is_empty() {
+        if needs.messages.is_empty() {
             return Ok(());
         }
+        // Pairs, not two lists: two lists would look every message up in every account.
+        let (accounts, keys) = self.pairs(&needs.messages, |key| Uuid::from_bytes(key.0));
         let rows: Vec<(i64, Uuid, Vec<u8>, String)> = sqlx::query_as(
             "select account_id, message_key, content, outcome from outcomes \
-             where shard = $1 and account_id = any($2) and message_key = any($3)",
+             where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[]))",
         )
         .bind(self.shard)
-        .bind(&self.ids)
+        .bind(accounts)
         .bind(keys)
         .fetch_all(connection)
         .await?;
@@ -203,18 +211,18 @@ impl Batch {
             }
         }
         if !needs.payments.is_empty() {
-            let wanted: Vec<&str> = needs.payments.iter().map(|one| one.as_str()).collect();
-            let sql = "select * from payments where shard = $1 and account_id = any($2) and payment = any($3)";
-            let rows: Vec<PaymentRow> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            let (accounts, names) = self.pairs(&needs.payments, Printable::to_string);
+            let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+            let rows: Vec<PaymentRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             for row in rows {
                 let payment = row.payment()?;
                 self.book(row.account_id)?.payments.insert(payment.terms.payment.clone(), payment);
             }
         }
         if !needs.charges.is_empty() {
-            let wanted: Vec<&str> = needs.charges.iter().map(|one| one.as_str()).collect();
-            let sql = "select * from charges where shard = $1 and account_id = any($2) and reference = any($3)";
-            let rows: Vec<ChargeRow> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            let (accounts, names) = self.pairs(&needs.charges, Printable::to_string);
+            let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
+            let rows: Vec<ChargeRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             for row in rows {
                 let charge = row.charge()?;
                 self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
@@ -228,12 +236,25 @@ impl Batch {
         if !open.requests && needs.requests.is_empty() && needs.evidence.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<&str> = needs.requests.iter().map(Id::as_str).collect();
-        let evidence: Vec<&str> = needs.evidence.iter().map(|one| one.as_str()).collect();
-        let sql = "select * from credit_requests where shard = $1 and account_id = any($2) \
-                   and (status = 'pending' or request = any($3) or evidence_reference = any($4))";
-        let rows: Vec<RequestRow> =
-            sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).bind(evidence).fetch_all(connection).await?;
+        let mut rows: Vec<RequestRow> = Vec::new();
+        if open.requests {
+            let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
+            rows.extend(self.all(connection, sql).await?);
+        }
+        if !needs.requests.is_empty() {
+            let (accounts, names) = self.pairs(&needs.requests, Id::to_string);
+            let sql = "select * from credit_requests where shard = $1 \
+                       and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
+            let named: Vec<RequestRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
+            rows.extend(named);
+        }
+        if !needs.evidence.is_empty() {
+            let (accounts, names) = self.pairs(&needs.evidence, Printable::to_string);
+            let sql = "select * from credit_requests where shard = $1 \
+                       and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
+            let named: Vec<RequestRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
+            rows.extend(named);
+        }
         for row in rows {
             let request = row.request()?;
             self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);
@@ -243,10 +264,16 @@ impl Batch {
 
     async fn subscriptions(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
         if open.subscriptions || !needs.subscriptions.is_empty() {
-            let wanted: Vec<&str> = needs.subscriptions.iter().map(Id::as_str).collect();
-            let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended or subscription = any($3))";
-            let rows: Vec<SubscriptionRow> =
-                sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(wanted).fetch_all(&mut *connection).await?;
+            let (accounts, names) = self.pairs(&needs.subscriptions, Id::to_string);
+            let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended \
+                       or (account_id, subscription) in (select * from unnest($3::bigint[], $4::text[])))";
+            let rows: Vec<SubscriptionRow> = sqlx::query_as(sql)
+                .bind(self.shard)
+                .bind(&self.ids)
+                .bind(accounts)
+                .bind(names)
+                .fetch_all(&mut *connection)
+                .await?;
             for row in rows {
                 let subscription = row.subscription()?;
                 self.book(row.account_id)?.subscriptions.insert(subscription.id.clone(), subscription);

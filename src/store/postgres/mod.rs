@@ -73,6 +73,9 @@ pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
         ("timezone", "UTC"),
         // Every statement reads a handful of rows by key; compiling plans only costs.
         ("jit", "off"),
+        // The plan for one key is the plan for any number of keys; planning each batch anew would
+        // cost more than executing it.
+        ("plan_cache_mode", "force_generic_plan"),
     ]);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
