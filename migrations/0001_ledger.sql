@@ -357,6 +357,7 @@ create table directory (
     kind          text collate "C" not null,
     key           text collate "C" not null,
     account       text collate "C" not null,
+    -- Message keys.
     claimed_by    uuid[]   not null,
     constraint directory_pkey primary key (shard, tenant, kind, key)
 );
@@ -373,6 +374,7 @@ create table quarantine (
     account       text collate "C",
     source        text,
     id            text,
+    message_key   uuid,
     raw           jsonb    not null,
     body          bytea    not null,
     body_bytes    integer  not null,
@@ -385,6 +387,7 @@ create table quarantine (
     constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded'))
 );
 
+create index quarantine_message_key_idx on quarantine (shard, message_key) where message_key is not null;
 create index quarantine_open_idx on quarantine (first_seen_at) where ended_at is null;
 
 -- Deliveries tried one at a time after the broker counted two returns: a third attempt is set aside

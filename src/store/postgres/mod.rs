@@ -13,6 +13,7 @@ pub mod query;
 mod rows;
 mod rows_money;
 pub mod schedule;
+pub mod tenant;
 pub mod terms;
 mod write;
 mod write_rare;

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::message::raw::{Raw, RawHead};
 use crate::store::QuarantineRow;
 use jiff_sqlx::Timestamp as SqlTimestamp;
-use sqlx::types::Json;
+use sqlx::types::{Json, Uuid};
 use sqlx::{PgConnection, PgPool};
 
 /// How much of a body that is too large is kept; its digest tells the rest.
@@ -26,9 +26,9 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
     let rows: Vec<(&QuarantineRow, i32, Vec<u8>)> = seen.into_iter().map(|((_, digest), (row, seen))| (row, seen, digest.0.to_vec())).collect();
     let column = |value: fn(&QuarantineRow) -> Option<String>| -> Vec<Option<String>> { rows.iter().map(|(row, _, _)| value(row)).collect() };
     sqlx::query(
-        "insert into quarantine (shard, queue, digest, reason, detail, tenant, account, source, id, raw, body, body_bytes, seen) \
+        "insert into quarantine (shard, queue, digest, reason, detail, tenant, account, source, id, message_key, raw, body, body_bytes, seen) \
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
-         $10::jsonb[], $11::bytea[], $12::int[], $13::int[]) \
+         $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
          on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp()",
     )
     .bind(shard)
@@ -40,6 +40,7 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
     .bind(column(|row| row.account.as_ref().map(ToString::to_string)))
     .bind(column(|row| row.message.as_ref().map(|message| message.source.to_string())))
     .bind(column(|row| row.message.as_ref().map(|message| message.id.to_string())))
+    .bind(rows.iter().map(|(row, _, _)| row.message.as_ref().map(|message| Uuid::from_bytes(message.key().0))).collect::<Vec<_>>())
     .bind(rows.iter().map(|(row, _, _)| Json(row.raw.head())).collect::<Vec<_>>())
     .bind(rows.iter().map(|(row, _, _)| row.raw.body.iter().take(BODY_KEPT_MAX).copied().collect::<Vec<u8>>()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(row, _, _)| i32::try_from(row.raw.body.len()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
