@@ -11,6 +11,7 @@
 //! an example under `tests/fixtures/messages/`.
 
 mod amount;
+mod announced;
 mod cloudevent;
 mod content;
 mod fault;
@@ -19,9 +20,15 @@ mod json;
 mod payload;
 mod stripe;
 
+pub mod event;
+pub mod line;
+pub mod outcome;
 pub mod raw;
 pub mod read;
 
+pub use event::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
+pub use line::Line;
+pub use outcome::Reply;
 pub use payload::types;
 pub use raw::{Queue, Raw};
 pub use read::{Incoming, Secrets, TenantMessage, Unreadable, read, reread};
