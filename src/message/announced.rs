@@ -5,7 +5,7 @@
 use super::amount::Shown;
 use crate::domain::entry::Entry;
 use crate::domain::event::{Asked, Refusal};
-use crate::domain::ids::MessageId;
+use crate::domain::ids::{MessageId, Printable};
 use crate::domain::rejection::Rejection;
 use crate::domain::subscription::{Reset, Subscription, Wanted};
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ impl<'a> From<&'a Entry> for EntryLine<'a> {
             held_change: Shown(entry.held_change),
             frozen_change: Shown(entry.frozen_change),
             debt_change: Shown(entry.debt_change),
-            reference: entry.reference.as_ref().map(|reference| reference.as_str()),
+            reference: entry.reference.as_ref().map(Printable::as_str),
             occurred_at: Instant(entry.occurred_at),
             recorded_at: Instant(entry.recorded_at),
             cause: (&entry.cause).into(),

@@ -6,6 +6,7 @@
 //! field adds a line only when it is there. It never uses `Debug`, whose form is nobody's promise.
 
 use super::payload::Asked;
+use crate::domain::account::AccountKind;
 use crate::domain::burn_down::BurnKey;
 use crate::domain::command::{
     Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend,
@@ -224,7 +225,7 @@ fn request(text: &mut Text, asked: &SubmitRequest) {
 }
 
 fn profile(text: &mut Text, asked: &ProfileChange) {
-    text.maybe("kind", asked.kind.map(|kind| kind.word()));
+    text.maybe("kind", asked.kind.map(AccountKind::word));
     text.maybe("owner", asked.owner.as_ref());
     text.maybe("time_zone", asked.zone.as_ref().map(|(name, _)| name));
 }
@@ -253,7 +254,9 @@ fn settings(text: &mut Text, change: &SettingsChange) {
             SettingChange::PriceCheck(check) => text.put("price_check", check.word()),
             SettingChange::BurnOrder(order) => {
                 text.put("burn_order", order.len());
-                order.iter().for_each(|key| text.put("by", burn_key(*key)));
+                for key in order {
+                    text.put("by", burn_key(*key));
+                }
             }
             SettingChange::Priorities(named) => {
                 text.put("priorities.rollover", named.rollover);

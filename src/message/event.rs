@@ -9,10 +9,11 @@ use super::announced::{
     AccountState, BalanceChanged, CloudEvent, CycleReset, DebtIncurred, DebtRepaid, EntryLine, Instant, InvoicePaid, MessageRejected,
     QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
 };
+use crate::domain::account::AccountKind;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use crate::domain::rejection::QuarantineReason;
 use crate::domain::request::RequestStatus;
 use jiff::Timestamp;
@@ -85,7 +86,7 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
         }
         Event::CycleReset(reset) => write(heading, "cycle.reset", &CycleReset::from(reset)),
         Event::DebtIncurred { amount, debt, reference } => {
-            let reference = reference.as_ref().map(|reference| reference.as_str());
+            let reference = reference.as_ref().map(Printable::as_str);
             write(heading, "debt.incurred", &DebtIncurred { shortfall: Shown(*amount), debt: Shown(*debt), reference })
         }
         Event::DebtRepaid { amount, debt } => {
@@ -99,7 +100,7 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
             "account.changed",
             &AccountState {
                 status,
-                kind: profile.kind.map(|kind| kind.word()),
+                kind: profile.kind.map(AccountKind::word),
                 owner: profile.owner.as_ref().map(Id::as_str),
                 time_zone: profile.zone.name(),
             },

@@ -180,7 +180,7 @@ impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Only an object at the top: anything below it is read by `Canonical`.
         let members = Unique::<String, Canonical>::deserialize(deserializer)?;
-        Ok(Self(object(members.0)))
+        Ok(Self(object(&members.0)))
     }
 }
 
@@ -201,7 +201,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-fn object(members: BTreeMap<String, Canonical>) -> String {
+fn object(members: &BTreeMap<String, Canonical>) -> String {
     let members: Vec<String> = members.iter().map(|(key, value)| format!("{}:{}", quoted(key), value.0)).collect();
     format!("{{{}}}", members.join(","))
 }
@@ -255,7 +255,7 @@ impl<'de> Visitor<'de> for ReadCanonical {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Canonical, A::Error> {
         let members = Unique::<String, Canonical>::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(Canonical(object(members.0)))
+        Ok(Canonical(object(&members.0)))
     }
 }
 

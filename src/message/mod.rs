@@ -4,7 +4,7 @@
 //! signatures, and the hash of a message's content. Knows no broker and no database; decides
 //! nothing about credits.
 //!
-//! Reading order: a delivery ([`raw`]), how it is read ([`read`]), CloudEvents and their payloads,
+//! Reading order: a delivery ([`raw`]), how it is read ([`mod@read`]), CloudEvents and their payloads,
 //! Stripe; then what goes out ([`event`], [`outcome`]) and message files ([`line`]).
 //!
 //! Adding a type: a struct in `payload/<area>.rs`, one line in its registry, one arm in `content`,
@@ -33,3 +33,6 @@ pub use payload::types;
 pub use raw::{Queue, Raw};
 pub use read::{Incoming, Secrets, TenantMessage, Unreadable, read, reread};
 pub use stripe::{BadSignature, sign, verify};
+
+#[cfg(test)]
+mod tests;

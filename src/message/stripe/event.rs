@@ -28,7 +28,9 @@ struct Event<'a> {
     #[serde(rename = "type")]
     kind: String,
     livemode: Option<bool>,
-    created: Option<serde_json::Number>,
+    // Unread until it is needed: events of other kinds write it differently.
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -206,7 +208,7 @@ fn purchase(package: &str, quantity: Option<&String>) -> Result<Purchase, Fault>
 }
 
 fn created(event: &Event<'_>) -> Result<Timestamp, Fault> {
-    let second = event.created.as_ref().and_then(serde_json::Number::as_i64);
+    let second = event.created.and_then(|second| second.get().parse().ok());
     second
         .and_then(|second| within_years(Timestamp::from_second(second).ok()?))
         .ok_or_else(|| Fault::malformed("`created` is no second in the years 2000 to 2400"))
