@@ -5,7 +5,7 @@
 //! nothing about credits.
 //!
 //! Reading order: a delivery ([`raw`]), how it is read ([`mod@read`]), CloudEvents and their payloads,
-//! Stripe; then what goes out ([`event`], [`outcome`]) and message files ([`line`]).
+//! Stripe; then what goes out ([`event`], [`outcome`]) and message files ([`mod@line`]).
 //!
 //! Adding a type: a struct in `payload/<area>.rs`, one line in its registry, one arm in `content`,
 //! an example under `tests/fixtures/messages/`.
