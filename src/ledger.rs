@@ -19,12 +19,11 @@ use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Changes};
 use crate::domain::book::InvariantViolated;
 use crate::domain::decision::{Outcome, Row};
+use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
-use crate::message::event::{self, Announcement, Announcing};
-use crate::message::outcome::reply_body;
-use crate::message::raw::Raw;
+use crate::message::{Heading, Outgoing, Raw, Reply, event};
 use crate::store::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -155,6 +154,7 @@ impl Fold<'_> {
             waiting: Vec::new(),
             released: changes.released,
             entries: changes.entries,
+            hashes: changes.hashes,
             at,
         };
         for waiting in changes.waiting {
@@ -169,49 +169,83 @@ impl Fold<'_> {
 
     /// Announcements in the order of the entries they follow, then replies.
     fn outbox(&self, account: &mut Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
-        let mut rows = Vec::new();
         let key = account.key.clone();
-        let mut number = account.events;
-        let mut announcing = |sequence: u64| {
-            number = number.saturating_add(1);
-            Announcing { origin: self.origin, account: &key, number, sequence, time: at }
-        };
+        let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();
-        let after = [account.balance, account.held, account.frozen, account.debt];
-        for chunk in event::balance_chunks(&changes.entries, after) {
-            while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < chunk.to_seq) {
-                rows.push(announcement(event::render(announcing(*sequence), event)));
+        for (entries, numbers) in event::chunks(&changes.entries, event::Numbers::of(account)) {
+            let to_seq = entries.last().map_or(account.seq, |entry| entry.seq);
+            while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < to_seq) {
+                out.announce(*sequence, |heading| event::render(heading, event));
             }
-            rows.push(announcement(event::balance_changed(announcing(chunk.to_seq), &chunk)));
+            out.announce(to_seq, |heading| event::balance_changed(heading, &numbers, entries));
         }
         for (sequence, event) in events {
-            rows.push(announcement(event::render(announcing(*sequence), event)));
+            out.announce(*sequence, |heading| event::render(heading, event));
         }
         for answer in &changes.answers {
+            let message = &answer.message;
+            let Some(raw) = deliveries.get(&message.id.key()) else { continue };
             if let Outcome::Quarantined(reason) = answer.outcome {
-                let message = &answer.message;
-                rows.push(announcement(event::quarantined(announcing(account.seq), reason, &message.id, message.command.word())));
+                let what = event::Quarantined {
+                    source: self.origin,
+                    tenant: Some(&key.tenant),
+                    digest: raw.digest(),
+                    time: at,
+                    reason,
+                    id: Some(&message.id),
+                    kind: Some(message.command.word()),
+                };
+                out.announce(account.seq, |_| event::quarantined(&what));
             }
-            let raw = deliveries.get(&answer.message.id.key());
-            if let Some((reply_to, raw)) = raw.and_then(|raw| Some((raw.reply_to.clone()?, raw))) {
-                let number = announcing(account.seq).number;
-                let body = reply_body(answer, &entries_of(answer, changes));
-                rows.push(OutboxRow { number, is_reply: true, routing_key: reply_to, correlation_id: raw.correlation_id.clone(), body });
+            if let Some(reply_to) = &raw.reply_to {
+                let body = Reply {
+                    tenant: Some(&key.tenant),
+                    account: Some(&key.account),
+                    id: Some(&message.id),
+                    outcome: &answer.outcome,
+                    entries: entries_of(answer, changes),
+                    of: answer.of.as_deref(),
+                }
+                .body();
+                out.reply(reply_to, raw.correlation_id.clone(), body);
             }
         }
-        account.events = number;
-        rows
+        account.events = out.number;
+        out.rows
     }
 }
 
-fn announcement(announcement: Announcement) -> OutboxRow {
-    let Announcement { number, routing_key, body } = announcement;
-    OutboxRow { number, is_reply: false, routing_key, correlation_id: None, body }
+/// Rows to be published, numbered in the account.
+struct Outbox<'a> {
+    source: &'a str,
+    key: &'a AccountKey,
+    at: Timestamp,
+    number: u64,
+    rows: Vec<OutboxRow>,
 }
 
-fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> Vec<&'a crate::domain::entry::Entry> {
-    let Some((first, last)) = answer.entries else { return Vec::new() };
-    changes.entries.iter().map(|(entry, _)| entry).filter(|entry| (first..=last).contains(&entry.seq)).collect()
+impl Outbox<'_> {
+    fn announce(&mut self, sequence: u64, render: impl FnOnce(&Heading<'_>) -> Outgoing) {
+        self.number = self.number.saturating_add(1);
+        let heading = Heading { source: self.source, key: self.key, number: self.number, sequence, time: self.at };
+        let Outgoing { routing_key, body, .. } = render(&heading);
+        self.rows.push(OutboxRow { number: self.number, is_reply: false, routing_key, correlation_id: None, body });
+    }
+
+    fn reply(&mut self, reply_to: &str, correlation_id: Option<String>, body: Vec<u8>) {
+        self.number = self.number.saturating_add(1);
+        self.rows.push(OutboxRow { number: self.number, is_reply: true, routing_key: reply_to.to_owned(), correlation_id, body });
+    }
+}
+
+/// The entries an answer names; entries of a batch are contiguous.
+fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> &'a [Entry] {
+    let Some((first, last)) = answer.entries else { return &[] };
+    let position = |seq: u64| changes.entries.iter().position(|entry| entry.seq == seq);
+    match (position(first), position(last)) {
+        (Some(first), Some(last)) => changes.entries.get(first..=last).unwrap_or_default(),
+        _ => &[],
+    }
 }
 
 fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &HashMap<MessageKey, Arc<Raw>>) -> Vec<QuarantineRow> {

@@ -1,4 +1,6 @@
 //! credit-ledger: a background worker that keeps an exact, append-only ledger of prepaid credits.
+//!
+//! The modules stand in reading order; each uses only those above it.
 
 pub mod domain;
 pub mod failure;
@@ -9,6 +11,8 @@ pub mod catalog;
 pub mod secrets;
 
 pub mod store;
+
+pub mod amqp;
 
 pub mod ledger;
 

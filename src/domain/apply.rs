@@ -28,8 +28,10 @@ const STEPS_MAX: usize = 100_000;
 /// What happened to one account during a batch, in order.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// New lines of history with their hashes.
-    pub entries: Vec<(Entry, Hash)>,
+    /// New lines of history.
+    pub entries: Vec<Entry>,
+    /// Their hashes, one for one.
+    pub hashes: Vec<Hash>,
     /// Announcements with the position of the last entry before each.
     pub events: Vec<(u64, Event)>,
     /// Row images; a later image of the same row replaces an earlier one.
@@ -202,7 +204,8 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
 
 fn write(state: &mut AccountState, mutation: Mutation, changes: &mut Changes) {
     let hashes = state.book.after(&mutation);
-    changes.entries.extend(mutation.entries.into_iter().zip(hashes));
+    changes.entries.extend(mutation.entries);
+    changes.hashes.extend(hashes);
     changes.events.extend(mutation.events);
     changes.rows.extend(mutation.rows);
 }

@@ -131,7 +131,7 @@ impl MemoryAccount {
                 self.outcomes.insert(answer.message.id.clone(), answer.outcome);
             }
         }
-        self.entries.extend(write.entries);
+        self.entries.extend(write.entries.into_iter().zip(write.hashes));
         self.outbox.extend(write.outbox);
     }
 }

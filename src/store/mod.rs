@@ -197,7 +197,9 @@ pub struct AccountWrite {
     /// Debts still owed, pending requests, running subscriptions, waiting messages afterwards.
     pub open: OpenRows,
     /// New lines of history.
-    pub entries: Vec<(Entry, Hash)>,
+    pub entries: Vec<Entry>,
+    /// Their hashes, one for one.
+    pub hashes: Vec<Hash>,
     /// Rows made or changed, the last image of each.
     pub rows: Vec<Row>,
     /// Answers to store.

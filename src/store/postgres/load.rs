@@ -296,7 +296,8 @@ impl Batch {
                    where shard = $1 and account_id = any($2) order by arrived_at, message_key";
         let rows: Vec<Row> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).fetch_all(connection).await?;
         for (account_id, on, key, until, deadline, head, body) in rows {
-            let raw = Arc::new(Raw::from_parts(head.0, body));
+            let raw = Raw::from_parts(head.0, body).map(Arc::new);
+            let Some(raw) = raw else { return Err(super::rows::unreadable("queue of account row", &account_id.to_string())) };
             let message = match message::reread(&raw) {
                 Ok(message::Incoming::Account(message)) => Arc::new(*message),
                 Ok(_) | Err(_) => return Err(super::rows::unreadable("waiting message of account row", &account_id.to_string())),

@@ -104,7 +104,7 @@ pub async fn raw(pool: &PgPool, row: &Quarantined) -> Result<Raw, Failure> {
         .bind(&row.digest)
         .fetch_one(pool)
         .await?;
-    Ok(Raw::from_parts(head.0, body))
+    Raw::from_parts(head.0, body).ok_or_else(|| super::rows::unreadable("queue", &row.queue))
 }
 
 /// Ends a row; false when somebody else ended it first.

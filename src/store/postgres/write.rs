@@ -108,7 +108,7 @@ impl Columns {
                 }
             }
         }
-        for (entry, hash) in &write.entries {
+        for (entry, hash) in write.entries.iter().zip(&write.hashes) {
             self.entries.add(write.account_id, entry, *hash);
         }
         for answer in write.answers.iter().filter(|answer| answer.is_new) {

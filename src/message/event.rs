@@ -1,0 +1,271 @@
+//! CloudEvents out: what the ledger announces, as bytes.
+//!
+//! Owns the table "CloudEvents out" of the message contract. One of these is made for
+//! nearly every message, so they are written straight from borrowed data. Keys the contract always lists
+//! are always there, `null` when there is nothing to say.
+
+use super::amount::Shown;
+use super::announced::{
+    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtIncurred, DebtRepaid, EntryLine, Instant, InvoicePaid, MessageRejected,
+    QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
+};
+use crate::domain::account::{Account, AccountKind};
+use crate::domain::credits::Credits;
+use crate::domain::entry::Entry;
+use crate::domain::event::Event;
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::domain::rejection::QuarantineReason;
+use crate::domain::request::RequestStatus;
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fmt::Display;
+
+/// The most entries one `balance.changed` carries (message contract, CloudEvents out).
+pub const ENTRIES_MAX: usize = 100;
+
+/// An announcement ready for the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Permanent: the same on a re-send.
+    pub id: String,
+    /// `<type>.<tenant>`
+    pub routing_key: String,
+    /// The CloudEvent.
+    pub body: Vec<u8>,
+}
+
+/// What every announcement about an account says besides its data.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// The deployment's name.
+    pub source: &'a str,
+    /// The account.
+    pub key: &'a AccountKey,
+    /// Position of the announcement in its account, from 1, gap-free: its id is derived from it.
+    pub number: u64,
+    /// The last entry it covers; 0 before the first.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub time: Timestamp,
+}
+
+/// The numbers of an account after the entries of a `balance.changed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Σ remaining of active grants.
+    pub balance: Credits,
+    /// Reserved by holds.
+    pub held: Credits,
+    /// Kept back.
+    pub frozen: Credits,
+    /// `balance − held − frozen`
+    pub available: Credits,
+    /// Owed.
+    pub debt: Credits,
+}
+
+/// Announces what happened to an account.
+#[must_use]
+pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
+    match event {
+        Event::UsageRejected(refusal) => write(heading, "usage.rejected", &Refused::from(refusal)),
+        Event::SpendAccepted { asked, available } => {
+            write(heading, "spend.accepted", &SpendAccepted { asked: asked.into(), available: Shown(*available) })
+        }
+        Event::SpendRejected(refusal) => write(heading, "spend.rejected", &Refused::from(refusal)),
+        Event::InvoicePaid { reference, credits } => {
+            write(heading, "invoice.paid", &InvoicePaid { reference: reference.as_str(), credits: Shown(*credits) })
+        }
+        Event::MessageRejected { id, kind, reasons } => {
+            write(heading, "message.rejected", &MessageRejected { id: id.into(), kind, reasons: words(reasons) })
+        }
+        Event::Request { request, status, credits, actor, reason } => {
+            let (actor, reason) = (actor.as_ref().map(Id::as_str), reason.as_deref());
+            write(heading, request_kind(*status), &Request { request: request.as_str(), credits: Shown(*credits), actor, reason })
+        }
+        Event::CycleReset(reset) => write(heading, "cycle.reset", &CycleReset::from(reset)),
+        Event::DebtIncurred { amount, debt, reference } => {
+            let reference = reference.as_ref().map(Printable::as_str);
+            write(heading, "debt.incurred", &DebtIncurred { shortfall: Shown(*amount), debt: Shown(*debt), reference })
+        }
+        Event::DebtRepaid { amount, debt } => {
+            write(heading, "debt.repaid", &DebtRepaid { taken: Shown(*amount), debt: Shown(*debt) })
+        }
+        Event::SubscriptionChanged(subscription) => {
+            write(heading, "subscription.changed", &SubscriptionState::from(&**subscription))
+        }
+        Event::AccountChanged { status, profile } => write(
+            heading,
+            "account.changed",
+            &AccountState {
+                status,
+                kind: profile.kind.map(AccountKind::word),
+                owner: profile.owner.as_ref().map(Id::as_str),
+                time_zone: profile.zone.name(),
+            },
+        ),
+    }
+}
+
+impl Numbers {
+    /// The numbers of an account as it is.
+    #[must_use]
+    pub fn of(account: &Account) -> Self {
+        Self {
+            balance: account.balance,
+            held: account.held,
+            frozen: account.frozen,
+            available: account.available().unwrap_or(Credits::ZERO),
+            debt: account.debt,
+        }
+    }
+
+    /// The numbers before some entries, given those after them; `balance` is the last entry's that
+    /// comes before.
+    fn before(self, entries: &[Entry]) -> Self {
+        let undo = |number: Credits, change: fn(&Entry) -> Credits| {
+            entries.iter().fold(number, |number, entry| number.minus(change(entry)).unwrap_or(number))
+        };
+        Self {
+            held: undo(self.held, |entry| entry.held_change),
+            frozen: undo(self.frozen, |entry| entry.frozen_change),
+            debt: undo(self.debt, |entry| entry.debt_change),
+            ..self
+        }
+    }
+}
+
+/// Cuts a run of entries into what one announcement may carry, each with the numbers after it.
+#[must_use]
+pub fn chunks(entries: &[Entry], after: Numbers) -> Vec<(&[Entry], Numbers)> {
+    let mut chunks = Vec::with_capacity(entries.len().div_ceil(ENTRIES_MAX));
+    let mut numbers = after;
+    let mut cuts: Vec<&[Entry]> = entries.chunks(ENTRIES_MAX).collect();
+    // Backwards: the numbers after a piece are those after the next one less its changes.
+    while let Some(piece) = cuts.pop() {
+        if let Some(last) = piece.last() {
+            numbers.balance = last.balance_after;
+            let rest = numbers.balance.minus(numbers.held).and_then(|rest| rest.minus(numbers.frozen));
+            numbers.available = rest.unwrap_or(Credits::ZERO);
+        }
+        chunks.push((piece, numbers));
+        numbers = numbers.before(piece);
+    }
+    chunks.reverse();
+    chunks
+}
+
+/// Announces a contiguous run of at most [`ENTRIES_MAX`] entries and the numbers after the last of
+/// them. A longer run is the caller's to cut, each piece with its own numbers.
+#[must_use]
+pub fn balance_changed(heading: &Heading<'_>, numbers: &Numbers, entries: &[Entry]) -> Outgoing {
+    let data = BalanceChanged {
+        balance: Shown(numbers.balance),
+        held: Shown(numbers.held),
+        frozen: Shown(numbers.frozen),
+        available: Shown(numbers.available),
+        debt: Shown(numbers.debt),
+        from_seq: entries.first().map_or(heading.sequence, |entry| entry.seq),
+        to_seq: entries.last().map_or(heading.sequence, |entry| entry.seq),
+        entries: entries.iter().map(EntryLine::from).collect(),
+    };
+    write(heading, "balance.changed", &data)
+}
+
+/// A message in quarantine. Never its payload; no sequence, because it belongs to no account.
+#[derive(Debug, Clone, Copy)]
+pub struct Quarantined<'a> {
+    /// The deployment's name.
+    pub source: &'a str,
+    /// The tenant the message claims, if it could be read.
+    pub tenant: Option<&'a Id>,
+    /// The key of the message in quarantine: its announcement's id is derived from it.
+    pub digest: Hash,
+    /// When it was set aside.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: QuarantineReason,
+    /// The identity it claims, if it could be read.
+    pub id: Option<&'a MessageId>,
+    /// Its type, if it is known.
+    pub kind: Option<&'a str>,
+}
+
+/// Announces that a message was set aside. Without a tenant the routing key is the type alone.
+#[must_use]
+pub fn quarantined(what: &Quarantined<'_>) -> Outgoing {
+    const TYPE: &str = "message.quarantined";
+    let tenant = what.tenant.map_or("", Id::as_str);
+    // No account has an empty name, so these ids stay apart from those of accounts.
+    let id = permanent_id(tenant, "", &what.digest);
+    let data = QuarantineNotice {
+        reason: what.reason.word(),
+        source: what.id.map(|id| id.source.as_str()),
+        id: what.id.map(|id| id.id.as_str()),
+        kind: what.kind,
+    };
+    let body = bytes(&CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: what.source,
+        kind: TYPE,
+        subject: None,
+        tenant: what.tenant.map(Id::as_str),
+        time: Instant(what.time),
+        datacontenttype: "application/json",
+        sequence: None,
+        data: &data,
+    });
+    let routing_key = if tenant.is_empty() { TYPE.to_owned() } else { format!("{TYPE}.{tenant}") };
+    Outgoing { id, routing_key, body }
+}
+
+/// An entry as `balance.changed`, answers and `simulate` show it.
+#[must_use]
+pub fn entry_json(entry: &Entry) -> serde_json::Value {
+    // Strings, numbers and nothing else: it cannot fail.
+    serde_json::to_value(EntryLine::from(entry)).unwrap_or_default()
+}
+
+/// The same on every re-send: the first 16 bytes of SHA-256 over tenant, account and number, in the
+/// form of a UUID.
+fn permanent_id(tenant: &str, account: &str, number: &impl Display) -> String {
+    let digest: [u8; 32] = Sha256::digest(format!("{tenant}\0{account}\0{number}")).into();
+    let mut short = [0; 16];
+    short.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    uuid::Uuid::from_bytes(short).to_string()
+}
+
+fn write(heading: &Heading<'_>, kind: &'static str, data: &impl Serialize) -> Outgoing {
+    let (tenant, account) = (heading.key.tenant.as_str(), heading.key.account.as_str());
+    let id = permanent_id(tenant, account, &heading.number);
+    let body = bytes(&CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: heading.source,
+        kind,
+        subject: Some(account),
+        tenant: Some(tenant),
+        time: Instant(heading.time),
+        datacontenttype: "application/json",
+        sequence: Some(heading.sequence),
+        data,
+    });
+    Outgoing { id, routing_key: format!("{kind}.{tenant}"), body }
+}
+
+fn bytes(event: &impl Serialize) -> Vec<u8> {
+    // Every key is a string and no number is a float: it cannot fail.
+    serde_json::to_vec(event).unwrap_or_default()
+}
+
+fn request_kind(status: RequestStatus) -> &'static str {
+    match status {
+        RequestStatus::Pending => "credit_request.pending",
+        RequestStatus::Accepted => "credit_request.accepted",
+        RequestStatus::Rejected => "credit_request.rejected",
+        RequestStatus::Cancelled => "credit_request.cancelled",
+        RequestStatus::Expired => "credit_request.expired",
+    }
+}

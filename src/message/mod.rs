@@ -1,0 +1,38 @@
+//! The wire: bytes to commands, events to bytes.
+//!
+//! Owns every serde type that leaves the process, the message contract's strictness, webhook
+//! signatures, and the hash of a message's content. Knows no broker and no database; decides
+//! nothing about credits.
+//!
+//! Reading order: a delivery ([`raw`]), how it is read ([`mod@read`]), CloudEvents and their payloads,
+//! Stripe; then what goes out ([`event`], [`outcome`]) and message files ([`mod@line`]).
+//!
+//! Adding a type: a struct in `payload/<area>.rs`, one line in its registry, one arm in `content`,
+//! an example under `tests/fixtures/messages/`.
+
+mod amount;
+mod announced;
+mod cloudevent;
+mod content;
+mod fault;
+mod field;
+mod json;
+mod payload;
+mod stripe;
+
+pub mod event;
+pub mod line;
+pub mod outcome;
+pub mod raw;
+pub mod read;
+
+pub use event::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
+pub use line::Line;
+pub use outcome::Reply;
+pub use payload::types;
+pub use raw::{Queue, Raw};
+pub use read::{Incoming, Secrets, TenantMessage, Unreadable, read, reread};
+pub use stripe::{BadSignature, sign, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! `credits.adjust`: a correction by staff. Reads it; whether the actor may is the core's.
+
+use super::{Asked, act, read};
+use crate::domain::command::{Adjust, Command};
+use crate::domain::ids::Printable;
+use crate::message::amount::Amount;
+use crate::message::fault::Fault;
+use crate::message::field::Field;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Adjusting {
+    credits: Amount,
+    allow_debt: Option<bool>,
+    reason: Field<Printable>,
+    actor: Field<Printable>,
+}
+
+pub(super) fn adjust(data: &str) -> Result<Asked, Fault> {
+    let data: Adjusting = read(data)?;
+    Ok(Command::Adjust(Adjust {
+        credits: data.credits.0,
+        allow_debt: data.allow_debt.unwrap_or(false),
+        act: act(data.reason.0, data.actor.0),
+    })
+    .into())
+}

@@ -1,0 +1,36 @@
+//! `cycle.reset`, of one account or of everything of a tenant that is due. Reads it; whether the
+//! instant is possible is the core's.
+
+use super::{Asked, read};
+use crate::domain::command::{Command, ResetCycle, TenantCommand};
+use crate::domain::ids::Id;
+use crate::message::fault::Fault;
+use crate::message::field::Field;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    as_of: Field<Timestamp>,
+    manual: Option<bool>,
+    subscription: Option<Field<Id>>,
+}
+
+pub(super) fn of_account(data: &str) -> Result<Asked, Fault> {
+    let data: Reset = read(data)?;
+    Ok(Command::ResetCycle(ResetCycle {
+        as_of: data.as_of.0,
+        manual: data.manual.unwrap_or(false),
+        subscription: data.subscription.map(|subscription| subscription.0),
+    })
+    .into())
+}
+
+pub(super) fn of_tenant(data: &str) -> Result<TenantCommand, Fault> {
+    let data: Reset = read(data)?;
+    if data.manual == Some(true) || data.subscription.is_some() {
+        return Err(Fault::malformed("data: a `manual` reset needs an account as `subject`"));
+    }
+    Ok(TenantCommand::ResetCycles { as_of: data.as_of.0 })
+}

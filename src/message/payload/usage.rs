@@ -1,0 +1,34 @@
+//! `usage.recorded`: metered usage. Reads it; never prices it.
+
+use super::{Asked, read};
+use crate::domain::command::{Command, Usage};
+use crate::domain::ids::Id;
+use crate::message::amount::NonNegative;
+use crate::message::fault::Fault;
+use crate::message::field::Field;
+use crate::message::json::Unique;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recorded {
+    meter: Field<Id>,
+    quantity: NonNegative,
+    dimensions: Option<Unique<String, String>>,
+    member: Option<Field<Id>>,
+    hold: Option<Field<Id>>,
+}
+
+pub(super) fn recorded(data: &str) -> Result<Asked, Fault> {
+    let data: Recorded = read(data)?;
+    if data.hold.is_some() {
+        return Err(Fault::unknown("data: holds are not built yet"));
+    }
+    Ok(Command::RecordUsage(Usage {
+        meter: data.meter.0,
+        quantity: data.quantity.0,
+        dimensions: data.dimensions.unwrap_or_default().0,
+        member: data.member.map(|member| member.0),
+    })
+    .into())
+}
