@@ -6,7 +6,7 @@ use crate::domain::command::{Act, Command, GrantCredits, Message, Usage};
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
-use crate::lanes::{Job, LaneLimits, Lanes};
+use crate::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use crate::message::raw::{Queue, Raw};
 use crate::store::Submission;
 use crate::store::postgres::{PostgresStore, catalogs, migrate};
@@ -49,7 +49,8 @@ pub fn submission(message: Message) -> Submission {
 
 /// Hands `messages` to the lanes, at most `window` at a time; returns messages per second.
 pub async fn drive(store: &Arc<PostgresStore>, limits: LaneLimits, window: usize, messages: Vec<Submission>) -> anyhow::Result<f64> {
-    let lanes = Lanes::start(store.clone(), "bench", store.shards(), limits, CancellationToken::new(), |_| {});
+    let setup = LaneSetup { origin: "bench".into(), shards: store.shards(), limits, stop: CancellationToken::new() };
+    let (lanes, tasks) = Lanes::start(store.clone(), setup, |_| {});
     let room = Arc::new(Semaphore::new(window));
     let count = messages.len();
     let start = Instant::now();
@@ -59,7 +60,8 @@ pub async fn drive(store: &Arc<PostgresStore>, limits: LaneLimits, window: usize
     }
     drop(room.acquire_many(u32::try_from(window)?).await?);
     let rate = count as f64 / start.elapsed().as_secs_f64();
-    lanes.drain().await;
+    drop(lanes);
+    tasks.wait().await;
     Ok(rate)
 }
 

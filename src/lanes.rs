@@ -26,12 +26,15 @@ const TRIES_MAX: u32 = 20;
 /// Called once the outcome is stored; not called when the worker stops before that.
 pub type Done = Box<dyn FnOnce(Settled) + Send>;
 
+/// Called once what was due is written (true) or could not be (false).
+pub type DueDone = Box<dyn FnOnce(bool) + Send>;
+
 /// Work for a lane.
 pub enum Job {
     /// A message.
     Message(Submission, Done),
     /// An account with something due.
-    Due(AccountKey, Box<dyn FnOnce() + Send>),
+    Due(AccountKey, DueDone),
 }
 
 /// Bounds of the lanes.
@@ -56,8 +59,8 @@ pub enum Standing {
 
 /// Where quarantined messages go when a batch could not even be tried.
 pub trait Quarantine: Send + Sync + 'static {
-    /// Sets messages aside together with the announcement of it.
-    fn set_aside(&self, rows: Vec<QuarantineRow>) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Sets messages aside together with the announcement of it; `origin` names this deployment.
+    fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> impl Future<Output = Result<(), Failure>> + Send;
     /// True once the database can be used.
     fn probe(&self) -> impl Future<Output = bool> + Send;
 }
@@ -72,24 +75,45 @@ struct Shared<S> {
     on_commit: Box<dyn Fn(i16) + Send + Sync>,
 }
 
-/// The lanes of one worker.
+/// Hands jobs to the lanes of one worker. The lanes end when every handle is gone and what they
+/// hold is written.
 pub struct Lanes<S> {
-    inputs: Vec<mpsc::UnboundedSender<Job>>,
+    inputs: Arc<Vec<mpsc::UnboundedSender<Job>>>,
     shards: i16,
-    tasks: TaskTracker,
     shared: Arc<Shared<S>>,
 }
 
+impl<S> Clone for Lanes<S> {
+    fn clone(&self) -> Self {
+        Self { inputs: self.inputs.clone(), shards: self.shards, shared: self.shared.clone() }
+    }
+}
+
+/// Where the lanes run.
+#[derive(Debug, Clone)]
+pub struct LaneSetup {
+    /// The deployment's name in announcements.
+    pub origin: String,
+    /// The number of shards of the database.
+    pub shards: i16,
+    /// Bounds.
+    pub limits: LaneLimits,
+    /// Cancelled when waiting for the database is to end.
+    pub stop: CancellationToken,
+}
+
 impl<S: Store + Quarantine> Lanes<S> {
-    /// Starts one lane per shard. `on_commit` is told of each shard that was written.
-    pub fn start(store: Arc<S>, origin: &str, shards: i16, limits: LaneLimits, stop: CancellationToken, on_commit: impl Fn(i16) + Send + Sync + 'static) -> Self {
+    /// Starts one lane per shard. `on_commit` is told of each shard that was written; the tracker
+    /// is done when the lanes are.
+    pub fn start(store: Arc<S>, setup: LaneSetup, on_commit: impl Fn(i16) + Send + Sync + 'static) -> (Self, TaskTracker) {
+        let shards = setup.shards;
         let shared = Arc::new(Shared {
             store,
-            origin: origin.to_owned(),
-            limits,
-            at_work: Semaphore::new(limits.at_work_max.max(1)),
+            origin: setup.origin,
+            limits: setup.limits,
+            at_work: Semaphore::new(setup.limits.at_work_max.max(1)),
             standing: watch::Sender::new(Standing::Open),
-            stop,
+            stop: setup.stop,
             on_commit: Box::new(on_commit),
         });
         let tasks = TaskTracker::new();
@@ -101,7 +125,8 @@ impl<S: Store + Quarantine> Lanes<S> {
                 sender
             })
             .collect();
-        Self { inputs, shards, tasks, shared }
+        tasks.close();
+        (Self { inputs: Arc::new(inputs), shards, shared }, tasks)
     }
 
     /// How the worker stands towards its database.
@@ -123,11 +148,9 @@ impl<S: Store + Quarantine> Lanes<S> {
         }
     }
 
-    /// Ends the lanes after what they hold is written.
-    pub async fn drain(self) {
-        drop(self.inputs);
-        self.tasks.close();
-        self.tasks.wait().await;
+    /// Sets messages aside; tries until the database has them. False when stopping.
+    pub async fn set_aside(&self, rows: &[QuarantineRow]) -> bool {
+        self.shared.set_aside(rows).await
     }
 }
 
@@ -237,6 +260,15 @@ impl<S: Store + Quarantine> Shared<S> {
         }
     }
 
+    async fn set_aside(&self, rows: &[QuarantineRow]) -> bool {
+        while let Err(failure) = self.store.set_aside(&self.origin, rows).await {
+            if !self.wait_until_back(&failure).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Sets a single message aside that cannot be applied.
     async fn give_up(&self, job: Job, failure: &Failure) -> bool {
         let reason = QuarantineReason::InvariantViolated;
@@ -244,7 +276,7 @@ impl<S: Store + Quarantine> Shared<S> {
             Job::Message(submission, done) => (submission, done),
             Job::Due(account, done) => {
                 error!(account.id = %account, error = %failure, "what is due for this account cannot be written; it needs a person");
-                done();
+                done(false);
                 return true;
             }
         };
@@ -257,10 +289,8 @@ impl<S: Store + Quarantine> Shared<S> {
             message: Some(submission.message.id.clone()),
             raw: submission.raw.clone(),
         };
-        while let Err(failure) = self.store.set_aside(vec![row.clone()]).await {
-            if !self.wait_until_back(&failure).await {
-                return false;
-            }
+        if !self.set_aside(&[row]).await {
+            return false;
         }
         done(Settled { outcome: Outcome::Quarantined(reason), entries: None, of: None });
         true
@@ -288,7 +318,7 @@ fn finish(jobs: Vec<Job>, settled: Vec<Settled>) {
                     done(settled);
                 }
             }
-            Job::Due(_, done) => done(),
+            Job::Due(_, done) => done(true),
         }
     }
 }

@@ -18,4 +18,10 @@ pub mod ledger;
 
 pub mod lanes;
 
+pub mod relay;
+
+pub mod scheduler;
+
+pub mod consumer;
+
 pub mod bench;

@@ -65,6 +65,8 @@ pub struct Needs {
     pub subscriptions: Named<Id>,
     /// True when high-water marks are wanted.
     pub high_waters: bool,
+    /// The time of each tenant's first message: a test clock that was never set starts there.
+    pub first_times: BTreeMap<Id, Timestamp>,
 }
 
 impl Needs {
@@ -72,6 +74,7 @@ impl Needs {
     pub fn add(&mut self, message: &Message) {
         let of = &message.account;
         self.messages.insert((of.clone(), message.id.key()));
+        self.first_times.entry(of.tenant.clone()).or_insert(message.occurred_at);
         match &message.command {
             Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
             Command::RecordPayment(payment) => {

@@ -169,11 +169,12 @@ impl PostgresStore {
         let decided: i64 = sqlx::query_scalar(
             "select count(*) from unnest($3::uuid[]) as claim (message) where exists \
              (select from outcomes where shard = $1 and account_id = $2 and message_key = claim.message) \
-             or exists (select from quarantine where shard = $1 and message_key = claim.message)",
+             or exists (select from quarantine where shard in ($1, $4) and message_key = claim.message)",
         )
         .bind(home)
         .bind(account_id)
         .bind(&row.claimed_by)
+        .bind(super::aside::home(self.shards))
         .fetch_one(&self.pool)
         .await?;
         let exists: bool = sqlx::query_scalar(row.kind.exists())

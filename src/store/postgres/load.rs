@@ -59,7 +59,7 @@ impl Store for PostgresStore {
             transaction = self.pool.begin().await?;
             locked = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
         }
-        let (now, tenants) = self.tenants(&mut transaction, &tenants).await?;
+        let (now, tenants) = self.tenants(&mut transaction, &tenants, needs).await?;
         let mut batch = Batch { shard, ids: locked.iter().map(|row| row.account_id).collect(), accounts: BTreeMap::new() };
         let mut open = OpenTables::default();
         for row in locked {
@@ -84,7 +84,7 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// The tenants of a batch and the database's time. Terms are kept until their revision grows.
-    async fn tenants(&self, connection: &mut PgConnection, tenants: &[String]) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
+    async fn tenants(&self, connection: &mut PgConnection, tenants: &[String], needs: &Needs) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
         let wanted: BTreeSet<&String> = tenants.iter().collect();
         let wanted: Vec<&String> = wanted.into_iter().collect();
         let rows: Vec<(SqlTimestamp, Option<String>, Option<i64>, Option<SqlTimestamp>)> = sqlx::query_as(
@@ -104,9 +104,25 @@ impl PostgresStore {
                 Some(terms) => terms,
                 None => self.remember(terms::load(connection, &id).await?),
             };
-            loaded.insert(id, LoadedTenant { terms, clock: clock.map(SqlTimestamp::to_jiff) });
+            let clock = match (clock, needs.first_times.get(&id)) {
+                (None, Some(first)) if terms.test_clock => Some(self.start_clock(&id, *first).await?),
+                (clock, _) => clock.map(SqlTimestamp::to_jiff),
+            };
+            loaded.insert(id, LoadedTenant { terms, clock });
         }
         Ok((now, loaded))
+    }
+
+    /// Starts a tenant's test clock, unless another batch has; committed by itself, so that no lock
+    /// on the tenant outlives this statement.
+    async fn start_clock(&self, tenant: &Id, at: Timestamp) -> Result<Timestamp, Failure> {
+        let clock: SqlTimestamp =
+            sqlx::query_scalar("update tenants set clock = coalesce(clock, $2) where tenant = $1 returning clock")
+                .bind(tenant.as_str())
+                .bind(instant(at))
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(clock.to_jiff())
     }
 
     fn cached(&self, tenant: &Id) -> Option<Arc<crate::domain::settings::Terms>> {

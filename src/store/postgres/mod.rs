@@ -3,6 +3,8 @@
 //! Owns connections, the statements and their order. Never decides; never lets a connection go
 //! back to the pool in the middle of a transaction.
 
+mod aside;
+mod attempts;
 pub mod catalogs;
 pub mod directory;
 mod load;
@@ -21,9 +23,9 @@ mod write_rare;
 use crate::domain::ids::Id;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
-use crate::store::{QuarantineRow, shard_of};
+use crate::store::QuarantineRow;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,18 +90,8 @@ pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
 }
 
 impl crate::lanes::Quarantine for PostgresStore {
-    async fn set_aside(&self, rows: Vec<QuarantineRow>) -> Result<(), Failure> {
-        let mut by_shard: BTreeMap<i16, Vec<&QuarantineRow>> = BTreeMap::new();
-        for row in &rows {
-            let tenant = row.tenant.as_ref().map_or("", Id::as_str);
-            let account = row.account.as_ref().map_or("", Id::as_str);
-            by_shard.entry(shard_of(tenant, account, self.shards)).or_default().push(row);
-        }
-        for (shard, rows) in by_shard {
-            let mut connection = self.pool.acquire().await?;
-            quarantine::insert(&mut connection, shard, &rows).await?;
-        }
-        Ok(())
+    async fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> Result<(), Failure> {
+        aside::set_aside(self, origin, rows).await
     }
 
     async fn probe(&self) -> bool {

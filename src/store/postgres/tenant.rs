@@ -59,6 +59,13 @@ impl PostgresStore {
         let Some((settings, test_clock, clock, now)) = tenant else {
             return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::UnknownTenant)));
         };
+        if test_clock && clock.is_none() {
+            sqlx::query("update tenants set clock = $2 where tenant = $1")
+                .bind(ask.tenant.as_str())
+                .bind(instant(ask.occurred_at))
+                .execute(&mut *transaction)
+                .await?;
+        }
         let home = self.tenant_account(&mut transaction, &ask.tenant).await?;
         let known: Option<(Vec<u8>, String)> =
             sqlx::query_as("select content, outcome from outcomes where shard = $1 and account_id = $2 and message_key = $3")

@@ -1,0 +1,177 @@
+//! Deliveries → lanes → settled.
+//!
+//! Owns the way of a delivery: read alone, so that one that cannot be read spoils nothing; facts
+//! claimed; handed to the lane of its account; acknowledged once its outcome is stored, and only
+//! then. Never decides.
+
+mod claims;
+mod suspects;
+mod tenants;
+
+use crate::amqp::{Delivery, Ticket, WorkQueue};
+use crate::domain::decision::Outcome;
+use crate::domain::rejection::QuarantineReason;
+use crate::lanes::{Job, Lanes};
+use crate::ledger::Settled;
+use crate::message::{Incoming, Queue, Raw, Unreadable, read};
+use crate::secrets::Secrets;
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::directory;
+use crate::store::postgres::tenant::TenantAsk;
+use crate::store::{QuarantineRow, Submission};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// Deliveries that the broker counted this often come through the side door.
+const SUSPECT_FROM: u32 = 2;
+/// Rows set aside in one transaction.
+const ASIDE_MAX: usize = 256;
+
+/// Ends the handling of one delivery.
+type Finish = Box<dyn FnOnce() + Send>;
+
+/// A message read from a delivery, with what is done once its outcome is stored.
+struct Read {
+    submission: Submission,
+    finish: Finish,
+}
+
+/// Hands deliveries on.
+#[derive(Clone)]
+pub struct Consumer {
+    lanes: Lanes<PostgresStore>,
+    secrets: watch::Receiver<Arc<Secrets>>,
+    aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>,
+    claims: mpsc::UnboundedSender<Read>,
+    tenants: mpsc::UnboundedSender<(TenantAsk, Arc<Raw>, Finish)>,
+}
+
+impl Consumer {
+    /// Handles deliveries until the channel ends; the tracker is done when all of them are.
+    ///
+    /// The channels between the stages are unbounded: the prefetch bounds what is in them.
+    pub fn start(store: PostgresStore, lanes: Lanes<PostgresStore>, secrets: watch::Receiver<Arc<Secrets>>, deliveries: mpsc::Receiver<Delivery>) -> TaskTracker {
+        let tasks = TaskTracker::new();
+        let (aside, aside_rows) = mpsc::unbounded_channel();
+        let (claims, to_claim) = mpsc::unbounded_channel();
+        let (tenants, asked) = mpsc::unbounded_channel();
+        let (suspects, suspected) = mpsc::unbounded_channel();
+        let consumer = Self { lanes: lanes.clone(), secrets, aside, claims, tenants };
+        tasks.spawn(set_aside(lanes.clone(), aside_rows));
+        tasks.spawn(claims::run(store.clone(), consumer.lanes.clone(), consumer.aside.clone(), to_claim));
+        tasks.spawn(tenants::run(store.clone(), lanes, consumer.aside.clone(), asked));
+        tasks.spawn(suspects::run(store, consumer.clone(), suspected));
+        tasks.spawn(consumer.run(deliveries, suspects));
+        tasks.close();
+        tasks
+    }
+
+    async fn run(self, mut deliveries: mpsc::Receiver<Delivery>, suspects: mpsc::UnboundedSender<(Arc<Raw>, Ticket)>) {
+        while let Some(delivery) = deliveries.recv().await {
+            let suspect = delivery.delivery_count >= SUSPECT_FROM;
+            let (raw, ticket) = raw_of(delivery);
+            if suspect {
+                // A lane that has stopped lets it go: the delivery returns to the broker.
+                let _ = suspects.send((raw, ticket));
+            } else {
+                self.take(raw, Box::new(move || ticket.settle()));
+            }
+        }
+    }
+
+    /// Reads one delivery and hands it on.
+    fn take(&self, raw: Arc<Raw>, finish: Finish) {
+        let secrets = self.secrets.borrow().clone();
+        match read(&raw, &|tenant: &_| secrets.stripe(tenant)) {
+            Ok(Incoming::Account(message)) => {
+                let read = Read { submission: Submission { message: Arc::new(*message), raw }, finish };
+                if directory::claims(&read.submission.message).is_empty() {
+                    submit(&self.lanes, &self.aside, read);
+                } else {
+                    let _ = self.claims.send(read);
+                }
+            }
+            Ok(Incoming::Tenant(message)) => {
+                let ask = TenantAsk {
+                    tenant: message.tenant,
+                    id: message.id,
+                    content: message.content,
+                    command: Some(message.command),
+                    occurred_at: message.occurred_at,
+                };
+                let _ = self.tenants.send((ask, raw, finish));
+            }
+            Ok(Incoming::Ignored { tenant, id, content }) => {
+                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: jiff::Timestamp::now() };
+                let _ = self.tenants.send((ask, raw, finish));
+            }
+            Err(Unreadable { reason, detail, tenant, id }) => {
+                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, raw };
+                let _ = self.aside.send((row, finish));
+            }
+        }
+    }
+}
+
+/// Hands a message to its lane; one of a tenant that does not exist is set aside.
+fn submit(lanes: &Lanes<PostgresStore>, aside: &mpsc::UnboundedSender<(QuarantineRow, Finish)>, read: Read) {
+    let Read { submission, finish } = read;
+    let aside = aside.clone();
+    let kept = submission.clone();
+    let done = move |settled: Settled| {
+        if settled.outcome == Outcome::Quarantined(QuarantineReason::UnknownTenant) {
+            let _ = aside.send((unknown_tenant(&kept), finish));
+        } else {
+            finish();
+        }
+    };
+    lanes.submit(Job::Message(submission, Box::new(done)));
+}
+
+fn unknown_tenant(submission: &Submission) -> QuarantineRow {
+    set_aside_row(submission, QuarantineReason::UnknownTenant, "no tenant of this name: apply a catalog for it, then replay")
+}
+
+fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str) -> QuarantineRow {
+    let message = &submission.message;
+    QuarantineRow {
+        reason,
+        detail: detail.to_owned(),
+        tenant: Some(message.account.tenant.clone()),
+        account: Some(message.account.account.clone()),
+        message: Some(message.id.clone()),
+        raw: submission.raw.clone(),
+    }
+}
+
+/// Sets messages aside, many in one transaction.
+async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceiver<(QuarantineRow, Finish)>) {
+    let mut batch = Vec::with_capacity(ASIDE_MAX);
+    while rows.recv_many(&mut batch, ASIDE_MAX).await > 0 {
+        let (rows, finishes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        if !lanes.set_aside(&rows).await {
+            return;
+        }
+        finishes.into_iter().for_each(|finish: Finish| finish());
+    }
+}
+
+fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {
+    let queue = match delivery.queue {
+        WorkQueue::Payments => Queue::Payments,
+        WorkQueue::Usage => Queue::Usage,
+        WorkQueue::Approvals => Queue::Approvals,
+        WorkQueue::Commands => Queue::Commands,
+    };
+    let raw = Raw {
+        queue,
+        routing_key: delivery.routing_key,
+        content_type: delivery.content_type,
+        headers: delivery.headers,
+        reply_to: delivery.reply_to,
+        correlation_id: delivery.correlation_id,
+        body: delivery.body,
+    };
+    (Arc::new(raw), delivery.ticket)
+}

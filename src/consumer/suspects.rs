@@ -1,0 +1,82 @@
+//! Deliveries that came back more than once: one of them may have ended the process each time.
+//!
+//! Owns the attempt counts. The first attempt goes in small groups, the second alone, the third is
+//! set aside unprocessed, so that what ends the process is found and innocent neighbours are not
+//! blamed.
+
+use super::{Consumer, Finish};
+use crate::amqp::Ticket;
+use crate::domain::rejection::QuarantineReason;
+use crate::failure::pause;
+use crate::message::Raw;
+use crate::store::QuarantineRow;
+use crate::store::postgres::PostgresStore;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Deliveries tried together at their first attempt.
+const GROUP_MAX: usize = 64;
+
+pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::UnboundedReceiver<(Arc<Raw>, Ticket)>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while suspects.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let raws: Vec<Arc<Raw>> = group.iter().map(|(raw, _)| raw.clone()).collect();
+        let attempts = count(&store, &raws).await;
+        let (mut first, mut again) = (Vec::new(), Vec::new());
+        for ((raw, ticket), attempts) in group.drain(..).zip(attempts) {
+            match attempts {
+                ..=1 => first.push((raw, ticket)),
+                2 => again.push((raw, ticket)),
+                3.. => give_up(&consumer, raw, ticket),
+            }
+        }
+        try_together(&store, &consumer, first).await;
+        for suspect in again {
+            try_together(&store, &consumer, vec![suspect]).await;
+        }
+    }
+}
+
+/// Commits one more attempt for each and returns the counts.
+async fn count(store: &PostgresStore, raws: &[Arc<Raw>]) -> Vec<i32> {
+    let mut attempt = 0;
+    loop {
+        match store.count_attempts(raws).await {
+            Ok(counts) => return counts,
+            Err(_) => tokio::time::sleep(pause(attempt, Duration::from_millis(50), Duration::from_secs(5))).await,
+        }
+        attempt = attempt.saturating_add(1);
+    }
+}
+
+async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<(Arc<Raw>, Ticket)>) {
+    let mut under_way = Vec::with_capacity(group.len());
+    let raws: Vec<Arc<Raw>> = group.iter().map(|(raw, _)| raw.clone()).collect();
+    for (raw, ticket) in group {
+        let (done, settled) = oneshot::channel::<()>();
+        let finish: Finish = Box::new(move || {
+            ticket.settle();
+            let _ = done.send(());
+        });
+        consumer.take(raw, finish);
+        under_way.push(settled);
+    }
+    for settled in under_way {
+        let _ = settled.await;
+    }
+    // What is left behind by a failure here is only a count too many for a message that is settled.
+    let _ = store.forget_attempts(&raws).await;
+}
+
+fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
+    let row = QuarantineRow {
+        reason: QuarantineReason::RetriesExhausted,
+        detail: "the worker ended twice while this message was being applied; it was not tried a third time".into(),
+        tenant: None,
+        account: None,
+        message: None,
+        raw,
+    };
+    let _ = consumer.aside.send((row, Box::new(move || ticket.settle())));
+}
