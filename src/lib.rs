@@ -5,6 +5,9 @@
 pub mod domain;
 pub mod failure;
 
+pub mod config;
+pub mod telemetry;
+
 pub mod message;
 
 pub mod catalog;
@@ -23,5 +26,9 @@ pub mod relay;
 pub mod scheduler;
 
 pub mod consumer;
+
+pub mod http;
+
+pub mod app;
 
 pub mod bench;

@@ -1,0 +1,267 @@
+//! The worker: its parts started in order and stopped in reverse.
+//!
+//! Owns start-up checks, signals and the drain. Never touches a message itself.
+
+use crate::amqp::{self, ConsumeConfig, Prefetch, Topology};
+use crate::config::Settings;
+use crate::consumer::Consumer;
+use crate::http;
+use crate::lanes::{LaneLimits, LaneSetup, Lanes, Standing};
+use crate::relay::{Dirty, Relay};
+use crate::scheduler;
+use crate::secrets::Secrets;
+use crate::store::postgres::migrate::{self, SchemaError};
+use crate::store::postgres::{self, PostgresStore};
+use anyhow::{Context as _, bail};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// How often signing secrets are read again.
+const SECRETS_EVERY: Duration = Duration::from_secs(30);
+/// How long a stop waits for what is under way.
+const DRAIN_MAX: Duration = Duration::from_secs(25);
+
+/// What a worker does; any combination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Take messages.
+    pub consume: bool,
+    /// Publish events.
+    pub relay: bool,
+    /// Write what is due.
+    pub schedule: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { consume: true, relay: true, schedule: true };
+}
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// What an operator has to mend before a worker can start: settings, schema, topology.
+pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let listener = tokio::net::TcpListener::bind(&settings.http.bind)
+        .await
+        .with_context(|| format!("http.bind {} cannot be listened on", settings.http.bind))?;
+    let Some(store) = connect(&settings, &stop).await? else { return Ok(()) };
+    let topology = Topology::new(&settings.amqp.prefix);
+    if !broker_fits(&settings, &topology, &stop).await? {
+        return Ok(());
+    }
+    let secrets = watch::Sender::new(Arc::new(load_secrets(&settings)?));
+    Worker { settings, topology, store, stop, secrets }.run(roles, listener).await
+}
+
+struct Worker {
+    settings: Settings,
+    topology: Topology,
+    store: PostgresStore,
+    stop: CancellationToken,
+    secrets: watch::Sender<Arc<Secrets>>,
+}
+
+impl Worker {
+    async fn run(self, roles: Roles, listener: tokio::net::TcpListener) -> anyhow::Result<()> {
+        let Self { settings, topology, store, stop, secrets } = self;
+        let dirty = Arc::new(Dirty::default());
+        let hurry = CancellationToken::new();
+        let setup = LaneSetup {
+            origin: settings.deployment.name.clone(),
+            shards: store.shards(),
+            limits: LaneLimits { batch_max: settings.lanes.batch_max, at_work_max: settings.lanes.at_work_max },
+            stop: hurry.clone(),
+        };
+        let marks = dirty.clone();
+        let (lanes, lane_tasks) = Lanes::start(Arc::new(store.clone()), setup, move |shard| marks.mark(shard));
+        let connected = watch::Sender::new(!roles.consume);
+        let background = TaskTracker::new();
+        let reasons = readiness(lanes.standing(), connected.subscribe(), stop.clone());
+        background.spawn(http::serve(listener, reasons, hurry.clone()));
+        let mut front = TaskTracker::new();
+        if roles.consume {
+            front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &stop));
+        }
+        if roles.schedule {
+            background.spawn(scheduler::run(store.clone(), lanes.clone(), stop.clone()));
+        }
+        if roles.relay {
+            let relay = Relay {
+                store: store.clone(),
+                database_url: settings.database.url.0.clone(),
+                amqp_url: settings.amqp.url.0.clone(),
+                topology,
+                dirty,
+            };
+            background.spawn(relay.run(hurry.clone()));
+        }
+        background.spawn(refresh_secrets(settings, secrets, stop.clone()));
+        background.close();
+        drop(lanes);
+        info!("the worker has started");
+        stop.cancelled().await;
+        info!("stopping: what is under way is finished first");
+        let drained = tokio::time::timeout(DRAIN_MAX, async {
+            front.close();
+            front.wait().await;
+            lane_tasks.wait().await;
+        });
+        let in_time = drained.await.is_ok();
+        hurry.cancel();
+        let rest = tokio::time::timeout(Duration::from_secs(5), background.wait()).await;
+        if !in_time || rest.is_err() {
+            bail!("not everything under way could be finished; unfinished deliveries return to the broker and nothing is lost");
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a CancellationToken);
+
+/// Starts taking messages; the tracker is done when every delivery is.
+fn consume(settings: &Settings, topology: &Topology, store: &PostgresStore, lanes: &Lanes<PostgresStore>, (secrets, connected, stop): Taking<'_>) -> TaskTracker {
+    let gate = watch::Sender::new(true);
+    let mut config = ConsumeConfig::new(&settings.amqp.url.0, topology.clone(), gate.subscribe());
+    config.prefetch = Prefetch {
+        payments: settings.amqp.prefetch_payments,
+        usage: settings.amqp.prefetch_usage,
+        approvals: settings.amqp.prefetch_approvals,
+        commands: settings.amqp.prefetch_commands,
+    };
+    let (sender, deliveries) = mpsc::channel(64);
+    let handling = Consumer::start(store.clone(), lanes.clone(), secrets.subscribe(), deliveries);
+    let front = TaskTracker::new();
+    front.spawn(amqp::consume(config, sender, stop.clone(), connected));
+    front.spawn(async move { handling.wait().await });
+    let mut standing = lanes.standing();
+    let stop = stop.clone();
+    // The gate follows the database: closed, the broker keeps what has not been handed out.
+    tokio::spawn(async move {
+        loop {
+            let open = *standing.borrow_and_update() == Standing::Open;
+            gate.send_replace(open);
+            tokio::select! {
+                changed = standing.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    });
+    front
+}
+
+fn readiness(standing: watch::Receiver<Standing>, connected: watch::Receiver<bool>, stop: CancellationToken) -> http::Readiness {
+    Arc::new(move || match &*standing.borrow() {
+        _ if stop.is_cancelled() => Some("stopping".to_owned()),
+        Standing::Away => Some("the database cannot be used at the moment".to_owned()),
+        Standing::Misfit(why) => Some(format!("the database does not fit this worker: {why}")),
+        Standing::Open if !*connected.borrow() => Some("not subscribed at the broker".to_owned()),
+        Standing::Open => None,
+    })
+}
+
+/// Connects, waiting for a database that is away; `None` when stopped before.
+async fn connect(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Option<PostgresStore>> {
+    let mut delays = amqp::reconnect_delays();
+    let mut told = false;
+    loop {
+        let cause = match postgres::pool(&settings.database.url.0, settings.database.connections_max).await {
+            Ok(pool) => match migrate::check(&pool, settings.database.shards).await {
+                Ok(()) => match PostgresStore::connect(&settings.database.url.0, settings.database.connections_max).await {
+                    Ok(store) => return Ok(Some(store)),
+                    Err(failure) => failure,
+                },
+                Err(SchemaError::Failure(failure)) => failure,
+                Err(wrong) => return Err(wrong.into()),
+            },
+            Err(failure) => failure,
+        };
+        if !cause.is_transient() {
+            return Err(anyhow::Error::new(cause));
+        }
+        if !std::mem::replace(&mut told, true) {
+            warn!(cause = %format!("{:#}", anyhow::Error::new(cause)), "Postgres cannot be reached; the worker waits for it");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))) => {}
+        }
+    }
+}
+
+/// Compares the broker's topology, waiting for a broker that is away; false when stopped before.
+async fn broker_fits(settings: &Settings, topology: &Topology, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let mut delays = amqp::reconnect_delays();
+    let mut told = false;
+    loop {
+        match topology.check(&settings.amqp.url.0).await {
+            Ok(differences) if differences.is_empty() => return Ok(true),
+            Ok(differences) => {
+                let list: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                bail!("the broker is not set up for this worker (run `credit-ledger topology apply`): {}", list.join("; "));
+            }
+            Err(error) if !error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%error, "RabbitMQ cannot be reached; the worker waits for it");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))) => {}
+        }
+    }
+}
+
+fn load_secrets(settings: &Settings) -> anyhow::Result<Secrets> {
+    if settings.secrets.dir.is_empty() {
+        return Ok(Secrets::default());
+    }
+    Ok(Secrets::load(Path::new(&settings.secrets.dir))?)
+}
+
+/// Reads the secrets again every half minute and on SIGHUP; what cannot be read leaves the old ones.
+async fn refresh_secrets(settings: Settings, secrets: watch::Sender<Arc<Secrets>>, stop: CancellationToken) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => {}
+            () = tokio::time::sleep(SECRETS_EVERY) => {}
+        }
+        match load_secrets(&settings) {
+            Ok(fresh) => drop(secrets.send_replace(Arc::new(fresh))),
+            Err(error) => warn!(%error, "signing secrets cannot be read again; the ones read before stay"),
+        }
+    }
+}
+
+/// The first SIGTERM or SIGINT stops in order; the second ends the process at once with status 1.
+fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be handled")?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                std::process::exit(1);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

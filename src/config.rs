@@ -1,0 +1,208 @@
+//! The worker's settings: `config/default.toml`, a file of the operator's, the environment.
+//!
+//! Owns their names and their checks. A key nobody knows is refused: a misspelt setting must not be
+//! ignored. Secrets never appear in an error.
+
+use config::{Config, Environment, File, FileFormat};
+use serde::Deserialize;
+use std::fmt;
+use std::path::Path;
+
+/// The defaults, with every key explained.
+pub const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// Why the worker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A source cannot be read, or has a key or value that is not known.
+    #[error("the settings cannot be used: {0}")]
+    Unusable(#[from] config::ConfigError),
+    /// A setting is missing or contradicts another.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// An address with a password in it: never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Address(pub String);
+
+impl fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(address)")
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Who this is.
+    pub deployment: Deployment,
+    /// Postgres.
+    pub database: Database,
+    /// `RabbitMQ`.
+    pub amqp: Amqp,
+    /// Batching.
+    pub lanes: Lanes,
+    /// Signing secrets.
+    pub secrets: Secrets,
+    /// Health.
+    pub http: Http,
+    /// Logs.
+    pub log: Log,
+}
+
+/// Who this is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// The CloudEvents source of announcements.
+    pub name: String,
+}
+
+/// Postgres.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Its address.
+    pub url: Address,
+    /// Most connections.
+    pub connections_max: u32,
+    /// Shards of the ledger.
+    pub shards: i16,
+}
+
+/// `RabbitMQ`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amqp {
+    /// Its address.
+    pub url: Address,
+    /// First word of every name.
+    pub prefix: String,
+    /// Unacknowledged payments.
+    pub prefetch_payments: u16,
+    /// Unacknowledged usage events.
+    pub prefetch_usage: u16,
+    /// Unacknowledged approvals.
+    pub prefetch_approvals: u16,
+    /// Unacknowledged commands.
+    pub prefetch_commands: u16,
+}
+
+/// Batching.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lanes {
+    /// Most messages of one transaction.
+    pub batch_max: usize,
+    /// Most transactions in flight.
+    pub at_work_max: usize,
+}
+
+/// Signing secrets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// Their folder; empty: none.
+    pub dir: String,
+}
+
+/// Health.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// host:port.
+    pub bind: String,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// text or json.
+    pub format: String,
+    /// What is logged.
+    pub filter: String,
+}
+
+/// Short names of the environment, for what every deployment sets.
+const SHORT: [(&str, &str); 5] = [
+    ("DATABASE_URL", "database.url"),
+    ("AMQP_URL", "amqp.url"),
+    ("AMQP_PREFIX", "amqp.prefix"),
+    ("CREDITS_SECRETS_DIR", "secrets.dir"),
+    ("CREDITS_HTTP_BIND", "http.bind"),
+];
+
+/// Reads all sources, the later ones winning: defaults, file, environment.
+///
+/// # Errors
+/// [`ConfigError`] names the key; nothing was started.
+pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
+    let mut builder = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+    if let Some(file) = file {
+        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+    }
+    builder = builder.add_source(Environment::with_prefix("CREDITS").prefix_separator("__").separator("__").try_parsing(true));
+    for (short, key) in SHORT {
+        if let Ok(value) = std::env::var(short)
+            && !value.is_empty()
+        {
+            builder = builder.set_override(key, value)?;
+        }
+    }
+    let settings: Settings = builder.build()?.try_deserialize()?;
+    check(&settings)?;
+    Ok(settings)
+}
+
+fn check(settings: &Settings) -> Result<(), ConfigError> {
+    let wrong = |text: &str| Err(ConfigError::Wrong(text.to_owned()));
+    if settings.database.url.0.is_empty() {
+        return wrong("database.url is missing: set DATABASE_URL to the Postgres address");
+    }
+    if settings.amqp.url.0.is_empty() {
+        return wrong("amqp.url is missing: set AMQP_URL to the RabbitMQ address");
+    }
+    if settings.lanes.batch_max == 0 || settings.lanes.at_work_max == 0 {
+        return wrong("lanes.batch_max and lanes.at_work_max must be above 0");
+    }
+    let connections = usize::try_from(settings.database.connections_max).unwrap_or(usize::MAX);
+    if connections < settings.lanes.at_work_max.saturating_add(4) {
+        return wrong("database.connections_max must be at least 4 more than lanes.at_work_max: lanes would wait for connections");
+    }
+    if !["text", "json"].contains(&settings.log.format.as_str()) {
+        return wrong("log.format is text or json");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_defaults_is_known_and_explained() {
+        let parsed = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml)).build().unwrap();
+        let settings: Settings = parsed.try_deserialize().unwrap();
+        assert_eq!(settings.amqp.prefix, "credits");
+        let lines: Vec<&str> = DEFAULT.lines().collect();
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
+            let block_has_reason = lines[..index].iter().rev().take_while(|line| !line.is_empty()).any(|line| line.starts_with("# "));
+            assert!(line.starts_with('#') || block_has_reason, "{line} has no comment above it");
+        }
+    }
+
+    #[test]
+    fn too_few_connections_are_refused_before_anything_starts() {
+        let parsed = Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml)).build().unwrap();
+        let mut settings: Settings = parsed.try_deserialize().unwrap();
+        settings.database.url.0 = "postgres://u@h/d".into();
+        settings.amqp.url.0 = "amqp://h".into();
+        assert!(check(&settings).is_ok());
+        settings.database.connections_max = 8;
+        assert!(check(&settings).unwrap_err().to_string().starts_with("database.connections_max"));
+    }
+}
