@@ -1,4 +1,11 @@
+//! The binary: a worker by its roles, or one command.
+
+use credit_ledger::app::{self, Roles};
+use credit_ledger::{config, telemetry};
+
 fn main() -> anyhow::Result<()> {
+    let settings = config::load(None)?;
+    telemetry::start(&settings.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(credit_ledger::bench::quick(&std::env::var("DATABASE_URL")?))
+    runtime.block_on(app::run(settings, Roles::ALL))
 }

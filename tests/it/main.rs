@@ -1,0 +1,4 @@
+//! Everything that needs real servers, in one binary.
+
+mod amqp;
+mod worker;
