@@ -1,4 +1,6 @@
 //! Everything that needs real servers, in one binary.
 
 mod amqp;
+mod semantics;
 mod worker;
+mod world;
