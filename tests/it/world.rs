@@ -98,7 +98,7 @@ impl World {
         world.check().await;
     }
 
-    /// Runs a scenario in a database of its own, which is dropped at the end whatever happens.
+    /// Runs a scenario in a schema of its own, which is dropped at the end whatever happens.
     pub async fn in_postgres(catalog: &str, scenario: impl AsyncFnOnce(&mut Self)) {
         let database = Database::create().await;
         let mut world = Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0 };
