@@ -22,6 +22,7 @@ use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{LoadedTenant, Submission};
+pub use invariants::check_history;
 use database::Database;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
