@@ -129,7 +129,13 @@ impl Worker {
 type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a CancellationToken);
 
 /// Starts taking messages; the tracker is done when every delivery is.
-fn consume(settings: &Settings, topology: &Topology, store: &PostgresStore, lanes: &Lanes<PostgresStore>, (secrets, connected, stop): Taking<'_>) -> TaskTracker {
+fn consume(
+    settings: &Settings,
+    topology: &Topology,
+    store: &PostgresStore,
+    lanes: &Lanes<PostgresStore>,
+    (secrets, connected, stop): Taking<'_>,
+) -> TaskTracker {
     let gate = watch::Sender::new(true);
     let mut config = ConsumeConfig::new(&settings.amqp.url.0, topology.clone(), gate.subscribe());
     config.prefetch = Prefetch {

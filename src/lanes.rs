@@ -10,9 +10,8 @@ use crate::domain::ids::AccountKey;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::ledger::{self, Batch, Settled};
-use crate::store::{QuarantineRow, Store, Submission, shard_of};
+use crate::store::{Quarantine, QuarantineRow, Store, Submission, shard_of};
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -55,14 +54,6 @@ pub enum Standing {
     Away,
     /// The schema or the rights do not fit; nobody but an operator can help.
     Misfit(String),
-}
-
-/// Where quarantined messages go when a batch could not even be tried.
-pub trait Quarantine: Send + Sync + 'static {
-    /// Sets messages aside together with the announcement of it; `origin` names this deployment.
-    fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> impl Future<Output = Result<(), Failure>> + Send;
-    /// True once the database can be used.
-    fn probe(&self) -> impl Future<Output = bool> + Send;
 }
 
 struct Shared<S> {

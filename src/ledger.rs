@@ -24,7 +24,9 @@ use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
-use crate::store::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction};
+use crate::store::{
+    AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,7 +133,7 @@ impl Fold<'_> {
         for submission in submissions {
             deliveries.entry(submission.message.id.key()).or_insert_with(|| submission.raw.clone());
             let before = changes.answers.len();
-            apply::receive(&mut state, &self.tenant.terms, submission.message.clone(), self.now, &mut changes).map_err(violated)?;
+            apply::receive(&mut state, &self.tenant.terms, &submission.message, self.now, &mut changes).map_err(violated)?;
             let mine = changes.answers.iter().skip(before).find(|answer| answer.message.id == submission.message.id);
             answers.push(mine.map_or_else(unknown_tenant, |answer| Settled {
                 outcome: answer.outcome.clone(),
@@ -168,7 +170,13 @@ impl Fold<'_> {
     }
 
     /// Announcements in the order of the entries they follow, then replies.
-    fn outbox(&self, account: &mut Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
+    fn outbox(
+        &self,
+        account: &mut Account,
+        changes: &Changes,
+        deliveries: &HashMap<MessageKey, Arc<Raw>>,
+        at: Timestamp,
+    ) -> Vec<OutboxRow> {
         let key = account.key.clone();
         let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();

@@ -10,10 +10,9 @@ use sqlx::PgPool;
 /// # Errors
 /// Names what does not fit: the run has no speed then.
 pub async fn check(pool: &PgPool, applied: u64) -> anyhow::Result<()> {
-    for (what, sql) in [
-        ("entries", "select count(*) from entries"),
-        ("outcomes", "select count(*) from outcomes where outcome = 'applied'"),
-    ] {
+    for (what, sql) in
+        [("entries", "select count(*) from entries"), ("outcomes", "select count(*) from outcomes where outcome = 'applied'")]
+    {
         let count: i64 = sqlx::query_scalar(sql).fetch_one(pool).await?;
         if u64::try_from(count)? != applied {
             bail!("audit: {applied} messages were sent and there are {count} {what}");

@@ -15,7 +15,7 @@ use crate::secrets::Secrets;
 use crate::store::Submission;
 use anyhow::bail;
 use hdrhistogram::Histogram;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -67,8 +67,7 @@ async fn preload(bench: &Bench, amqp_url: &str, spread: Spread, count: u32) -> a
     let mut left = count;
     while left > 0 {
         let round = left.min(2_000);
-        let messages: Vec<Outgoing> =
-            (0..round).map(|_| outgoing(bench, workload::usage_bytes(spread, &workload::fresh_id()))).collect();
+        let messages: Vec<Outgoing> = (0..round).map(|_| outgoing(bench, workload::usage_bytes(spread, &workload::fresh_id()))).collect();
         let published = publisher.publish_all(&messages).await?;
         if published.iter().any(|one| *one != Published::Confirmed) {
             bail!("the broker did not take the benchmark's messages");
@@ -79,7 +78,11 @@ async fn preload(bench: &Bench, amqp_url: &str, spread: Spread, count: u32) -> a
     Ok(())
 }
 
-fn lanes(bench: &Bench, limits: LaneLimits, dirty: Arc<Dirty>) -> (Lanes<crate::store::postgres::PostgresStore>, tokio_util::task::TaskTracker) {
+fn lanes(
+    bench: &Bench,
+    limits: LaneLimits,
+    dirty: Arc<Dirty>,
+) -> (Lanes<crate::store::postgres::PostgresStore>, tokio_util::task::TaskTracker) {
     let setup = LaneSetup { origin: "bench".into(), shards: bench.store.shards(), limits, stop: CancellationToken::new() };
     Lanes::start(bench.store.clone(), setup, move |shard| dirty.mark(shard))
 }
@@ -140,14 +143,15 @@ async fn latency(bench: &Bench, amqp_url: &str, limits: LaneLimits) -> anyhow::R
     let stop = CancellationToken::new();
     let (mut deliveries, consuming) = subscribe(bench, amqp_url, &stop);
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
-    let times = Arc::new(Mutex::new(Histogram::<u64>::new(3)?));
+    let times = Arc::new(Mutex::new(Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?));
     let count = LATENCY_RATE * LATENCY_SECONDS;
     let producer = tokio::spawn(produce(outgoing(bench, Vec::new()), amqp_url.to_owned(), sent.clone()));
     for _ in 0..count {
         let Some(delivery) = deliveries.recv().await else { bail!("the broker ended the subscription") };
         let (sent, times) = (sent.clone(), times.clone());
         let Delivery { ticket, body, routing_key, content_type, .. } = delivery;
-        let raw = Raw { queue: Queue::Usage, routing_key, content_type, headers: Default::default(), reply_to: None, correlation_id: None, body };
+        let raw =
+            Raw { queue: Queue::Usage, routing_key, content_type, headers: BTreeMap::new(), reply_to: None, correlation_id: None, body };
         let Ok(Incoming::Account(message)) = reread(&raw) else { bail!("the benchmark's own message cannot be read") };
         let id = message.id.id.to_string();
         let done = move |_| {

@@ -86,12 +86,8 @@ pub fn grant(index: u32) -> anyhow::Result<Submission> {
 /// # Errors
 /// Never.
 pub fn usage(spread: Spread) -> anyhow::Result<Submission> {
-    let command = Command::RecordUsage(Usage {
-        meter: Id::new("image")?,
-        quantity: Credits::whole(1),
-        dimensions: BTreeMap::new(),
-        member: None,
-    });
+    let command =
+        Command::RecordUsage(Usage { meter: Id::new("image")?, quantity: Credits::whole(1), dimensions: BTreeMap::new(), member: None });
     submission(&fresh_id(), &spread.account(), command)
 }
 

@@ -51,7 +51,12 @@ impl Consumer {
     /// Handles deliveries until the channel ends; the tracker is done when all of them are.
     ///
     /// The channels between the stages are unbounded: the prefetch bounds what is in them.
-    pub fn start(store: PostgresStore, lanes: Lanes<PostgresStore>, secrets: watch::Receiver<Arc<Secrets>>, deliveries: mpsc::Receiver<Delivery>) -> TaskTracker {
+    pub fn start(
+        store: PostgresStore,
+        lanes: Lanes<PostgresStore>,
+        secrets: watch::Receiver<Arc<Secrets>>,
+        deliveries: mpsc::Receiver<Delivery>,
+    ) -> TaskTracker {
         let tasks = TaskTracker::new();
         let (aside, aside_rows) = mpsc::unbounded_channel();
         let (claims, to_claim) = mpsc::unbounded_channel();
@@ -149,11 +154,13 @@ fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str
 async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceiver<(QuarantineRow, Finish)>) {
     let mut batch = Vec::with_capacity(ASIDE_MAX);
     while rows.recv_many(&mut batch, ASIDE_MAX).await > 0 {
-        let (rows, finishes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let (rows, finishes): (Vec<_>, Vec<Finish>) = batch.drain(..).unzip();
         if !lanes.set_aside(&rows).await {
             return;
         }
-        finishes.into_iter().for_each(|finish: Finish| finish());
+        for finish in finishes {
+            finish();
+        }
     }
 }
 

@@ -82,11 +82,7 @@ impl Subscription {
     #[must_use]
     pub fn pays_at_end(&self) -> bool {
         let per_interval = self.interval.months().checked_div(self.allowance_every.months()).unwrap_or(1);
-        self.cycle
-            .k
-            .checked_add(1)
-            .and_then(|next| next.checked_rem_euclid(per_interval.max(1)))
-            .is_some_and(|rest| rest == 0)
+        self.cycle.k.checked_add(1).and_then(|next| next.checked_rem_euclid(per_interval.max(1))).is_some_and(|rest| rest == 0)
     }
 }
 
