@@ -32,3 +32,9 @@ pub mod http;
 pub mod app;
 
 pub mod bench;
+
+pub mod deployment;
+
+pub mod soak;
+
+pub mod demo;

@@ -1,0 +1,3 @@
+//! A long run under faults.
+
+pub mod audit;
