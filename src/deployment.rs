@@ -51,12 +51,16 @@ impl Deployment {
     /// When a server refuses; what was made so far is removed again.
     pub async fn make(servers: Servers, word: &str) -> anyhow::Result<Self> {
         let name = format!("{word}_{:016x}", rand::random::<u64>());
-        let (address, parameters) = servers.database_url.split_once('?').map_or((servers.database_url.as_str(), ""), |(address, rest)| (address, rest));
+        let (address, parameters) =
+            servers.database_url.split_once('?').map_or((servers.database_url.as_str(), ""), |(address, rest)| (address, rest));
         let (base, _) = address.rsplit_once('/').context("DATABASE_URL names no database: it ends in /<database>")?;
         let mark = if parameters.is_empty() { "" } else { "?" };
         let database = format!("{base}/{name}{mark}{parameters}");
         let mut admin = PgConnection::connect(&servers.database_url).await.context("Postgres cannot be reached at DATABASE_URL")?;
-        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.context("a database of its own cannot be made")?;
+        sqlx::query(AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut admin)
+            .await
+            .context("a database of its own cannot be made")?;
         let made = Self::fill(&servers, &name, &database).await;
         match made {
             Ok((pool, topology, folder)) => Ok(Self { servers, name, database, pool, topology, folder }),

@@ -92,9 +92,11 @@ pub fn id(text: &str) -> Result<Id, String> {
 
 fn load(file: &Path) -> anyhow::Result<(CatalogFile, String)> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was changed")))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was changed")))?;
     let read = catalog::parse(&name, &text);
-    let read = read.map_err(|errors: CatalogErrors| BadInput::new(format!("the catalog cannot be used and nothing was changed\n{errors}")))?;
+    let read =
+        read.map_err(|errors: CatalogErrors| BadInput::new(format!("the catalog cannot be used and nothing was changed\n{errors}")))?;
     Ok((read, text))
 }
 
@@ -138,7 +140,9 @@ pub async fn apply(services: &Services, tenant: &Id, file: &CatalogFile, text: &
     let made = before.is_none();
     lines.push(match (made, lines.is_empty()) {
         (true, _) => format!("tenant {tenant} was made with catalog version {version}"),
-        (false, true) => format!("tenant {tenant} stays at catalog version {version}: nothing that is sold changed; the file's policies are in force"),
+        (false, true) => {
+            format!("tenant {tenant} stays at catalog version {version}: nothing that is sold changed; the file's policies are in force")
+        }
         (false, false) => format!("tenant {tenant} is at catalog version {version}"),
     });
     Ok(lines)

@@ -79,7 +79,9 @@ pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<Exit
     };
     for (number, line) in &lines {
         let taken = session.take(*number, line).await;
-        taken.with_context(|| format!("{}:{number}: the lines before it were sent, it and the lines after it may not have been", args.file.display()))?;
+        taken.with_context(|| {
+            format!("{}:{number}: the lines before it were sent, it and the lines after it may not have been", args.file.display())
+        })?;
     }
     session.finish().await
 }
@@ -121,9 +123,8 @@ fn tenant_of(line: &Line) -> Option<Id> {
 /// Says before anything is sent that a webhook cannot be signed.
 fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyhow::Result<()> {
     for (number, line) in lines {
-        line.raw(|tenant| secrets.stripe(tenant).into_iter().next()).map_err(|error| {
-            BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display()))
-        })?;
+        line.raw(|tenant| secrets.stripe(tenant).into_iter().next())
+            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
     }
     Ok(())
 }
@@ -263,7 +264,10 @@ impl Session<'_> {
         taken(published.first().copied(), &message)?;
         loop {
             let Some((line, answer)) = self.next_answer().await? else {
-                bail!("no outcome came within {} s; the message is with the broker and will be applied; check that a worker runs", self.wait.as_secs());
+                bail!(
+                    "no outcome came within {} s; the message is with the broker and will be applied; check that a worker runs",
+                    self.wait.as_secs()
+                );
             };
             if line == number && !(number == 0 && answer.outcome == "waiting") {
                 return Ok(answer);
@@ -294,7 +298,11 @@ impl Session<'_> {
                 self.unanswered = self.unanswered.saturating_add(self.pending.len());
                 let wait = self.wait.as_secs();
                 self.bar.suspend(|| {
-                    eprintln!("no outcome within {wait} s for {} lines ({} …); they are with the broker; check that a worker runs", self.pending.len(), lines.join(", "));
+                    eprintln!(
+                        "no outcome within {wait} s for {} lines ({} …); they are with the broker; check that a worker runs",
+                        self.pending.len(),
+                        lines.join(", ")
+                    );
                 });
                 self.pending.clear();
                 break;
@@ -327,7 +335,9 @@ impl Session<'_> {
     /// The next answer with its line; `None` when none comes in time.
     async fn next_answer(&mut self) -> anyhow::Result<Option<(usize, Answer)>> {
         let Ok(next) = tokio::time::timeout(self.wait, self.replies.next()).await else { return Ok(None) };
-        let (correlation, body) = next.ok_or_else(|| anyhow!("the connection to the broker was lost; what was sent will be applied, its outcomes are in `credit-ledger outcome`"))?;
+        let (correlation, body) = next.ok_or_else(|| {
+            anyhow!("the connection to the broker was lost; what was sent will be applied, its outcomes are in `credit-ledger outcome`")
+        })?;
         let line = correlation.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
         let answer = serde_json::from_slice(&body).context("an answer cannot be read; publish with the version of the worker")?;
         Ok(Some((line, answer)))
@@ -391,7 +401,9 @@ fn times(incoming: &Incoming) -> (Option<Timestamp>, Option<Timestamp>) {
         Incoming::Account(message) => (Some(message.occurred_at), None),
         Incoming::Tenant(message) => match message.command {
             TenantCommand::ResetCycles { as_of } => (Some(message.occurred_at), Some(as_of)),
-            TenantCommand::ChangeSettings(_) | TenantCommand::ChangeStaff { .. } | TenantCommand::RemoveStaff { .. } => (Some(message.occurred_at), None),
+            TenantCommand::ChangeSettings(_) | TenantCommand::ChangeStaff { .. } | TenantCommand::RemoveStaff { .. } => {
+                (Some(message.occurred_at), None)
+            }
         },
         Incoming::Ignored { .. } => (None, None),
     }
@@ -403,6 +415,8 @@ fn taken(published: Option<Published>, message: &Outgoing) -> anyhow::Result<()>
         Some(Published::Unroutable) => {
             Err(anyhow!("no queue takes {}; it was not sent; check the type, or run `topology check`", message.routing_key))
         }
-        Some(Published::Refused) | None => Err(anyhow!("the broker refused {}; it was not sent; check its alarms and queue limits", message.routing_key)),
+        Some(Published::Refused) | None => {
+            Err(anyhow!("the broker refused {}; it was not sent; check its alarms and queue limits", message.routing_key))
+        }
     }
 }

@@ -91,7 +91,9 @@ impl Named {
         let mut rows = quarantine::list(store.pool(), None, &prefix, 2).await?;
         match (rows.pop(), rows.pop()) {
             (Some(row), None) => Ok(row),
-            (Some(_), Some(_)) => Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest"))),
+            (Some(_), Some(_)) => {
+                Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
+            }
             (None, _) => Err(anyhow!("no open message in quarantine begins with {prefix}; `quarantine list` shows them")),
         }
     }
@@ -177,12 +179,18 @@ async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
     match published?.first() {
         Some(Published::Confirmed) => {}
         Some(Published::Unroutable) => {
-            return Err(anyhow!("no queue takes the routing key of {}; it stays in quarantine; run `topology check`, or discard it", short(&row)));
+            return Err(anyhow!(
+                "no queue takes the routing key of {}; it stays in quarantine; run `topology check`, or discard it",
+                short(&row)
+            ));
         }
         Some(Published::Refused) | None => bail!("the broker did not take {}; it stays in quarantine; try again", short(&row)),
     }
     if !quarantine::end(store.pool(), &row, "replayed").await? {
-        bail!("{} was sent, but somebody else ended its row first; if they replayed it too, one of the two ends as a duplicate", short(&row));
+        bail!(
+            "{} was sent, but somebody else ended its row first; if they replayed it too, one of the two ends as a duplicate",
+            short(&row)
+        );
     }
     print(&format!("{} is sent again; `credit-ledger outcome` shows what becomes of it", short(&row)))
 }

@@ -40,7 +40,12 @@ async fn card(stage: &mut Stage, secret: &str) -> anyhow::Result<()> {
     stage.has("northwind", 500).await?;
     let forged = session("evt_2", "pi_2").to_string().into_bytes();
     let headers = signed("agency", "whsec_somebody_elses_secret", PAID_AT, &forged)?;
-    let line = Line { account: CLIENT, kind: "payment.stripe", says: "a webhook that Stripe did not sign is set aside", expects: "quarantined bad_signature" };
+    let line = Line {
+        account: CLIENT,
+        kind: "payment.stripe",
+        says: "a webhook that Stripe did not sign is set aside",
+        expects: "quarantined bad_signature",
+    };
     stage.webhook(line, headers, forged).await?;
     Ok(())
 }
@@ -87,10 +92,18 @@ async fn spending(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say(spend("copywriting, 320 credits", "applied"), service("ORD-78", "copywriting", "320")).await?;
     stage.say_as("invoice-1", spend("invoice INV-1001 over 900 credits", "applied"), invoice("INV-1001", "900")).await?;
     stage.say(spend("the same invoice once more: it is paid already", "duplicate"), invoice("INV-1001", "900")).await?;
-    stage.say_as("invoice-1", spend("the first message again with another amount", "quarantined idempotency_conflict"), invoice("INV-1001", "90")).await?;
+    stage
+        .say_as(
+            "invoice-1",
+            spend("the first message again with another amount", "quarantined idempotency_conflict"),
+            invoice("INV-1001", "90"),
+        )
+        .await?;
     // 2700 − 150 − 320 − 900
     stage.has("northwind", 1330).await?;
     stage.say(spend("invoice INV-1002 over 5000 credits", "rejected insufficient_credits"), invoice("INV-1002", "5000")).await?;
-    stage.say(spend("consulting, which is billed in money only", "rejected service_not_eligible"), service("ORD-79", "consulting", "100")).await?;
+    stage
+        .say(spend("consulting, which is billed in money only", "rejected service_not_eligible"), service("ORD-79", "consulting", "100"))
+        .await?;
     stage.has("northwind", 1330).await
 }

@@ -103,11 +103,12 @@ impl Stage {
 
     /// Checks an account's balance against the story's own arithmetic.
     pub async fn has(&self, account: &str, expected: i64) -> anyhow::Result<()> {
-        let balance: Option<String> = sqlx::query_scalar("select trim_scale(balance)::text from accounts where tenant = $1 and account = $2")
-            .bind(&self.tenant)
-            .bind(account)
-            .fetch_optional(&self.pool)
-            .await?;
+        let balance: Option<String> =
+            sqlx::query_scalar("select trim_scale(balance)::text from accounts where tenant = $1 and account = $2")
+                .bind(&self.tenant)
+                .bind(account)
+                .fetch_optional(&self.pool)
+                .await?;
         let balance = balance.unwrap_or_default();
         if balance != expected.to_string() {
             bail!("{account} has {balance} credits and should have {expected}");
@@ -123,7 +124,8 @@ impl Stage {
 
     /// Listens until the events cover every entry.
     pub async fn heard_all(&mut self, pool: &PgPool) -> anyhow::Result<()> {
-        let wanted: Vec<(String, i64)> = sqlx::query_as("select tenant || '/' || account, last_seq from accounts where last_seq > 0").fetch_all(pool).await?;
+        let wanted: Vec<(String, i64)> =
+            sqlx::query_as("select tenant || '/' || account, last_seq from accounts where last_seq > 0").fetch_all(pool).await?;
         while !wanted.iter().all(|(account, seq)| self.ear.last.get(account) >= Some(seq)) {
             timeout(EVENT_MAX, self.ear.hear()).await.context("an event is missing")??;
         }

@@ -106,13 +106,20 @@ async fn january(stage: &mut Stage, team: &mut Expected, person: &mut Expected) 
     usage(stage, team, "atelier: 30 drafts, 1 credit each", images("draft", 30, 1)).await?;
     usage(stage, team, "atelier: 12.5 s of video in 1080p, 4 credits a second", video("1080p", "12.5", 50)).await?;
     usage(stage, team, "atelier: 2 s in 720p, 1.5 a second and at least 5", video("720p", "2", 5)).await?;
-    let refused = Line { account: Some(TEAM), kind: "usage.recorded", says: "atelier: video in a resolution without a price", expects: "rejected unknown_meter" };
+    let refused = Line {
+        account: Some(TEAM),
+        kind: "usage.recorded",
+        says: "atelier: video in a resolution without a price",
+        expects: "rejected unknown_meter",
+    };
     stage.say(refused, video("8k", "1", 0).0).await?;
     usage(stage, person, "lena: 80 images in standard quality, 2 credits each", images("standard", 80, 2)).await?;
     stage.has(TEAM, team.balance()).await?;
     stage.has(PERSON, person.balance()).await?;
     show::say("\nUnits added count at once; taking them away and adding them again mints nothing.");
-    for (units, says) in [(3, "atelier: a third unit, + 200"), (2, "atelier: back to two, from the next month on"), (3, "atelier: three after all")] {
+    for (units, says) in
+        [(3, "atelier: a third unit, + 200"), (2, "atelier: back to two, from the next month on"), (3, "atelier: three after all")]
+    {
         change(stage, units, says).await?;
     }
     team.raise(3);

@@ -89,7 +89,13 @@ fn effect(journal: &Journal, winners: &[Option<usize>], message: &Message) -> (i
 
 impl Verdict {
     fn wrong(&mut self, what: &str, message: &Message, detail: &str) {
-        self.wrong.push(format!("{what}: {} {} {}{}{detail}", message.routing_key, account_name(message.account), message.id, if detail.is_empty() { "" } else { ": " }));
+        self.wrong.push(format!(
+            "{what}: {} {} {}{}{detail}",
+            message.routing_key,
+            account_name(message.account),
+            message.id,
+            if detail.is_empty() { "" } else { ": " }
+        ));
     }
 
     /// The one message of a fact that was applied. Rivals under one id have one outcome; which of
@@ -100,7 +106,8 @@ impl Verdict {
             .copied()
             .filter(|number| {
                 journal.messages.get(*number).is_some_and(|message| {
-                    ledger.outcomes.get(&identity(message)).is_some_and(|outcome| outcome == "applied") && !ledger.quarantine.contains_key(&message.body)
+                    ledger.outcomes.get(&identity(message)).is_some_and(|outcome| outcome == "applied")
+                        && !ledger.quarantine.contains_key(&message.body)
                 })
             })
             .collect();
@@ -179,7 +186,8 @@ impl Verdict {
             }
             let heard = received.accounts.get(&name).cloned().unwrap_or_default();
             if heard.to != last_seq || heard.balance != balance.to_string() {
-                self.wrong.push(format!("events of {name}: entry {} and balance {}, expected {last_seq} and {balance}", heard.to, heard.balance));
+                self.wrong
+                    .push(format!("events of {name}: entry {} and balance {}, expected {last_seq} and {balance}", heard.to, heard.balance));
             }
         }
         self.wrong.extend(received.gaps.iter().cloned());
@@ -209,9 +217,12 @@ impl Ledger {
         .fetch_all(pool)
         .await
         .context("entries")?;
-        let quarantine: Vec<(Vec<u8>, String)> = sqlx::query_as("select body, reason from quarantine").fetch_all(pool).await.context("quarantine")?;
-        let accounts: Vec<(String, Decimal, i64)> =
-            sqlx::query_as("select account, balance, last_seq from accounts where account <> ''").fetch_all(pool).await.context("accounts")?;
+        let quarantine: Vec<(Vec<u8>, String)> =
+            sqlx::query_as("select body, reason from quarantine").fetch_all(pool).await.context("quarantine")?;
+        let accounts: Vec<(String, Decimal, i64)> = sqlx::query_as("select account, balance, last_seq from accounts where account <> ''")
+            .fetch_all(pool)
+            .await
+            .context("accounts")?;
         Ok(Self {
             outcomes: outcomes.into_iter().map(|(account, source, id, outcome)| ((account, source, id), outcome)).collect(),
             entries: entries.into_iter().map(|(account, source, id, total, count)| ((account, source, id), (total, count))).collect(),

@@ -157,7 +157,8 @@ impl Maker<'_> {
     fn spend(&mut self, account: u32, contradicted: bool) {
         let rival = self.random.random_range(0..3);
         if !contradicted || rival == 0 {
-            return self.simple(account, "credits.spend", contradicted, |amount, reference| (spend(reference, amount), amount.saturating_neg()));
+            return self
+                .simple(account, "credits.spend", contradicted, |amount, reference| (spend(reference, amount), amount.saturating_neg()));
         }
         let amount = self.random.random_range(1..100);
         let reference = format!("order-{}", self.journal.messages.len());

@@ -124,8 +124,11 @@ impl Lines {
         let url = deployment.amqp_url();
         let stream = Events::subscribe(url, deployment.topology(), &traffic::pattern()).await?;
         let replies = Replies::open(url).await?;
-        let producer =
-            Producer { publisher: Publisher::new(url, "credit-ledger soak"), exchange: deployment.topology().incoming(), reply_to: replies.name().to_owned() };
+        let producer = Producer {
+            publisher: Publisher::new(url, "credit-ledger soak"),
+            exchange: deployment.topology().incoming(),
+            reply_to: replies.name().to_owned(),
+        };
         let (count, answered) = watch::channel(0);
         let answers = Arc::new(Mutex::new(Answered::default()));
         let (heard, received) = watch::channel(Received::default());
@@ -203,12 +206,18 @@ impl Run<'_> {
                 moved = Instant::now();
             } else if moved.elapsed() > STILL_MAX {
                 // The comparison names what is missing.
-                println!("stuck: {ended} of {} messages ended, {waiting} wait, {unpublished} events unpublished", self.journal.messages.len());
+                println!(
+                    "stuck: {ended} of {} messages ended, {waiting} wait, {unpublished} events unpublished",
+                    self.journal.messages.len()
+                );
                 break;
             }
         }
-        let wanted: Vec<(String, i64)> = sqlx::query_as("select account, last_seq from accounts where last_seq > 0").fetch_all(self.pool).await?;
-        let arrived = self.lines.received.wait_for(|received| wanted.iter().all(|(account, seq)| received.accounts.get(account).is_some_and(|ranges| ranges.to >= *seq)));
+        let wanted: Vec<(String, i64)> =
+            sqlx::query_as("select account, last_seq from accounts where last_seq > 0").fetch_all(self.pool).await?;
+        let arrived = self.lines.received.wait_for(|received| {
+            wanted.iter().all(|(account, seq)| received.accounts.get(account).is_some_and(|ranges| ranges.to >= *seq))
+        });
         let in_time = tokio::time::timeout(STILL_MAX, arrived).await.is_ok();
         if !in_time {
             println!("stuck: events are missing");

@@ -57,7 +57,11 @@ impl fmt::Display for Report {
         )?;
         writeln!(formatter, "faults: {} kills, {} deliveries again after their outcome was stored", self.kills, self.answered_again)?;
         writeln!(formatter, "conflicts in quarantine: {}, each with a stored rival", self.set_aside)?;
-        writeln!(formatter, "events: {} received, {} of them again; ranges compared with {} accounts", self.events, self.events_again, self.accounts)?;
+        writeln!(
+            formatter,
+            "events: {} received, {} of them again; ranges compared with {} accounts",
+            self.events, self.events_again, self.accounts
+        )?;
         writeln!(formatter, "reconcile: {} accounts, {} entries", self.accounts, self.entries)?;
         writeln!(formatter, "seconds: {:.1}", self.seconds)?;
         write!(formatter, "{} lost, {} twice, {} things wrong", self.lost, self.twice, self.wrong.len())

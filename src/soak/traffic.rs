@@ -33,11 +33,18 @@ impl Producer {
     ///
     /// # Errors
     /// When the broker does not take a message.
-    pub async fn publish(&mut self, journal: &Journal, order: &[usize], first: usize, mut answered: watch::Receiver<usize>) -> anyhow::Result<()> {
+    pub async fn publish(
+        &mut self,
+        journal: &Journal,
+        order: &[usize],
+        first: usize,
+        mut answered: watch::Receiver<usize>,
+    ) -> anyhow::Result<()> {
         for (index, numbers) in order.chunks(ROUND).enumerate() {
             let start = first.saturating_add(index.saturating_mul(ROUND));
             answered.wait_for(|answered| answered.saturating_add(AHEAD_MAX) >= start).await?;
-            let round = numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
+            let round =
+                numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
             self.round(round.collect()).await?;
         }
         Ok(())
