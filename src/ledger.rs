@@ -328,7 +328,7 @@ enum RowKey {
     Request(Id),
     Charge(String),
     Subscription(Id),
-    HighWater(Id),
+    HighWater(String),
     Reset(Id, i32, u32),
 }
 
@@ -341,7 +341,7 @@ impl RowKey {
             Row::Request(row) => Self::Request(row.terms.id.clone()),
             Row::Charge(row) => Self::Charge(row.reference.to_string()),
             Row::Subscription(row) => Self::Subscription(row.id.clone()),
-            Row::HighWater(row) => Self::HighWater(row.item.clone()),
+            Row::HighWater(row) => Self::HighWater(row.item.to_string()),
             Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Queue, Raw, Unreadable, read};
+use crate::message::{Incoming, Queue, Raw, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::directory;
@@ -103,12 +103,12 @@ impl Consumer {
                     id: message.id,
                     content: message.content,
                     command: Some(message.command),
-                    occurred_at: message.occurred_at,
+                    occurred_at: Some(message.occurred_at),
                 };
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Ok(Incoming::Ignored { tenant, id, content }) => {
-                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: jiff::Timestamp::now() };
+                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Err(Unreadable { reason, detail, tenant, id }) => {
@@ -162,6 +162,34 @@ async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceive
             finish();
         }
     }
+}
+
+/// Sets messages aside that the broker gave up on, and settles them; false when stopping.
+pub async fn set_parked_aside(lanes: &Lanes<PostgresStore>, parked: Vec<Delivery>) -> bool {
+    let (mut rows, mut tickets) = (Vec::new(), Vec::new());
+    for delivery in parked {
+        let (raw, ticket) = raw_of(delivery);
+        let message = match reread(&raw) {
+            Ok(Incoming::Account(message)) => Some(message),
+            Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
+        };
+        rows.push(QuarantineRow {
+            reason: QuarantineReason::RetriesExhausted,
+            detail: "the broker handed it out too often without an answer and gave it up; replay it once the cause is mended".into(),
+            tenant: message.as_ref().map(|message| message.account.tenant.clone()),
+            account: message.as_ref().map(|message| message.account.account.clone()),
+            message: message.map(|message| message.id),
+            raw,
+        });
+        tickets.push(ticket);
+    }
+    if !lanes.set_aside(&rows).await {
+        return false;
+    }
+    for ticket in tickets {
+        ticket.settle();
+    }
+    true
 }
 
 fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {

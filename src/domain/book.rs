@@ -35,7 +35,7 @@ pub struct Book {
     /// Subscriptions that have not ended, and others that messages name.
     pub subscriptions: BTreeMap<Id, Subscription>,
     /// High-water marks by item.
-    pub high_waters: BTreeMap<Id, HighWater>,
+    pub high_waters: BTreeMap<Printable, HighWater>,
 }
 
 /// An invariant of the ledger does not hold: the batch that would break it is not written.

@@ -8,7 +8,7 @@ use super::decision::Row;
 use super::draft::Draft;
 use super::event::Event;
 use super::grant::{GrantEnd, GrantSource, GrantTerms};
-use super::ids::Id;
+use super::ids::{Id, Printable};
 use super::rollover::{Close, Closed, close};
 use super::subscription::{Cycle, HighWater, Reset, Subscription, Wanted};
 use jiff::Timestamp;
@@ -44,7 +44,8 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
     subscription.cycle.allowance = Credits::ZERO;
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
-        let items: Vec<Id> = subscription.current.addons.keys().cloned().chain([subscription.current.plan.clone()]).collect();
+        let addons = subscription.current.addons.keys().map(addon_item);
+        let items: Vec<Printable> = addons.chain([plan_item(&subscription.current.plan)]).flatten().collect();
         for item in items {
             draft.put(Row::HighWater(HighWater { item, issued: Credits::ZERO, until: subscription.cycle.end }));
         }
@@ -66,7 +67,7 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: b
     }
     let from = if first || draft.occurred_at > one.cycle.start { draft.occurred_at } else { one.cycle.start };
     let whole = if plan.prorate { prorated(plan.allowance, &one.cycle, from)? } else { plan.allowance };
-    let issued = issued(draft, &wanted.plan).max(one.cycle.allowance);
+    let issued = issued(draft, plan_item(&wanted.plan).as_ref()).max(one.cycle.allowance);
     let difference = whole.minus(issued)?.at_least_zero();
     let mut granted = Credits::ZERO;
     if difference.is_positive() {
@@ -74,7 +75,7 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: b
         granted = difference;
     }
     let highest = whole.max(issued);
-    mark(draft, &wanted.plan, highest, one.cycle.end);
+    mark(draft, plan_item(&wanted.plan), highest, one.cycle.end);
     let mut one = one;
     one.cycle.allowance = highest;
     draft.put(Row::Subscription(one.clone()));
@@ -92,28 +93,40 @@ fn issue_units(draft: &mut Draft<'_>, one: &Subscription, addon: &Id, units: u32
         .or_else(|| draft.terms.catalog().and_then(|catalog| catalog.addons.get(addon)))
         .map(|addon| addon.credits_per_unit);
     let Some(per_unit) = per_unit else { return Ok(Credits::ZERO) };
-    let high_water = issued(draft, addon);
+    let high_water = issued(draft, addon_item(addon).as_ref());
     let units = Credits::whole(units);
     let more = units.minus(high_water)?.at_least_zero();
     let credits = per_unit.share_down(more.decimal(), Decimal::ONE)?;
     if credits.is_positive() {
         grant_for_cycle(draft, one, GrantSource::Addon, credits, Vec::new())?;
     }
-    mark(draft, addon, units.max(high_water), one.cycle.end);
+    mark(draft, addon_item(addon), units.max(high_water), one.cycle.end);
     Ok(credits)
 }
 
+/// A plan and an add-on may have one name; their marks are apart.
+fn plan_item(plan: &Id) -> Option<Printable> {
+    Printable::new(&format!("plans.{plan}")).ok()
+}
+
+fn addon_item(addon: &Id) -> Option<Printable> {
+    Printable::new(&format!("addons.{addon}")).ok()
+}
+
 /// What was already issued of an item in a period that has not ended.
-fn issued(draft: &Draft<'_>, item: &Id) -> Credits {
-    draft.book.high_waters.get(item).filter(|mark| mark.until > draft.occurred_at).map_or(Credits::ZERO, |mark| mark.issued)
+fn issued(draft: &Draft<'_>, item: Option<&Printable>) -> Credits {
+    item.and_then(|item| draft.book.high_waters.get(item))
+        .filter(|mark| mark.until > draft.occurred_at)
+        .map_or(Credits::ZERO, |mark| mark.issued)
 }
 
 /// Raises the mark; a period that is still running keeps its stored end.
-fn mark(draft: &mut Draft<'_>, item: &Id, issued: Credits, end: Timestamp) {
-    let running = draft.book.high_waters.get(item).filter(|mark| mark.until > draft.occurred_at);
+fn mark(draft: &mut Draft<'_>, item: Option<Printable>, issued: Credits, end: Timestamp) {
+    let Some(item) = item else { return };
+    let running = draft.book.high_waters.get(&item).filter(|mark| mark.until > draft.occurred_at);
     let until = running.map_or(end, |mark| mark.until);
     if running.is_none_or(|mark| mark.issued < issued) {
-        draft.put(Row::HighWater(HighWater { item: item.clone(), issued, until }));
+        draft.put(Row::HighWater(HighWater { item, issued, until }));
     }
 }
 

@@ -125,7 +125,7 @@ impl PostgresStore {
                select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as w (tenant, kind, key, account, message) \
              ), made as ( \
                insert into directory as known (shard, tenant, kind, key, account, claimed_by) \
-               select $1, tenant, kind, key, account, array[message] from wanted order by tenant, kind, key \
+               select $1, tenant, kind, key, account, array[message] from wanted join tenants using (tenant) order by tenant, kind, key \
                on conflict (shard, tenant, kind, key) do update set claimed_by = known.claimed_by || excluded.claimed_by \
                where known.account = excluded.account and not known.claimed_by @> excluded.claimed_by \
                returning tenant, kind, key) \

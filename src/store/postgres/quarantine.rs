@@ -31,7 +31,8 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
         "insert into quarantine (shard, queue, digest, reason, detail, tenant, account, source, id, message_key, raw, body, body_bytes, seen) \
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
          $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
-         on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp()",
+         on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp(), \
+         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null",
     )
     .bind(shard)
     .bind(rows.iter().map(|(row, _, _)| row.raw.queue.word()).collect::<Vec<_>>())

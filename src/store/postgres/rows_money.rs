@@ -247,6 +247,6 @@ pub struct HighWaterRow {
 
 impl HighWaterRow {
     pub fn high_water(&self) -> Result<HighWater, Failure> {
-        Ok(HighWater { item: id(&self.item)?, issued: credits(self.issued)?, until: self.until.to_jiff() })
+        Ok(HighWater { item: printable(&self.item)?, issued: credits(self.issued)?, until: self.until.to_jiff() })
     }
 }

@@ -30,8 +30,8 @@ pub struct TenantAsk {
     pub content: Hash,
     /// What is asked; absent for a webhook that is not ours.
     pub command: Option<TenantCommand>,
-    /// When it happened, which starts a test clock.
-    pub occurred_at: Timestamp,
+    /// When it happened, which starts a test clock; absent for a webhook that is not ours.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// What became of it.
@@ -59,10 +59,10 @@ impl PostgresStore {
         let Some((settings, test_clock, clock, now)) = tenant else {
             return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::UnknownTenant)));
         };
-        if test_clock && clock.is_none() {
+        if let (true, None, Some(first)) = (test_clock, clock, ask.occurred_at) {
             sqlx::query("update tenants set clock = $2 where tenant = $1")
                 .bind(ask.tenant.as_str())
-                .bind(instant(ask.occurred_at))
+                .bind(instant(first))
                 .execute(&mut *transaction)
                 .await?;
         }
