@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Small enough that a kill leaves some messages under way and others still in the broker.
 const SETTINGS: [(&str, &str); 3] =
-    [("CREDITS__AMQP__PREFETCH_USAGE", "512"), ("CREDITS__DATABASE__CONNECTIONS_MAX", "12"), ("CREDITS__LOG__FILTER", "warn,lapin=error")];
+    [("CREDITS__AMQP__PREFETCH_USAGE", "512"), ("CREDITS__DATABASE__CONNECTIONS_MAX", "12"), ("CREDITS__LOG__FILTER", "warn,lapin=off,sqlx=error")];
 
 /// Worker processes of one deployment.
 pub struct Crew<'a> {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use traffic::{Answered, Producer, Received};
 
 /// How long nothing may move before the run counts as stuck.
-const STILL_MAX: Duration = Duration::from_secs(60);
+const STILL_MAX: Duration = Duration::from_secs(30);
 /// How often the database is asked whether it is done.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often progress is printed.
@@ -177,11 +177,22 @@ impl Run<'_> {
                 stuck = tell => stuck?,
             }
         }
+        println!("everything is published; no more kills");
         self.until_answered(total).await
     }
 
+    /// Waits for the answer to each of the first `total` copies, as long as answers come.
     async fn until_answered(&mut self, total: usize) -> anyhow::Result<()> {
-        watching(self.lines.answered.clone(), total).await
+        let answers = self.lines.answers.clone();
+        let all = || answers.lock().is_ok_and(|answers| answers.seen.len() >= total);
+        while !all() {
+            match tokio::time::timeout(STILL_MAX, self.lines.answered.changed()).await {
+                Ok(changed) => changed.context("the connection for answers was lost")?,
+                // The report names what was not answered.
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the tables say that nothing is under way, and until the events have arrived.
@@ -241,8 +252,14 @@ impl Run<'_> {
                 wrong.push(format!("{count} {what}"));
             }
         }
-        let again = self.lines.answers.lock().map_err(|_| anyhow::anyhow!("the answers are lost"))?.again;
         let messages = self.first.saturating_add(self.journal.copies.len());
+        let (again, answered) = {
+            let answers = self.lines.answers.lock().map_err(|_| anyhow::anyhow!("the answers are lost"))?;
+            (answers.again, answers.seen.len())
+        };
+        if answered < messages {
+            wrong.push(format!("{} messages were not answered", messages.saturating_sub(answered)));
+        }
         Ok(Report {
             messages,
             distinct: self.journal.messages.len(),
@@ -263,21 +280,15 @@ impl Run<'_> {
     }
 }
 
-/// Ends when `total` copies are answered; tells how far it is; fails when nothing moves.
-async fn watching(mut answered: watch::Receiver<usize>, total: usize) -> anyhow::Result<()> {
-    let mut last = *answered.borrow();
-    let mut moved = Instant::now();
-    loop {
-        let done = tokio::time::timeout(TELL_EVERY, answered.wait_for(|answered| *answered >= total)).await.map(|done| done.map(|_| ()));
-        if let Ok(done) = done {
-            return done.context("the connection for answers was lost");
-        }
-        let now = *answered.borrow();
-        println!("{now} of {total} messages answered");
-        if now != std::mem::replace(&mut last, now) {
-            moved = Instant::now();
-        } else if moved.elapsed() > STILL_MAX {
-            bail!("stuck: no message was answered for {} s; {now} of {total} are", STILL_MAX.as_secs());
-        }
+/// Tells how far it is until nothing has moved for long enough that nothing will.
+async fn watching(mut answers: watch::Receiver<usize>, total: usize) -> anyhow::Result<()> {
+    let mut still = Duration::ZERO;
+    while still < STILL_MAX {
+        let before = *answers.borrow_and_update();
+        tokio::time::sleep(TELL_EVERY).await;
+        let now = *answers.borrow_and_update();
+        println!("{now} answers to {total} messages");
+        still = if now == before { still.saturating_add(TELL_EVERY) } else { Duration::ZERO };
     }
+    bail!("stuck: no message was answered for {} s", STILL_MAX.as_secs())
 }

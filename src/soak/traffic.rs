@@ -13,8 +13,11 @@ use tokio::sync::watch;
 
 /// Copies published in one round.
 const ROUND: usize = 256;
-/// Most copies that are published and not yet answered: the run lasts as long as the work.
+/// Most copies that are published and not yet answered: publishing, and with it killing, lasts as
+/// long as the work.
 const AHEAD_MAX: usize = 8192;
+/// The least of it, in a short run.
+const AHEAD_MIN: usize = 512;
 /// Attempts to publish a round.
 const TRIES: u32 = 10;
 
@@ -33,18 +36,12 @@ impl Producer {
     ///
     /// # Errors
     /// When the broker does not take a message.
-    pub async fn publish(
-        &mut self,
-        journal: &Journal,
-        order: &[usize],
-        first: usize,
-        mut answered: watch::Receiver<usize>,
-    ) -> anyhow::Result<()> {
+    pub async fn publish(&mut self, journal: &Journal, order: &[usize], first: usize, mut answered: watch::Receiver<usize>) -> anyhow::Result<()> {
+        let ahead = order.len().div_euclid(10).clamp(AHEAD_MIN, AHEAD_MAX);
         for (index, numbers) in order.chunks(ROUND).enumerate() {
             let start = first.saturating_add(index.saturating_mul(ROUND));
-            answered.wait_for(|answered| answered.saturating_add(AHEAD_MAX) >= start).await?;
-            let round =
-                numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
+            answered.wait_for(|answered| answered.saturating_add(ahead) >= start).await?;
+            let round = numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
             self.round(round.collect()).await?;
         }
         Ok(())
@@ -82,7 +79,9 @@ impl Producer {
 /// What is known of the answers.
 #[derive(Debug, Default)]
 pub struct Answered {
-    seen: HashSet<usize>,
+    /// Copies that were answered.
+    pub seen: HashSet<usize>,
+    total: usize,
     /// Deliveries answered once more: they came again after their outcome was stored.
     pub again: u64,
 }
@@ -92,7 +91,7 @@ struct Outcome<'a> {
     outcome: &'a str,
 }
 
-/// Listens for answers until the stream ends; the watch says how many copies are answered.
+/// Listens for answers until the stream ends; the watch counts them.
 ///
 /// # Errors
 /// When the connection is lost or an answer cannot be read.
@@ -106,7 +105,8 @@ pub async fn answers(mut replies: Replies, count: watch::Sender<usize>, state: A
         if !state.seen.insert(copy) && outcome == "duplicate" {
             state.again = state.again.saturating_add(1);
         }
-        count.send_replace(state.seen.len());
+        state.total = state.total.saturating_add(1);
+        count.send_replace(state.total);
     }
 }
 
