@@ -142,7 +142,7 @@ impl Fold<'_> {
             }));
         }
         state.book.check().map_err(violated)?;
-        let outbox = self.outbox(&mut state.book.account, &changes, &deliveries, at);
+        let outbox = self.outbox(&mut state.book.account, &changes, (submissions, &deliveries), at);
         let mut write = AccountWrite {
             account_id,
             grants_before,
@@ -170,13 +170,7 @@ impl Fold<'_> {
     }
 
     /// Announcements in the order of the entries they follow, then replies.
-    fn outbox(
-        &self,
-        account: &mut Account,
-        changes: &Changes,
-        deliveries: &HashMap<MessageKey, Arc<Raw>>,
-        at: Timestamp,
-    ) -> Vec<OutboxRow> {
+    fn outbox(&self, account: &mut Account, changes: &Changes, (submissions, deliveries): Deliveries<'_>, at: Timestamp) -> Vec<OutboxRow> {
         let key = account.key.clone();
         let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();
@@ -192,7 +186,10 @@ impl Fold<'_> {
         }
         for answer in &changes.answers {
             let message = &answer.message;
-            let Some(raw) = deliveries.get(&message.id.key()) else { continue };
+            // A repeat or a contradiction in one batch shares its identity with another delivery: each
+            // is answered where it asked to be.
+            let own = submissions.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| &one.raw);
+            let Some(raw) = own.or_else(|| deliveries.get(&message.id.key())) else { continue };
             if let Outcome::Quarantined(reason) = answer.outcome {
                 let what = event::Quarantined {
                     source: self.origin,
@@ -222,6 +219,9 @@ impl Fold<'_> {
         out.rows
     }
 }
+
+/// The deliveries of this batch, and by identity those that waited.
+type Deliveries<'a> = (&'a [&'a Submission], &'a HashMap<MessageKey, Arc<Raw>>);
 
 /// Rows to be published, numbered in the account.
 struct Outbox<'a> {

@@ -1,10 +1,14 @@
 //! The binary: one command, or a worker by its roles.
 
 use credit_ledger::app::{self, Roles};
-use credit_ledger::cli::{self, BadInput, BenchArgs, Next, Role, RunArgs, Services};
-use credit_ledger::{bench, config, demo, lanes::LaneLimits, telemetry};
+use credit_ledger::cli::{self, BadInput, BenchArgs, Next, Role, RunArgs, Services, SoakArgs};
+use credit_ledger::{bench, config, demo, lanes::LaneLimits, soak, telemetry};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Accounts a soak run is about: few enough that each sees every kind of trouble.
+const SOAK_ACCOUNTS: u32 = 200;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -19,8 +23,8 @@ async fn answer() -> anyhow::Result<ExitCode> {
         Next::Exit(status) => return Ok(status),
         Next::Run(args, services) => work(&args, services).await?,
         Next::Bench(args, services) => measure(&args, &services).await?,
-        Next::Demo(services) => demo::run(services.database()?, services.broker()?).await?,
-        Next::Soak(..) => return Err(BadInput::new("soak is not in this build")),
+        Next::Demo(services) => Box::pin(demo::run(services.database()?, services.broker()?)).await?,
+        Next::Soak(args, services) => endure(&args, &services).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,6 +42,22 @@ async fn work(args: &RunArgs, services: Services) -> anyhow::Result<()> {
     let has = |role: Role| args.roles.contains(&role);
     let roles = Roles { consume: has(Role::Consume), relay: has(Role::Relay), schedule: has(Role::Schedule) };
     app::run(settings, roles).await
+}
+
+/// Kills workers while messages are sent, and compares what is left with what was sent.
+async fn endure(args: &SoakArgs, services: &Services) -> anyhow::Result<()> {
+    let span: jiff::SignedDuration = args.kill_every.parse().map_err(|_| BadInput::new("--kill-every is a time like 1s or 500ms"))?;
+    let kill_every = Duration::try_from(span).map_err(|_| BadInput::new("--kill-every is above zero"))?;
+    let options = soak::Options {
+        messages: args.messages,
+        workers: args.workers,
+        kill_every,
+        accounts: SOAK_ACCOUNTS,
+        database_url: services.database()?.to_owned(),
+        amqp_url: services.broker()?.to_owned(),
+    };
+    Box::pin(soak::run(options)).await?;
+    Ok(())
 }
 
 async fn measure(args: &BenchArgs, services: &Services) -> anyhow::Result<()> {

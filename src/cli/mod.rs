@@ -280,7 +280,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     }
     // Nothing can be done about a standard error that cannot be written to.
     let _ = writeln!(io::stderr(), "{text}");
-    ExitCode::from(if error.chain().any(|cause| cause.is::<BadInput>()) { 2 } else { 1 })
+    ExitCode::from(if error.chain().any(<dyn std::error::Error>::is::<BadInput>) { 2 } else { 1 })
 }
 
 impl Services {

@@ -68,8 +68,8 @@ impl Stage {
 
     /// Goes to a company, whose clock starts now.
     pub fn enter(&mut self, tenant: &str, time: &str) {
-        self.tenant = tenant.to_owned();
-        self.time = time.to_owned();
+        tenant.clone_into(&mut self.tenant);
+        time.clone_into(&mut self.time);
     }
 
     /// Says one message and checks its outcome.

@@ -9,8 +9,11 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 /// Small enough that a kill leaves some messages under way and others still in the broker.
-const SETTINGS: [(&str, &str); 3] =
-    [("CREDITS__AMQP__PREFETCH_USAGE", "512"), ("CREDITS__DATABASE__CONNECTIONS_MAX", "12"), ("CREDITS__LOG__FILTER", "warn,lapin=off,sqlx=error")];
+const SETTINGS: [(&str, &str); 3] = [
+    ("CREDITS__AMQP__PREFETCH_USAGE", "512"),
+    ("CREDITS__DATABASE__CONNECTIONS_MAX", "12"),
+    ("CREDITS__LOG__FILTER", "warn,lapin=off,sqlx=error"),
+];
 
 /// Worker processes of one deployment.
 pub struct Crew<'a> {

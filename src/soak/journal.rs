@@ -97,7 +97,7 @@ impl Journal {
     pub fn generate(copies: usize, accounts: u32, secret: &str) -> anyhow::Result<Self> {
         let mut maker = Maker { journal: Self::default(), places: Vec::new(), random: StdRng::seed_from_u64(SEED), accounts, secret };
         for account in 0..accounts {
-            let message = maker.event(account, "credits.grant", grant(RICH), Effect::Moves(RICH, 1));
+            let message = maker.event(account, "credits.grant", &grant(RICH), Effect::Moves(RICH, 1));
             maker.fact(vec![message]);
             maker.places.clear();
         }
@@ -142,7 +142,7 @@ impl Maker<'_> {
         let amount = self.random.random_range(1..100);
         let reference = format!("ref-{}", self.journal.messages.len());
         let (data, change) = make(amount, &reference);
-        let first = self.event(account, kind, data, Effect::Moves(change, 1));
+        let first = self.event(account, kind, &data, Effect::Moves(change, 1));
         let mut messages = vec![first];
         if contradicted {
             let (data, change) = make(amount.saturating_add(1), &reference);
@@ -162,9 +162,9 @@ impl Maker<'_> {
         }
         let amount = self.random.random_range(1..100);
         let reference = format!("order-{}", self.journal.messages.len());
-        let first = self.event(account, "credits.spend", spend(&reference, amount), Effect::Moves(amount.saturating_neg(), 1));
+        let first = self.event(account, "credits.spend", &spend(&reference, amount), Effect::Moves(amount.saturating_neg(), 1));
         let (of, amount) = if rival == 1 { (account, amount.saturating_add(7)) } else { (self.other(account), amount) };
-        let second = self.event(of, "credits.spend", spend(&reference, amount), Effect::Moves(amount.saturating_neg(), 1));
+        let second = self.event(of, "credits.spend", &spend(&reference, amount), Effect::Moves(amount.saturating_neg(), 1));
         self.fact(vec![first, Message { terms: 1, ..second }]);
     }
 
@@ -173,11 +173,11 @@ impl Maker<'_> {
     fn request(&mut self, account: u32, contradicted: bool) {
         let credits = self.random.random_range(1..1000);
         let request = format!("req-{}", self.journal.messages.len());
-        let mut messages = vec![self.event(account, "credit_request.submitted", submit(&request, credits), Effect::Files(credits))];
+        let mut messages = vec![self.event(account, "credit_request.submitted", &submit(&request, credits), Effect::Files(credits))];
         let elsewhere = contradicted && self.chance(0.5);
         if contradicted {
             let (of, credits) = if elsewhere { (self.other(account), credits) } else { (account, credits.saturating_add(3)) };
-            let rival = self.event(of, "credit_request.submitted", submit(&request, credits), Effect::Files(credits));
+            let rival = self.event(of, "credit_request.submitted", &submit(&request, credits), Effect::Files(credits));
             messages.push(Message { terms: 1, ..rival });
         }
         let place = self.fact(messages);
@@ -187,7 +187,7 @@ impl Maker<'_> {
         let filed = self.journal.facts.len().saturating_sub(1);
         let accepted = self.chance(0.7);
         let effect = if accepted { Effect::Accepts(filed) } else { Effect::Rejects };
-        let decision = self.event(account, "credit_request.decided", decide(&request, accepted), effect);
+        let decision = self.event(account, "credit_request.decided", &decide(&request, accepted), effect);
         // Sometimes before the request itself: it waits then.
         let near = place + self.random.random_range(-0.002..0.01);
         self.fact_at(vec![decision], near);
@@ -227,9 +227,9 @@ impl Maker<'_> {
         Ok(Message { account, source: "stripe", id, routing_key, headers, body, terms: 0, effect })
     }
 
-    fn event(&mut self, account: u32, kind: &str, data: Value, effect: Effect) -> Message {
+    fn event(&mut self, account: u32, kind: &str, data: &Value, effect: Effect) -> Message {
         let id = format!("m{}-{:08x}", self.journal.messages.len(), self.random.random::<u32>());
-        event(account, kind, &id, &data, effect)
+        event(account, kind, &id, data, effect)
     }
 
     fn other(&mut self, account: u32) -> u32 {

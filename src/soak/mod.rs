@@ -55,7 +55,7 @@ pub struct Options {
 /// When a server cannot be used, the run gets stuck, or anything differs from the journal.
 pub async fn run(options: Options) -> anyhow::Result<Report> {
     let servers = Servers { database_url: options.database_url.clone(), amqp_url: options.amqp_url.clone(), program: this_program()? };
-    run_on(servers, &options).await
+    Box::pin(run_on(servers, &options)).await
 }
 
 /// As [`run`], with a worker program of the caller's choice.
@@ -64,7 +64,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
 /// As [`run`].
 pub async fn run_on(servers: Servers, options: &Options) -> anyhow::Result<Report> {
     let deployment = Deployment::make(servers, "soak").await?;
-    let result = until_interrupted(soak(&deployment, options)).await;
+    let result = Box::pin(until_interrupted(soak(&deployment, options))).await;
     let log = deployment.log();
     let clean = result.as_ref().is_ok_and(|report| report.wrong.is_empty());
     deployment.remove(!clean).await?;

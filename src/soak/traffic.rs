@@ -36,12 +36,19 @@ impl Producer {
     ///
     /// # Errors
     /// When the broker does not take a message.
-    pub async fn publish(&mut self, journal: &Journal, order: &[usize], first: usize, mut answered: watch::Receiver<usize>) -> anyhow::Result<()> {
+    pub async fn publish(
+        &mut self,
+        journal: &Journal,
+        order: &[usize],
+        first: usize,
+        mut answered: watch::Receiver<usize>,
+    ) -> anyhow::Result<()> {
         let ahead = order.len().div_euclid(10).clamp(AHEAD_MIN, AHEAD_MAX);
         for (index, numbers) in order.chunks(ROUND).enumerate() {
             let start = first.saturating_add(index.saturating_mul(ROUND));
             answered.wait_for(|answered| answered.saturating_add(ahead) >= start).await?;
-            let round = numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
+            let round =
+                numbers.iter().enumerate().filter_map(|(place, number)| self.outgoing(journal, *number, start.saturating_add(place)));
             self.round(round.collect()).await?;
         }
         Ok(())

@@ -51,9 +51,9 @@ fn spoilt_examples_never_panic() {
                 let mut body = good[which].clone().into_bytes();
                 let at = place.index(body.len());
                 if cut {
-                    body.truncate(at)
+                    body.truncate(at);
                 } else {
-                    body[at] = byte
+                    body[at] = byte;
                 }
                 let event: Value = serde_json::from_str(&good[which]).unwrap();
                 let kind = event["type"].as_str().unwrap();

@@ -72,7 +72,7 @@ impl Database {
             id: message.id.clone(),
             content: message.content,
             command: Some(message.command.clone()),
-            occurred_at: message.occurred_at,
+            occurred_at: Some(message.occurred_at),
         };
         match self.store.answer_tenant(&ask, raw).await.unwrap() {
             TenantAnswer::Final(outcome) => outcome,
