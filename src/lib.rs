@@ -31,4 +31,18 @@ pub mod http;
 
 pub mod app;
 
+pub mod statement;
+
+pub mod reconcile;
+
+pub mod simulate;
+
+pub mod cli;
+
 pub mod bench;
+
+pub mod deployment;
+
+pub mod soak;
+
+pub mod demo;

@@ -2,5 +2,6 @@
 
 mod amqp;
 mod semantics;
+mod tidy;
 mod worker;
 mod world;

@@ -159,11 +159,8 @@ impl Deployment {
     async fn webhook(&mut self, body: Vec<u8>, secret: &str) {
         let received = "2026-01-01T00:00:05Z";
         let signature = sign(secret.as_bytes(), 1_767_225_600, &body).unwrap();
-        let headers = vec![
-            ("Stripe-Signature".into(), signature),
-            ("x-received-at".into(), received.into()),
-            ("x-tenant".into(), "acme".into()),
-        ];
+        let headers =
+            vec![("Stripe-Signature".into(), signature), ("x-received-at".into(), received.into()), ("x-tenant".into(), "acme".into())];
         self.publish("payment.stripe.acme", headers, body).await;
     }
 }

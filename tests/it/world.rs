@@ -316,7 +316,8 @@ impl World {
 
     /// Starts subscription `sub` by the month, counted from the anchor.
     pub async fn subscribe(&mut self, account: &str, plan: &str, anchor: &str) {
-        self.done("subscription.started", account, json!({"subscription": "sub", "plan": plan, "interval": "month", "anchor": anchor})).await;
+        self.done("subscription.started", account, json!({"subscription": "sub", "plan": plan, "interval": "month", "anchor": anchor}))
+            .await;
     }
 }
 
@@ -454,7 +455,9 @@ impl World {
 fn line(entry: &Entry) -> String {
     let amount = match entry.kind.direction() {
         Direction::In | Direction::Out => entry.amount,
-        Direction::Neutral => [entry.held_change, entry.frozen_change].into_iter().find(|change| !change.is_zero()).unwrap_or(entry.debt_change),
+        Direction::Neutral => {
+            [entry.held_change, entry.frozen_change].into_iter().find(|change| !change.is_zero()).unwrap_or(entry.debt_change)
+        }
     };
     format!("{} {amount}", entry.kind.word())
 }

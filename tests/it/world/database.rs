@@ -75,7 +75,7 @@ impl Database {
             id: message.id.clone(),
             content: message.content,
             command: Some(message.command.clone()),
-            occurred_at: message.occurred_at,
+            occurred_at: Some(message.occurred_at),
         };
         match self.store.answer_tenant(&ask, raw).await.unwrap() {
             TenantAnswer::Final(outcome) => outcome,
@@ -88,8 +88,7 @@ impl Database {
 
     /// The account as a batch loads it: with its open rows.
     pub async fn state(&self, key: &AccountKey) -> AccountState {
-        let (transaction, mut loaded) =
-            self.store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
+        let (transaction, mut loaded) = self.store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
         drop(transaction);
         loaded.accounts.remove(key).unwrap().state
     }
@@ -110,7 +109,8 @@ impl Database {
 
     /// Every grant there ever was: number, status, remaining.
     pub async fn grants(&self, key: &AccountKey) -> Vec<(u32, String, Credits)> {
-        let rows = self.rows(key, "select number, status, remaining from grants where shard = $1 and account_id = $2 order by number").await;
+        let rows =
+            self.rows(key, "select number, status, remaining from grants where shard = $1 and account_id = $2 order by number").await;
         rows.iter().map(|row| (u32::try_from(row.get::<i32, _>("number")).unwrap(), row.get("status"), credits(row, "remaining"))).collect()
     }
 
@@ -158,7 +158,9 @@ fn entry(row: &PgRow) -> (Entry, Hash) {
         memo: text("memo"),
         occurred_at: time("occurred_at"),
         recorded_at: time("recorded_at"),
-        touched: touched.map(|(grant, change)| Touch { grant: u32::try_from(grant).unwrap(), change: Credits::new(change).unwrap() }).collect(),
+        touched: touched
+            .map(|(grant, change)| Touch { grant: u32::try_from(grant).unwrap(), change: Credits::new(change).unwrap() })
+            .collect(),
     };
     (entry, Hash(row.get::<Vec<u8>, _>("hash").try_into().unwrap()))
 }

@@ -23,7 +23,11 @@ pub fn check_history(state: &AccountState, history: &[(Entry, Hash)]) {
             Direction::Neutral => Credits::ZERO,
         };
         assert!(!entry.amount.is_negative() && (entry.kind.direction() != Direction::Neutral || entry.amount.is_zero()), "{entry:?}");
-        assert_eq!(Credits::sum(entry.touched.iter().map(|touch| touch.change)).unwrap(), change, "grants move with the balance: {entry:?}");
+        assert_eq!(
+            Credits::sum(entry.touched.iter().map(|touch| touch.change)).unwrap(),
+            change,
+            "grants move with the balance: {entry:?}"
+        );
         for touch in &entry.touched {
             let left = remaining.entry(touch.grant).or_default();
             *left = left.plus(touch.change).unwrap();

@@ -1,0 +1,396 @@
+//! The command line: what a person or a script asks, and how it is answered.
+//!
+//! Owns the commands, their options and exit statuses: 0 done; 1 it was looked at and something is
+//! wrong, or a service refused; 2 the input, the usage or the settings are wrong and nothing was
+//! changed. Prints results to standard output, everything else to standard error. Never shows the
+//! password of an address.
+
+mod account;
+mod admin;
+mod health;
+mod publish;
+mod quarantine;
+mod reconcile;
+mod simulate;
+mod toml;
+
+use crate::store::postgres::PostgresStore;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// An exact, append-only ledger of prepaid credits.
+#[derive(Debug, Parser)]
+#[command(name = "credit-ledger", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where the services are.
+    #[command(flatten)]
+    pub services: Services,
+}
+
+/// Where the services are.
+#[derive(Clone, Args)]
+#[command(next_help_heading = "Services")]
+pub struct Services {
+    /// Postgres address: postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// RabbitMQ address: amqp://USER:PASSWORD@HOST:PORT/VHOST.
+    #[arg(long, global = true, env = "AMQP_URL", hide_env_values = true, value_name = "URL")]
+    pub amqp_url: Option<String>,
+    /// The first word of every exchange and queue.
+    #[arg(long, global = true, env = "AMQP_PREFIX", default_value = "credits", value_name = "WORD")]
+    pub amqp_prefix: String,
+    /// Folder with TENANT/stripe/*, one signing secret per file.
+    #[arg(long, global = true, env = "CREDITS_SECRETS_DIR", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+}
+
+impl fmt::Debug for Services {
+    /// Whether, never what: addresses hold passwords.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Services")
+            .field("database_url", &self.database_url.is_some())
+            .field("amqp_url", &self.amqp_url.is_some())
+            .field("amqp_prefix", &self.amqp_prefix)
+            .field("secrets_dir", &self.secrets_dir)
+            .finish()
+    }
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a worker until it is told to stop.
+    #[command(after_help = "Example: credit-ledger run --roles consume,relay")]
+    Run(RunArgs),
+    /// Create or update the database schema.
+    #[command(after_help = "Example: credit-ledger migrate --shards 16")]
+    Migrate(admin::MigrateArgs),
+    /// Declare or compare exchanges and queues.
+    #[command(subcommand, after_help = "Example: credit-ledger topology apply")]
+    Topology(admin::TopologyCommand),
+    /// Check or load what a tenant sells.
+    #[command(subcommand, after_help = "Example: credit-ledger catalog apply catalog.toml --tenant acme")]
+    Catalog(admin::CatalogCommand),
+    /// Look at tenants.
+    #[command(subcommand, after_help = "Example: credit-ledger tenant list")]
+    Tenant(admin::TenantCommand),
+    /// Show an account's numbers and its grants in burn order.
+    #[command(after_help = "Example: credit-ledger balance acme user-42 --json")]
+    Balance(account::BalanceArgs),
+    /// Show an account's entries with the running balance.
+    #[command(after_help = "Example: credit-ledger history acme user-42 --limit 20")]
+    History(account::HistoryArgs),
+    /// Show an account's credit requests.
+    #[command(after_help = "Example: credit-ledger requests acme user-42")]
+    Requests(account::AccountArgs),
+    /// Show an account's plans with renewal dates and add-ons.
+    #[command(after_help = "Example: credit-ledger subscriptions acme user-42")]
+    Subscriptions(account::AccountArgs),
+    /// Show what became of a message.
+    #[command(after_help = "Example: credit-ledger outcome acme user-42 https://shop.example order-7 --json\n\
+                            A message about the tenant itself: credit-ledger outcome acme - SOURCE ID")]
+    Outcome(account::OutcomeArgs),
+    /// Look at messages that could not be applied; replay or discard them.
+    #[command(subcommand, after_help = "Example: credit-ledger quarantine list --tenant acme")]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Compute every number of the ledger again and compare.
+    #[command(after_help = "Example: credit-ledger reconcile\nExit status 1 if anything differs. A worker may run meanwhile.")]
+    Reconcile(reconcile::ReconcileArgs),
+    /// Send a message file to the worker and print the outcomes.
+    #[command(after_help = "Example: credit-ledger publish messages.jsonl\n\
+                            Catalogs, readings and test clocks in the file also need the database.")]
+    Publish(publish::PublishArgs),
+    /// Apply a message file in memory; needs no service.
+    #[command(after_help = "Example: credit-ledger simulate messages.jsonl --json")]
+    Simulate(simulate::SimulateArgs),
+    /// Ask a running worker whether it is ready; exit status 0 if it is.
+    #[command(after_help = "Example: HTTP_URL=http://127.0.0.1:8080 credit-ledger health")]
+    Health(health::HealthArgs),
+    /// Print completions for a shell.
+    #[command(after_help = "Example: credit-ledger completions bash > /etc/bash_completion.d/credit-ledger")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Measure how many messages a second this machine applies.
+    #[command(after_help = "Example: credit-ledger bench")]
+    Bench(BenchArgs),
+    /// Run workers and traffic for a long time while failing on purpose.
+    #[command(after_help = "Example: credit-ledger soak --messages 200000 --workers 3 --kill-every 1s")]
+    Soak(SoakArgs),
+    /// Show the ledger at work on a small example.
+    #[command(after_help = "Example: credit-ledger demo")]
+    Demo,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Take messages and apply them.
+    Consume,
+    /// Publish what was announced.
+    Relay,
+    /// Write what is due without a message.
+    Schedule,
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// What the worker does; all of it by default.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "consume,relay,schedule", value_name = "ROLE,...")]
+    pub roles: Vec<Role>,
+    /// A settings file; `config/default.toml` lists every key.
+    #[arg(long, env = "CREDITS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Messages per figure.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub messages: u32,
+    /// Interleaved rounds; figures are their medians.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub rounds: usize,
+    /// Seconds of each pgbench run; 0 leaves the yardstick out.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub yardstick_seconds: u32,
+    /// Most messages of one transaction.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub batch_max: usize,
+    /// Most transactions in flight.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub at_work_max: usize,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `soak`.
+#[derive(Debug, Clone, Args)]
+pub struct SoakArgs {
+    /// Messages to send, repeats and contradictions included.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub messages: usize,
+    /// Worker processes.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub workers: usize,
+    /// How often one of them is killed, in seconds or milliseconds: 1s, 500ms.
+    #[arg(long, default_value = "1s", value_name = "TIME")]
+    pub kill_every: String,
+}
+
+/// What the caller does after the command line was read.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing: the command is done.
+    Exit(ExitCode),
+    /// Run a worker.
+    Run(RunArgs, Services),
+    /// Run the benchmark.
+    Bench(BenchArgs, Services),
+    /// Run the soak test.
+    Soak(SoakArgs, Services),
+    /// Run the demonstration.
+    Demo(Services),
+}
+
+/// The input, the usage or a setting is wrong; nothing was changed. Exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(String);
+
+impl BadInput {
+    /// The error as the command line reports it.
+    #[must_use]
+    #[allow(clippy::new_ret_no_self, reason = "it is only ever reported")]
+    pub fn new(what: impl Into<String>) -> anyhow::Error {
+        Self(what.into()).into()
+    }
+}
+
+/// Reads the arguments and carries the command out, unless it is the caller's.
+///
+/// # Errors
+/// What happened, what was not changed and what to do; [`report`] prints it.
+pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> anyhow::Result<Next> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { 2 } else { 0 };
+            error.print()?;
+            return Ok(Next::Exit(ExitCode::from(status)));
+        }
+    };
+    let services = cli.services;
+    let status = match cli.command {
+        Command::Run(args) => return Ok(Next::Run(args, services)),
+        Command::Bench(args) => return Ok(Next::Bench(args, services)),
+        Command::Soak(args) => return Ok(Next::Soak(args, services)),
+        Command::Demo => return Ok(Next::Demo(services)),
+        Command::Migrate(args) => admin::migrate(&services, &args).await?,
+        Command::Topology(command) => admin::topology(&services, &command).await?,
+        Command::Catalog(command) => admin::catalog(&services, &command).await?,
+        Command::Tenant(command) => admin::tenant(&services, &command).await?,
+        Command::Balance(args) => account::balance(&services, &args).await?,
+        Command::History(args) => account::history(&services, &args).await?,
+        Command::Requests(args) => account::requests(&services, &args).await?,
+        Command::Subscriptions(args) => account::subscriptions(&services, &args).await?,
+        Command::Outcome(args) => account::outcome(&services, &args).await?,
+        Command::Quarantine(command) => quarantine::run(&services, &command).await?,
+        Command::Reconcile(args) => reconcile::run(&services, &args).await?,
+        Command::Publish(args) => publish::run(&services, &args).await?,
+        Command::Simulate(args) => simulate::run(&services, &args).await?,
+        Command::Health(args) => health::run(&args).await?,
+        Command::Completions { shell } => completions(shell)?,
+    };
+    Ok(Next::Exit(status))
+}
+
+/// Prints an error with its causes and returns the exit status for it. A reader of standard output
+/// that went away is no error.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let mut text = format!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // A transparent error says the same as its cause.
+        if cause != last {
+            text.push_str("\n  because: ");
+            text.push_str(&cause);
+        }
+        last = cause;
+    }
+    // Nothing can be done about a standard error that cannot be written to.
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::from(if error.chain().any(<dyn std::error::Error>::is::<BadInput>) { 2 } else { 1 })
+}
+
+impl Services {
+    /// The database's address.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn database(&self) -> anyhow::Result<&str> {
+        self.database_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| BadInput::new("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
+    }
+
+    /// The broker's address.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn broker(&self) -> anyhow::Result<&str> {
+        self.amqp_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| BadInput::new("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
+    }
+
+    async fn store(&self) -> anyhow::Result<PostgresStore> {
+        Ok(PostgresStore::connect(self.database()?, 2).await?)
+    }
+
+    fn secrets(&self) -> anyhow::Result<crate::secrets::Secrets> {
+        let Some(dir) = self.secrets_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty()) else {
+            return Ok(crate::secrets::Secrets::default());
+        };
+        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::new(error.to_string()))
+    }
+}
+
+/// Prints lines to standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "credit-ledger", &mut text);
+    io::stdout().lock().write_all(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a message file, or standard input for `-`; empty lines and comments are left out.
+fn read_lines(file: &std::path::Path) -> anyhow::Result<Vec<(usize, crate::message::Line)>> {
+    let name = file.display();
+    let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin().lock()) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was done")))?;
+    let mut lines = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = index.saturating_add(1);
+        let read = crate::message::Line::parse(line);
+        let read = read.map_err(|error| BadInput::new(format!("{name}:{number}: {error}; nothing was done")))?;
+        lines.extend(read.map(|line| (number, line)));
+    }
+    Ok(lines)
+}
+
+/// The folder that file names in a message file are relative to.
+fn folder_of(file: &std::path::Path) -> PathBuf {
+    file.parent().map_or_else(PathBuf::new, std::path::Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_one_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(help.matches("Example: ").count(), 1, "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn roles_are_a_list() {
+        let cli = Cli::try_parse_from(["credit-ledger", "run", "--roles", "consume,relay"]).unwrap();
+        let Command::Run(args) = cli.command else { panic!("not run") };
+        assert_eq!(args.roles, [Role::Consume, Role::Relay]);
+        let cli = Cli::try_parse_from(["credit-ledger", "run"]).unwrap();
+        let Command::Run(args) = cli.command else { panic!("not run") };
+        assert_eq!(args.roles, [Role::Consume, Role::Relay, Role::Schedule]);
+    }
+
+    #[test]
+    fn addresses_are_never_shown() {
+        let cli = Cli::try_parse_from([
+            "credit-ledger",
+            "reconcile",
+            "--database-url",
+            "postgres://u:hush@h/d",
+            "--amqp-url",
+            "amqp://u:hush@h/",
+        ])
+        .unwrap();
+        assert!(!format!("{cli:?}").contains("hush"));
+    }
+}

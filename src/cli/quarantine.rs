@@ -1,0 +1,211 @@
+//! Messages set aside: look at them, send them again or give them up.
+//!
+//! Owns how one is named, by the beginning of its digest. Ends a row only after the broker has
+//! confirmed the message, so that nothing is lost in between: at worst it is sent twice, and its
+//! identity makes the second a duplicate.
+
+use super::admin::id;
+use super::{BadInput, Services, print};
+use crate::amqp::{Outgoing, Published, Publisher, Topology};
+use crate::domain::ids::Id;
+use crate::message::Raw;
+use crate::message::raw::CLOUDEVENT;
+use crate::statement;
+use crate::store::postgres::PostgresStore;
+use crate::store::postgres::quarantine::{self, Quarantined};
+use anyhow::{anyhow, bail};
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+/// Rows listed at most.
+const LIST_MAX: i64 = 1_000;
+/// What is shown of a body.
+const SHOWN_BYTES_MAX: usize = 4_096;
+
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// List what was set aside, oldest first.
+    #[command(after_help = "Example: credit-ledger quarantine list --tenant acme --json")]
+    List {
+        /// Only of this tenant.
+        #[arg(long, value_parser = id, value_name = "ID")]
+        tenant: Option<Id>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its headers and the beginning of its body.
+    #[command(after_help = "Example: credit-ledger quarantine show 3f9a0c")]
+    Show(Named),
+    /// Send one to the worker again, byte for byte.
+    #[command(after_help = "Example: credit-ledger quarantine replay 3f9a0c")]
+    Replay(Named),
+    /// Give one up; its row stays.
+    #[command(after_help = "Example: credit-ledger quarantine discard 3f9a0c --reason \"sent by a test\"")]
+    Discard {
+        #[command(flatten)]
+        named: Named,
+        /// Why, for the log of whoever runs this.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The beginning of its digest, as `quarantine list` shows it.
+    digest_prefix: String,
+}
+
+pub async fn run(services: &Services, command: &QuarantineCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        QuarantineCommand::List { tenant, json } => list(&services.store().await?, tenant.as_ref(), *json).await?,
+        QuarantineCommand::Show(named) => {
+            let store = services.store().await?;
+            let row = named.one(&store).await?;
+            show(&row, &quarantine::raw(store.pool(), &row).await?)?;
+        }
+        QuarantineCommand::Replay(named) => replay(services, named).await?,
+        QuarantineCommand::Discard { named, reason } => {
+            if reason.trim().is_empty() {
+                return Err(BadInput::new("a reason is needed to discard a message; nothing was changed"));
+            }
+            let store = services.store().await?;
+            let row = named.one(&store).await?;
+            if !quarantine::end(store.pool(), &row, "discarded").await? {
+                bail!("somebody else ended {} first; nothing was changed", short(&row));
+            }
+            print(&format!("{} is discarded ({reason}); its row and bytes stay in the table", short(&row)))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Named {
+    /// The one open row the prefix names.
+    async fn one(&self, store: &PostgresStore) -> anyhow::Result<Quarantined> {
+        let prefix = self.digest_prefix.to_ascii_lowercase();
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(BadInput::new(format!("{:?} is not the beginning of a digest; `quarantine list` shows them", self.digest_prefix)));
+        }
+        let mut rows = quarantine::list(store.pool(), None, &prefix, 2).await?;
+        match (rows.pop(), rows.pop()) {
+            (Some(row), None) => Ok(row),
+            (Some(_), Some(_)) => {
+                Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
+            }
+            (None, _) => Err(anyhow!("no open message in quarantine begins with {prefix}; `quarantine list` shows them")),
+        }
+    }
+}
+
+/// Enough of a digest to name it.
+fn short(row: &Quarantined) -> String {
+    hex::encode(&row.digest).chars().take(12).collect()
+}
+
+async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow::Result<()> {
+    let rows = quarantine::list(store.pool(), tenant.map(Id::as_str), "", LIST_MAX).await?;
+    if json {
+        for row in &rows {
+            print(&object(row).to_string())?;
+        }
+        return Ok(());
+    }
+    if rows.is_empty() {
+        return print("nothing is in quarantine");
+    }
+    let mut table = statement::table(&["Digest", "Since (UTC)", "Queue", "Reason", "Tenant", "Account", "Message", "Seen"], &[7]);
+    for row in &rows {
+        let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
+        table.add_row([
+            short(row),
+            row.first_seen_at.to_jiff().strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            row.queue.clone(),
+            row.reason.clone(),
+            or_unknown(&row.tenant),
+            or_unknown(&row.account),
+            or_unknown(&row.id),
+            row.seen.to_string(),
+        ]);
+    }
+    print(&statement::shown(&table))
+}
+
+fn object(row: &Quarantined) -> serde_json::Value {
+    serde_json::json!({
+        "digest": hex::encode(&row.digest), "queue": row.queue, "reason": row.reason, "detail": row.detail,
+        "tenant": row.tenant, "account": row.account, "source": row.source, "id": row.id, "seen": row.seen,
+        "first_seen_at": row.first_seen_at.to_jiff().to_string(), "body_bytes": row.body_bytes,
+    })
+}
+
+/// Everything known about a message. A signature header would let a reader forge nothing: it signs
+/// these bytes only.
+fn show(row: &Quarantined, raw: &Raw) -> anyhow::Result<()> {
+    print(&format!("digest       {}\nreason       {}: {}", hex::encode(&row.digest), row.reason, row.detail))?;
+    for (name, value) in [("tenant", &row.tenant), ("account", &row.account), ("source", &row.source), ("id", &row.id)] {
+        print(&format!("{name:12} {}", value.as_deref().unwrap_or("could not be read")))?;
+    }
+    print(&format!("routing key  {}\nfirst seen   {}\nseen         {}", raw.routing_key, row.first_seen_at.to_jiff(), row.seen))?;
+    for (name, value) in &raw.headers {
+        print(&format!("header       {}: {}", plain(name), plain(value)))?;
+    }
+    let shown = raw.body.get(..SHOWN_BYTES_MAX).unwrap_or(&raw.body);
+    print(&format!("body         {} bytes\n{}", row.body_bytes, plain(&String::from_utf8_lossy(shown))))?;
+    if shown.len() < raw.body.len() {
+        print(&format!("(the first {SHOWN_BYTES_MAX} bytes)"))?;
+    }
+    Ok(())
+}
+
+/// Text of strangers must not steer a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
+}
+
+async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
+    let store = services.store().await?;
+    let url = services.broker()?;
+    let row = named.one(&store).await?;
+    let raw = quarantine::raw(store.pool(), &row).await?;
+    if usize::try_from(row.body_bytes).is_ok_and(|bytes| bytes > raw.body.len()) {
+        bail!("{} was too large and only its beginning was kept; it cannot be replayed; ask its producer to send it again", short(&row));
+    }
+    let exchange = Topology::new(&services.amqp_prefix).incoming();
+    let mut publisher = Publisher::new(url, "credit-ledger replay");
+    let published = publisher.publish_all(&[outgoing(&exchange, raw)]).await;
+    publisher.close().await;
+    match published?.first() {
+        Some(Published::Confirmed) => {}
+        Some(Published::Unroutable) => {
+            return Err(anyhow!(
+                "no queue takes the routing key of {}; it stays in quarantine; run `topology check`, or discard it",
+                short(&row)
+            ));
+        }
+        Some(Published::Refused) | None => bail!("the broker did not take {}; it stays in quarantine; try again", short(&row)),
+    }
+    if !quarantine::end(store.pool(), &row, "replayed").await? {
+        bail!(
+            "{} was sent, but somebody else ended its row first; if they replayed it too, one of the two ends as a duplicate",
+            short(&row)
+        );
+    }
+    print(&format!("{} is sent again; `credit-ledger outcome` shows what becomes of it", short(&row)))
+}
+
+/// A delivery on its way to the worker.
+pub fn outgoing(exchange: &str, raw: Raw) -> Outgoing {
+    Outgoing {
+        exchange: exchange.to_owned(),
+        routing_key: raw.routing_key,
+        content_type: raw.content_type.unwrap_or_else(|| if raw.headers.is_empty() { CLOUDEVENT } else { "application/json" }.to_owned()),
+        headers: raw.headers.into_iter().collect(),
+        correlation_id: raw.correlation_id,
+        reply_to: raw.reply_to,
+        message_id: None,
+        mandatory: true,
+        body: raw.body,
+    }
+}
