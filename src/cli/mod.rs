@@ -255,8 +255,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut last = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        // A transparent error says the same as its cause.
-        if cause != last {
+        // Some errors repeat what their cause says.
+        if !last.contains(&cause) {
             text.push_str("\n  because: ");
             text.push_str(&cause);
         }

@@ -17,7 +17,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -42,13 +42,21 @@ pub struct PublishArgs {
 }
 
 /// What the worker answers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 struct Answer {
     outcome: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(default)]
     entries: Vec<serde_json::Value>,
+}
+
+/// An answer beside its line.
+#[derive(Serialize)]
+struct Shown<'a> {
+    line: usize,
+    #[serde(flatten)]
+    answer: &'a Answer,
 }
 
 pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<ExitCode> {
@@ -364,11 +372,7 @@ impl Session<'_> {
 
     fn show(&self, number: usize, answer: &Answer) -> anyhow::Result<()> {
         let text = if self.json {
-            let mut object = serde_json::json!({ "line": number, "outcome": answer.outcome, "entries": answer.entries });
-            if let (Some(object), false) = (object.as_object_mut(), answer.reasons.is_empty()) {
-                object.insert("reasons".into(), answer.reasons.clone().into());
-            }
-            object.to_string()
+            serde_json::to_string(&Shown { line: number, answer })?
         } else {
             let reasons = if answer.reasons.is_empty() { String::new() } else { format!(": {}", answer.reasons.join(", ")) };
             format!("{number}: {}{reasons} ({} entries)", answer.outcome, answer.entries.len())

@@ -73,7 +73,7 @@ pub async fn run(services: &Services, command: &QuarantineCommand) -> anyhow::Re
             let store = services.store().await?;
             let row = named.one(&store).await?;
             if !quarantine::end(store.pool(), &row, "discarded").await? {
-                bail!("somebody else ended {} first; nothing was changed", short(&row));
+                bail!("{} has come again or was ended by somebody else meanwhile; nothing was changed; look at it again", short(&row));
             }
             print(&format!("{} is discarded ({reason}); its row and bytes stay in the table", short(&row)))?;
         }
@@ -182,7 +182,7 @@ async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
         Some(Published::Refused) | None => bail!("the broker did not take {}; it stays in quarantine; try again", short(&row)),
     }
     if !quarantine::end(store.pool(), &row, "replayed").await? {
-        bail!("{} was sent, but somebody else ended its row first; if they replayed it too, one of the two ends as a duplicate", short(&row));
+        bail!("{} was sent, and is in quarantine again or was ended by somebody else meanwhile; `quarantine show` tells why", short(&row));
     }
     print(&format!("{} is sent again; `credit-ledger outcome` shows what becomes of it", short(&row)))
 }

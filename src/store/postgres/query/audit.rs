@@ -112,8 +112,8 @@ with touched as (
 ), known as (
     select account_id, number, grant_id, remaining from grants where shard = $1
 )
-select coalesce(a.tenant || '/' || a.account, 'account row ' || account_id) as account,
-       'remaining of grant ' || coalesce(known.grant_id, number || ' (missing)') || ' = sum of what entries did to it' as check,
+select coalesce(a.tenant || '/' || a.account, 'account row ' || coalesce(known.account_id, touched.account_id)) as account,
+       'remaining of grant ' || coalesce(known.grant_id, touched.number || ' (missing)') || ' = sum of what entries did to it' as check,
        coalesce(trim_scale(known.remaining)::text, 'none') as stored,
        trim_scale(coalesce(touched.change, 0))::text as computed
 from known full join touched using (account_id, number)
