@@ -8,6 +8,7 @@
 mod account;
 mod admin;
 mod health;
+mod messages;
 mod publish;
 mod quarantine;
 mod reconcile;
@@ -214,8 +215,7 @@ pub struct BadInput(String);
 impl BadInput {
     /// The error as the command line reports it.
     #[must_use]
-    #[allow(clippy::new_ret_no_self, reason = "it is only ever reported")]
-    pub fn new(what: impl Into<String>) -> anyhow::Error {
+    pub fn error(what: impl Into<String>) -> anyhow::Error {
         Self(what.into()).into()
     }
 }
@@ -271,8 +271,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut last = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        // A transparent error says the same as its cause.
-        if cause != last {
+        // Some errors repeat what their cause says.
+        if !last.contains(&cause) {
             text.push_str("\n  because: ");
             text.push_str(&cause);
         }
@@ -292,7 +292,7 @@ impl Services {
         self.database_url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .ok_or_else(|| BadInput::new("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
+            .ok_or_else(|| BadInput::error("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
     }
 
     /// The broker's address.
@@ -303,7 +303,7 @@ impl Services {
         self.amqp_url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .ok_or_else(|| BadInput::new("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
+            .ok_or_else(|| BadInput::error("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
     }
 
     async fn store(&self) -> anyhow::Result<PostgresStore> {
@@ -314,7 +314,7 @@ impl Services {
         let Some(dir) = self.secrets_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty()) else {
             return Ok(crate::secrets::Secrets::default());
         };
-        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::new(error.to_string()))
+        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::error(error.to_string()))
     }
 }
 
@@ -331,26 +331,6 @@ fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
     clap_complete::generate(shell, &mut Cli::command(), "credit-ledger", &mut text);
     io::stdout().lock().write_all(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a message file, or standard input for `-`; empty lines and comments are left out.
-fn read_lines(file: &std::path::Path) -> anyhow::Result<Vec<(usize, crate::message::Line)>> {
-    let name = file.display();
-    let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin().lock()) } else { std::fs::read_to_string(file) };
-    let text = text.map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was done")))?;
-    let mut lines = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let number = index.saturating_add(1);
-        let read = crate::message::Line::parse(line);
-        let read = read.map_err(|error| BadInput::new(format!("{name}:{number}: {error}; nothing was done")))?;
-        lines.extend(read.map(|line| (number, line)));
-    }
-    Ok(lines)
-}
-
-/// The folder that file names in a message file are relative to.
-fn folder_of(file: &std::path::Path) -> PathBuf {
-    file.parent().map_or_else(PathBuf::new, std::path::Path::to_path_buf)
 }
 
 #[cfg(test)]

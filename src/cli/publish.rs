@@ -4,23 +4,24 @@
 //! `simulate` would; everything else is pipelined within a window. Never guesses an outcome: what
 //! was not answered in time is said to be unanswered.
 
+use super::messages::{clocks, folder_of, read_lines, signable, tenant_of, times};
 use super::quarantine::outgoing;
-use super::{BadInput, Services, account, admin, folder_of, print, read_lines, toml};
+use super::{BadInput, Services, account, admin, print, toml};
 use crate::amqp::{Outgoing, Published, Publisher, Replies, Topology};
 use crate::domain::ids::{AccountKey, Id};
 use crate::message::line::{Basis, CatalogText};
 use crate::message::raw::{CLOUDEVENT, Queue};
-use crate::message::{Incoming, Line, Raw, reread};
+use crate::message::{Line, Raw, reread};
 use crate::secrets::Secrets;
 use crate::simulate::load_catalog;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,13 +43,21 @@ pub struct PublishArgs {
 }
 
 /// What the worker answers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 struct Answer {
     outcome: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(default)]
     entries: Vec<serde_json::Value>,
+}
+
+/// An answer beside its line.
+#[derive(Serialize)]
+struct Shown<'a> {
+    line: usize,
+    #[serde(flatten)]
+    answer: &'a Answer,
 }
 
 pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<ExitCode> {
@@ -92,41 +101,6 @@ fn progress(lines: usize) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// The times of the file's test-clock tenants.
-async fn clocks(services: &Services, lines: &[(usize, Line)]) -> anyhow::Result<BTreeMap<Id, Option<Timestamp>>> {
-    let needs = lines.iter().any(|(_, line)| matches!(line, Line::Catalog { .. } | Line::Read { .. } | Line::Tick(_)));
-    if services.database_url.is_none() && !needs {
-        return Ok(BTreeMap::new());
-    }
-    let store = services.store().await?;
-    let tenants: BTreeSet<Id> = lines.iter().filter_map(|(_, line)| tenant_of(line)).collect();
-    let mut clocks = BTreeMap::new();
-    for tenant in tenants {
-        if let Some(clock) = store.tenant_clock(&tenant).await?.filter(|clock| clock.is_test) {
-            clocks.insert(tenant, clock.clock);
-        }
-    }
-    Ok(clocks)
-}
-
-fn tenant_of(line: &Line) -> Option<Id> {
-    match line {
-        Line::Event { tenant, .. } => Id::new(tenant).ok(),
-        Line::Webhook { tenant, .. } | Line::Exact { tenant, .. } | Line::Catalog { tenant, .. } => Some(tenant.clone()),
-        Line::Read { key, .. } => Some(key.tenant.clone()),
-        Line::Tick(_) => None,
-    }
-}
-
-/// Says before anything is sent that a webhook cannot be signed.
-fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyhow::Result<()> {
-    for (number, line) in lines {
-        line.raw(|tenant| secrets.stripe(tenant).into_iter().next())
-            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
-    }
-    Ok(())
 }
 
 struct Session<'a> {
@@ -344,7 +318,7 @@ impl Session<'_> {
     }
 
     async fn catalog(&mut self, tenant: &Id, text: &CatalogText) -> anyhow::Result<()> {
-        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::new(error.to_string()))?;
+        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::error(error.to_string()))?;
         let document = match text {
             CatalogText::File(name) => std::fs::read_to_string(self.folder.join(name))?,
             CatalogText::Inline(value) => toml::document(value),
@@ -374,11 +348,7 @@ impl Session<'_> {
 
     fn show(&self, number: usize, answer: &Answer) -> anyhow::Result<()> {
         let text = if self.json {
-            let mut object = serde_json::json!({ "line": number, "outcome": answer.outcome, "entries": answer.entries });
-            if let (Some(object), false) = (object.as_object_mut(), answer.reasons.is_empty()) {
-                object.insert("reasons".into(), answer.reasons.clone().into());
-            }
-            object.to_string()
+            serde_json::to_string(&Shown { line: number, answer })?
         } else {
             let reasons = if answer.reasons.is_empty() { String::new() } else { format!(": {}", answer.reasons.join(", ")) };
             format!("{number}: {}{reasons} ({} entries)", answer.outcome, answer.entries.len())
@@ -391,21 +361,6 @@ impl Session<'_> {
         self.bar.finish_and_clear();
         self.publisher.close().await;
         Ok(if self.unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-/// When a message happened, and the time a tenant-wide reset moves to.
-fn times(incoming: &Incoming) -> (Option<Timestamp>, Option<Timestamp>) {
-    use crate::domain::command::TenantCommand;
-    match incoming {
-        Incoming::Account(message) => (Some(message.occurred_at), None),
-        Incoming::Tenant(message) => match message.command {
-            TenantCommand::ResetCycles { as_of } => (Some(message.occurred_at), Some(as_of)),
-            TenantCommand::ChangeSettings(_) | TenantCommand::ChangeStaff { .. } | TenantCommand::RemoveStaff { .. } => {
-                (Some(message.occurred_at), None)
-            }
-        },
-        Incoming::Ignored { .. } => (None, None),
     }
 }
 

@@ -68,12 +68,12 @@ pub async fn run(services: &Services, command: &QuarantineCommand) -> anyhow::Re
         QuarantineCommand::Replay(named) => replay(services, named).await?,
         QuarantineCommand::Discard { named, reason } => {
             if reason.trim().is_empty() {
-                return Err(BadInput::new("a reason is needed to discard a message; nothing was changed"));
+                return Err(BadInput::error("a reason is needed to discard a message; nothing was changed"));
             }
             let store = services.store().await?;
             let row = named.one(&store).await?;
             if !quarantine::end(store.pool(), &row, "discarded").await? {
-                bail!("somebody else ended {} first; nothing was changed", short(&row));
+                bail!("{} has come again or was ended by somebody else meanwhile; nothing was changed; look at it again", short(&row));
             }
             print(&format!("{} is discarded ({reason}); its row and bytes stay in the table", short(&row)))?;
         }
@@ -86,13 +86,16 @@ impl Named {
     async fn one(&self, store: &PostgresStore) -> anyhow::Result<Quarantined> {
         let prefix = self.digest_prefix.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(BadInput::new(format!("{:?} is not the beginning of a digest; `quarantine list` shows them", self.digest_prefix)));
+            return Err(BadInput::error(format!(
+                "{:?} is not the beginning of a digest; `quarantine list` shows them",
+                self.digest_prefix
+            )));
         }
         let mut rows = quarantine::list(store.pool(), None, &prefix, 2).await?;
         match (rows.pop(), rows.pop()) {
             (Some(row), None) => Ok(row),
             (Some(_), Some(_)) => {
-                Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
+                Err(BadInput::error(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
             }
             (None, _) => Err(anyhow!("no open message in quarantine begins with {prefix}; `quarantine list` shows them")),
         }
@@ -187,10 +190,7 @@ async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
         Some(Published::Refused) | None => bail!("the broker did not take {}; it stays in quarantine; try again", short(&row)),
     }
     if !quarantine::end(store.pool(), &row, "replayed").await? {
-        bail!(
-            "{} was sent, but somebody else ended its row first; if they replayed it too, one of the two ends as a duplicate",
-            short(&row)
-        );
+        bail!("{} was sent, and is in quarantine again or was ended by somebody else meanwhile; `quarantine show` tells why", short(&row));
     }
     print(&format!("{} is sent again; `credit-ledger outcome` shows what becomes of it", short(&row)))
 }

@@ -1,6 +1,7 @@
 //! `simulate`: prints what each line of a message file does.
 
-use super::{BadInput, Services, folder_of, print, read_lines};
+use super::messages::{folder_of, read_lines};
+use super::{BadInput, Services, print};
 use crate::domain::entry::Entry;
 use crate::message::entry_json;
 use crate::simulate::{Effects, SimulateError, Simulation, Step};
@@ -38,7 +39,7 @@ pub async fn run(services: &Services, args: &SimulateArgs) -> anyhow::Result<Exi
     for (number, line) in lines {
         let step = simulation.take(&line).await.map_err(|error| match error {
             SimulateError::Line(reason) => {
-                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
+                BadInput::error(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
             }
             SimulateError::Failure(failure) => {
                 anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", args.file.display()))

@@ -1,5 +1,8 @@
 //! Everything that needs real servers, in one binary.
 
+// Tests say what they expect by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::too_many_arguments)]
+
 mod amqp;
 mod semantics;
 mod tidy;

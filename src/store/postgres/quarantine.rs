@@ -12,7 +12,8 @@ use sqlx::{PgConnection, PgPool};
 /// How much of a body that is too large is kept; its digest tells the rest.
 pub const BODY_KEPT_MAX: usize = 256 * 1024;
 
-/// Sets messages aside in one statement; a repeat of the same bytes only counts up.
+/// Sets messages aside in one statement; a repeat of the same bytes only counts up. One that comes
+/// back after a replay is open again; one that was discarded stays so.
 pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&QuarantineRow]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
@@ -32,7 +33,8 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
          $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
          on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp(), \
-         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null",
+         ended_at = case when quarantine.ended_as = 'discarded' then quarantine.ended_at end, \
+         ended_as = case when quarantine.ended_as = 'discarded' then quarantine.ended_as end",
     )
     .bind(shard)
     .bind(rows.iter().map(|(row, _, _)| row.raw.queue.word()).collect::<Vec<_>>())
@@ -111,19 +113,20 @@ pub async fn raw(pool: &PgPool, row: &Quarantined) -> Result<Raw, Failure> {
     Raw::from_parts(head.0, body).ok_or_else(|| super::rows::unreadable("queue", &row.queue))
 }
 
-/// Ends a row; false when somebody else ended it first.
+/// Ends a row; false when somebody else ended it first, or when it has come again since it was read.
 ///
 /// # Errors
 /// [`Failure`] of the database.
 pub async fn end(pool: &PgPool, row: &Quarantined, ended_as: &str) -> Result<bool, Failure> {
     let done = sqlx::query(
         "update quarantine set ended_at = clock_timestamp(), ended_as = $4 \
-         where shard = $1 and queue = $2 and digest = $3 and ended_at is null",
+         where shard = $1 and queue = $2 and digest = $3 and ended_at is null and seen = $5",
     )
     .bind(row.shard)
     .bind(&row.queue)
     .bind(&row.digest)
     .bind(ended_as)
+    .bind(row.seen)
     .execute(pool)
     .await?;
     Ok(done.rows_affected() > 0)

@@ -4,9 +4,9 @@ use crate::world::{TENANT, instant};
 use credit_ledger::catalog;
 use credit_ledger::domain::book::AccountState;
 use credit_ledger::domain::catalog::Catalog;
+use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::entry::Entry;
 use credit_ledger::domain::ids::{AccountKey, Hash, Id, MessageId};
-use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::settings::{Settings, StaffRole, Terms};
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw};
@@ -79,7 +79,12 @@ struct Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let hours = prop_oneof![5 => Just(0_i64), 1 => 1..500_i64];
     let one = (hours, prop::sample::select(vec!["u", "v", "w"]), 0..60_u32, told());
-    prop::collection::vec(one, 40).prop_map(|steps| steps.into_iter().map(|(hours, account, id, (kind, data))| Step { hours, submission: submission(account, id, kind, &data) }).collect())
+    prop::collection::vec(one, 40).prop_map(|steps| {
+        steps
+            .into_iter()
+            .map(|(hours, account, id, (kind, data))| Step { hours, submission: submission(account, id, kind, &data) })
+            .collect()
+    })
 }
 
 fn submission(account: &str, id: u32, kind: &str, data: &Value) -> Submission {

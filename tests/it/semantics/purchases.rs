@@ -24,20 +24,20 @@ insufficient = "allow"
 /// A paid checkout of the package at `minor` cents, `tax` of them tax.
 fn checkout(event: &str, payment: &str, package: &str, minor: u32, tax: u32) -> Value {
     json!({"id": event, "type": "checkout.session.completed", "livemode": false, "created": instant("2026-01-01T00:00:00Z").as_second(),
-        "data": {"object": {
-            "id": format!("cs_{payment}"), "mode": "payment", "payment_status": "paid", "amount_total": minor, "currency": "usd",
-            "total_details": {"amount_tax": tax}, "payment_intent": payment,
-            "metadata": {"credit_account": "u", "credit_package": package},
-        }}})
+    "data": {"object": {
+        "id": format!("cs_{payment}"), "mode": "payment", "payment_status": "paid", "amount_total": minor, "currency": "usd",
+        "total_details": {"amount_tax": tax}, "payment_intent": payment,
+        "metadata": {"credit_account": "u", "credit_package": package},
+    }}})
 }
 
 /// The payment's own event, which does not show the tax.
 fn intent(event: &str, payment: &str, package: &str, minor: u32) -> Value {
     json!({"id": event, "type": "payment_intent.succeeded", "livemode": false, "created": instant("2026-01-01T00:00:00Z").as_second(),
-        "data": {"object": {
-            "id": payment, "amount": minor, "amount_received": minor, "currency": "usd",
-            "metadata": {"credit_account": "u", "credit_package": package},
-        }}})
+    "data": {"object": {
+        "id": payment, "amount": minor, "amount_received": minor, "currency": "usd",
+        "metadata": {"credit_account": "u", "credit_package": package},
+    }}})
 }
 
 fn with(mut event: Value, key: &str, to: Value) -> Value {

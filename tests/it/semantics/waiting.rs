@@ -16,6 +16,7 @@ meter = "unit"
 price = "1"
 "#;
 
+#[allow(clippy::needless_pass_by_value, reason = "scenarios read better without borrows")]
 fn message(id: &str, kind: &str, data: Value) -> Value {
     json!({"id": id, "type": kind, "subject": "u", "data": data})
 }

@@ -112,8 +112,8 @@ with touched as (
 ), known as (
     select account_id, number, grant_id, remaining from grants where shard = $1
 )
-select coalesce(a.tenant || '/' || a.account, 'account row ' || account_id) as account,
-       'remaining of grant ' || coalesce(known.grant_id, number || ' (missing)') || ' = sum of what entries did to it' as check,
+select coalesce(a.tenant || '/' || a.account, 'account row ' || coalesce(known.account_id, touched.account_id)) as account,
+       'remaining of grant ' || coalesce(known.grant_id, touched.number || ' (missing)') || ' = sum of what entries did to it' as check,
        coalesce(trim_scale(known.remaining)::text, 'none') as stored,
        trim_scale(coalesce(touched.change, 0))::text as computed
 from known full join touched using (account_id, number)
@@ -122,14 +122,14 @@ where known.remaining is distinct from coalesce(touched.change, 0)";
 
 /// The entries that outcomes name exist.
 const OUTCOMES: &str = "
-select coalesce(a.tenant || '/' || a.account, 'account row ' || o.account_id) as account,
+select a.tenant || '/' || a.account as account,
        'entries of outcome ' || o.source || ' ' || o.id || ' exist' as check,
        coalesce(o.first_seq::text, 'none') || '..' || coalesce(o.last_seq::text, 'none') as stored,
-       '1..' || coalesce(a.last_seq, 0) as computed
-from outcomes o left join accounts a on a.shard = $1 and a.account_id = o.account_id
+       '1..' || a.last_seq as computed
+from outcomes o join accounts a on a.shard = $1 and a.account_id = o.account_id
 where o.shard = $1 and (
     (o.first_seq is null) <> (o.last_seq is null)
-    or o.first_seq < 1 or o.first_seq > o.last_seq or o.last_seq > coalesce(a.last_seq, 0))";
+    or o.first_seq < 1 or o.first_seq > o.last_seq or o.last_seq > a.last_seq)";
 
 /// Announcements are numbered without a gap up to the account's counter, and published in order.
 const OUTBOX: &str = "
@@ -140,9 +140,9 @@ with numbered as (
     from outbox where shard = $1 group by account_id
 )
 select a.tenant || '/' || a.account as account, v.what as check, v.stored::text as stored, v.computed::text as computed
-from accounts a join numbered using (account_id)
+from accounts a left join numbered using (account_id)
 cross join lateral (values
-    ('event_count = last announcement', a.event_count, numbered.last),
+    ('event_count = last announcement', a.event_count, coalesce(numbered.last, 0)),
     ('announcements are numbered without a gap', numbered.rows, numbered.last - numbered.first + 1),
     ('announcements are published in order: last published < first unpublished',
      case when numbered.last_published > numbered.first_unpublished then numbered.last_published end, null::bigint)

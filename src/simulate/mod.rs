@@ -4,12 +4,14 @@
 //! Owns the file's clock: a message is recorded at the later of its time and the clock so far, and
 //! when the clock moves everything due happens. Never reads the wall clock.
 
+mod claims;
+
 use crate::catalog::{self, CatalogFile};
 use crate::domain::book::Book;
-use crate::domain::command::{Message, TenantCommand};
+use crate::domain::command::TenantCommand;
 use crate::domain::decision::Outcome;
 use crate::domain::entry::Entry;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId, MessageKey};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::settings::{Settings, Terms};
 use crate::failure::Failure;
@@ -19,8 +21,8 @@ use crate::message::{Incoming, Line, Raw, TenantMessage, Unreadable, event, read
 use crate::secrets::Secrets;
 use crate::statement::AccountView;
 use crate::store::memory::{Memory, MemoryStore};
-use crate::store::postgres::directory::{FactKind, claims};
 use crate::store::{LoadedTenant, Submission};
+use claims::{Claimed, Claims};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -69,21 +71,6 @@ pub struct Effects {
     pub events: Vec<Box<RawValue>>,
 }
 
-/// Who claims a fact.
-#[derive(Debug)]
-struct Claim {
-    account: AccountKey,
-    by: Vec<MessageKey>,
-}
-
-/// What may be done with a message's claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claimed {
-    Yes,
-    Taken,
-    Undecided,
-}
-
 /// A ledger in memory with the time of its file.
 #[derive(Debug, Default)]
 pub struct Simulation {
@@ -96,7 +83,7 @@ pub struct Simulation {
     /// When something is due, and for whom.
     due: BTreeSet<(Timestamp, AccountKey)>,
     due_of: HashMap<AccountKey, Timestamp>,
-    claims: HashMap<(Id, FactKind, String), Claim>,
+    claims: Claims,
     /// Messages whose fact another account's message claims and has not decided.
     undecided: Vec<Submission>,
     /// Answers to messages about tenants.
@@ -200,7 +187,8 @@ impl Simulation {
     async fn submit(&mut self, submission: Submission) -> Result<Outcome, Failure> {
         let message = submission.message.clone();
         let raw = submission.raw.clone();
-        match self.claim(&message).await {
+        let claimed = self.claims.claim(&*self.store.lock().await, &message);
+        match claimed {
             Claimed::Yes => {}
             Claimed::Undecided => {
                 self.undecided.push(submission);
@@ -227,32 +215,6 @@ impl Simulation {
             self.submit(submission).await?;
         }
         Ok(())
-    }
-
-    /// Claims the facts of a message for its account (semantics §9).
-    async fn claim(&mut self, message: &Message) -> Claimed {
-        let memory = self.store.lock().await;
-        let facts = claims(message);
-        for (kind, key) in &facts {
-            let fact = (message.account.tenant.clone(), *kind, key.clone());
-            let Some(claim) = self.claims.get(&fact).filter(|claim| claim.account != message.account) else { continue };
-            let Some(holder) = memory.accounts.get(&claim.account) else { continue };
-            if exists(&holder.state.book, *kind, key) {
-                return Claimed::Taken;
-            }
-            if holder.state.waiting.iter().any(|waiting| claim.by.contains(&waiting.message.id.key())) {
-                return Claimed::Undecided;
-            }
-        }
-        for (kind, key) in facts {
-            let fact = (message.account.tenant.clone(), kind, key);
-            let claim = self.claims.entry(fact).or_insert_with(|| Claim { account: message.account.clone(), by: Vec::new() });
-            if claim.account != message.account {
-                *claim = Claim { account: message.account.clone(), by: Vec::new() };
-            }
-            claim.by.push(message.id.key());
-        }
-        Claimed::Yes
     }
 
     /// Takes up what an account has written since the last time, and when it is due next.
@@ -397,22 +359,9 @@ fn show(memory: &Memory, key: &AccountKey, at: Option<Timestamp>, basis: Basis) 
     AccountView::at(&book.account, &book.grants, &settings, &entries).map_err(|error| SimulateError::Line(error.to_string()))
 }
 
-fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
-    match kind {
-        FactKind::Payment => book.payments.contains_key(key),
-        FactKind::Request => book.requests.contains_key(key),
-        FactKind::Reference => book.charges.contains_key(key),
-        FactKind::Evidence => book.requests.values().filter(|request| request.status.holds_evidence()).any(|request| {
-            let evidence = request.terms.evidence.as_ref().map(|evidence| evidence.reference.as_str());
-            evidence.is_some_and(|reference| key.split_once(':') == Some((request.terms.method.word(), reference)))
-        }),
-    }
-}
-
 fn announcement(body: Vec<u8>) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(body).ok()?).ok()
 }
 
 #[cfg(test)]
-#[path = "simulate_tests.rs"]
 mod tests;

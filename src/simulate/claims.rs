@@ -1,0 +1,65 @@
+//! Which account of a tenant a business fact belongs to, in memory (semantics §9).
+//!
+//! Owns the same rule as the directory of the database: a claim is final once the fact exists in
+//! its account, and open to others once every message that claimed it was refused.
+
+use crate::domain::book::Book;
+use crate::domain::command::Message;
+use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::store::memory::Memory;
+use crate::store::postgres::directory::{FactKind, claims};
+use std::collections::HashMap;
+
+pub use crate::store::postgres::directory::Claimed;
+
+/// Who claims a fact.
+#[derive(Debug)]
+struct Claim {
+    account: AccountKey,
+    by: Vec<MessageKey>,
+}
+
+/// Every claim of a simulation.
+#[derive(Debug, Default)]
+pub struct Claims {
+    held: HashMap<(Id, FactKind, String), Claim>,
+}
+
+impl Claims {
+    /// Claims the facts of a message for its account.
+    pub fn claim(&mut self, memory: &Memory, message: &Message) -> Claimed {
+        let facts = claims(message);
+        for (kind, key) in &facts {
+            let fact = (message.account.tenant.clone(), *kind, key.clone());
+            let Some(claim) = self.held.get(&fact).filter(|claim| claim.account != message.account) else { continue };
+            let Some(holder) = memory.accounts.get(&claim.account) else { continue };
+            if exists(&holder.state.book, *kind, key) {
+                return Claimed::Taken;
+            }
+            if holder.state.waiting.iter().any(|waiting| claim.by.contains(&waiting.message.id.key())) {
+                return Claimed::Undecided;
+            }
+        }
+        for (kind, key) in facts {
+            let fact = (message.account.tenant.clone(), kind, key);
+            let claim = self.held.entry(fact).or_insert_with(|| Claim { account: message.account.clone(), by: Vec::new() });
+            if claim.account != message.account {
+                *claim = Claim { account: message.account.clone(), by: Vec::new() };
+            }
+            claim.by.push(message.id.key());
+        }
+        Claimed::Yes
+    }
+}
+
+fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
+    match kind {
+        FactKind::Payment => book.payments.contains_key(key),
+        FactKind::Request => book.requests.contains_key(key),
+        FactKind::Reference => book.charges.contains_key(key),
+        FactKind::Evidence => book.requests.values().filter(|request| request.status.holds_evidence()).any(|request| {
+            let evidence = request.terms.evidence.as_ref().map(|evidence| evidence.reference.as_str());
+            evidence.is_some_and(|reference| key.split_once(':') == Some((request.terms.method.word(), reference)))
+        }),
+    }
+}
