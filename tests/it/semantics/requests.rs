@@ -196,7 +196,7 @@ scenarios! { CATALOG;
     async fn terms_are_frozen_when_they_are_submitted(world) {
         world.staff("bob", "approver").await;
         assert_eq!(submit(world, asks("r", json!({"package": "plus"}))).await, "applied");
-        world.catalog("[packages.plus]\ncredits = "10"\nprice = "99.00"\n").await;
+        world.catalog("[packages.plus]\ncredits = \"10\"\nprice = \"99.00\"\n").await;
         assert_eq!(decide(world, "accepted", "bob").await, "applied");
         assert_eq!(world.balance("u").await, "1100");
     }
