@@ -2,8 +2,6 @@
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-# Queries are checked against the data in .sqlx/: no database is at hand here.
-ENV SQLX_OFFLINE=true
 COPY . .
 # The caches stay with the builder; only the copied binary reaches the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

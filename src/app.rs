@@ -2,9 +2,9 @@
 //!
 //! Owns start-up checks, signals and the drain. Never touches a message itself.
 
-use crate::amqp::{self, ConsumeConfig, Prefetch, Topology};
+use crate::amqp::{self, ConsumeConfig, Parking, Prefetch, Topology};
 use crate::config::Settings;
-use crate::consumer::Consumer;
+use crate::consumer::{self, Consumer};
 use crate::http;
 use crate::lanes::{LaneLimits, LaneSetup, Lanes, Standing};
 use crate::relay::{Dirty, Relay};
@@ -14,7 +14,7 @@ use crate::store::postgres::migrate::{self, SchemaError};
 use crate::store::postgres::{self, PostgresStore};
 use anyhow::{Context as _, bail};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -25,7 +25,11 @@ use tracing::{info, warn};
 /// How often signing secrets are read again.
 const SECRETS_EVERY: Duration = Duration::from_secs(30);
 /// How long a stop waits for what is under way.
-const DRAIN_MAX: Duration = Duration::from_secs(25);
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// Parked messages set aside in one transaction.
+const PARKED_MAX: usize = 100;
+/// How often the parking queue is looked at.
+const PARKING_EVERY: Duration = Duration::from_secs(30);
 
 /// What a worker does; any combination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +57,26 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(&settings.http.bind)
         .await
         .with_context(|| format!("http.bind {} cannot be listened on", settings.http.bind))?;
-    let Some(store) = connect(&settings, &stop).await? else { return Ok(()) };
+    // Answers from the first moment on: a worker that waits for its servers is alive.
+    let readiness: Arc<OnceLock<http::Readiness>> = Arc::default();
+    let answers = readiness.clone();
+    let starting = || Some("waiting for Postgres and RabbitMQ".to_owned());
+    let ready: http::Readiness = Arc::new(move || answers.get().map_or_else(starting, |ready| ready()));
+    let health = tokio::spawn(http::serve(listener, ready, stop.child_token()));
+    let ended = work(settings, roles, &stop, &readiness).await;
+    stop.cancel();
+    health.await??;
+    ended
+}
+
+async fn work(settings: Settings, roles: Roles, stop: &CancellationToken, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
+    let Some(store) = connect(&settings, stop).await? else { return Ok(()) };
     let topology = Topology::new(&settings.amqp.prefix);
-    if !broker_fits(&settings, &topology, &stop).await? {
+    if !broker_fits(&settings, &topology, stop).await? {
         return Ok(());
     }
     let secrets = watch::Sender::new(Arc::new(load_secrets(&settings)?));
-    Worker { settings, topology, store, stop, secrets }.run(roles, listener).await
+    Worker { settings, topology, store, stop: stop.clone(), secrets }.run(roles, readiness).await
 }
 
 struct Worker {
@@ -71,7 +88,7 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(self, roles: Roles, listener: tokio::net::TcpListener) -> anyhow::Result<()> {
+    async fn run(self, roles: Roles, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
         let Self { settings, topology, store, stop, secrets } = self;
         let dirty = Arc::new(Dirty::default());
         let hurry = CancellationToken::new();
@@ -85,11 +102,12 @@ impl Worker {
         let (lanes, lane_tasks) = Lanes::start(Arc::new(store.clone()), setup, move |shard| marks.mark(shard));
         let connected = watch::Sender::new(!roles.consume);
         let background = TaskTracker::new();
-        let reasons = readiness(lanes.standing(), connected.subscribe(), stop.clone());
-        background.spawn(http::serve(listener, reasons, hurry.clone()));
+        let standing = lanes.standing();
+        let _ = readiness.set(reasons(standing.clone(), connected.subscribe(), stop.clone()));
         let mut front = TaskTracker::new();
         if roles.consume {
             front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &stop));
+            background.spawn(drain_parking(settings.amqp.url.0.clone(), topology.clone(), lanes.clone(), stop.clone()));
         }
         if roles.schedule {
             background.spawn(scheduler::run(store.clone(), lanes.clone(), stop.clone()));
@@ -110,6 +128,11 @@ impl Worker {
         info!("the worker has started");
         stop.cancelled().await;
         info!("stopping: what is under way is finished first");
+        if *standing.borrow() != Standing::Open {
+            warn!("the database cannot be used: what is under way is not waited for and returns to the broker");
+            hurry.cancel();
+            return Ok(());
+        }
         let drained = tokio::time::timeout(DRAIN_MAX, async {
             front.close();
             front.wait().await;
@@ -129,7 +152,13 @@ impl Worker {
 type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a CancellationToken);
 
 /// Starts taking messages; the tracker is done when every delivery is.
-fn consume(settings: &Settings, topology: &Topology, store: &PostgresStore, lanes: &Lanes<PostgresStore>, (secrets, connected, stop): Taking<'_>) -> TaskTracker {
+fn consume(
+    settings: &Settings,
+    topology: &Topology,
+    store: &PostgresStore,
+    lanes: &Lanes<PostgresStore>,
+    (secrets, connected, stop): Taking<'_>,
+) -> TaskTracker {
     let gate = watch::Sender::new(true);
     let mut config = ConsumeConfig::new(&settings.amqp.url.0, topology.clone(), gate.subscribe());
     config.prefetch = Prefetch {
@@ -159,7 +188,7 @@ fn consume(settings: &Settings, topology: &Topology, store: &PostgresStore, lane
     front
 }
 
-fn readiness(standing: watch::Receiver<Standing>, connected: watch::Receiver<bool>, stop: CancellationToken) -> http::Readiness {
+fn reasons(standing: watch::Receiver<Standing>, connected: watch::Receiver<bool>, stop: CancellationToken) -> http::Readiness {
     Arc::new(move || match &*standing.borrow() {
         _ if stop.is_cancelled() => Some("stopping".to_owned()),
         Standing::Away => Some("the database cannot be used at the moment".to_owned()),
@@ -228,6 +257,24 @@ fn load_secrets(settings: &Settings) -> anyhow::Result<Secrets> {
         return Ok(Secrets::default());
     }
     Ok(Secrets::load(Path::new(&settings.secrets.dir))?)
+}
+
+/// Sets aside what the broker gave up on: messages returned too often, dead-lettered.
+async fn drain_parking(amqp_url: String, topology: Topology, lanes: Lanes<PostgresStore>, stop: CancellationToken) {
+    loop {
+        if let Ok(mut parking) = Parking::open(&amqp_url, &topology).await {
+            while let Ok(parked) = parking.take(PARKED_MAX).await {
+                if parked.is_empty() || !consumer::set_parked_aside(&lanes, parked).await {
+                    break;
+                }
+            }
+            parking.close().await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PARKING_EVERY) => {}
+        }
+    }
 }
 
 /// Reads the secrets again every half minute and on SIGHUP; what cannot be read leaves the old ones.

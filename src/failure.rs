@@ -51,16 +51,16 @@ impl From<sqlx::Error> for Failure {
         match (class, code.as_str()) {
             // 23505 on an identity: another worker answered first; the next try finds its answer.
             ("40", _) | (_, "55P03" | "23505") => Self::Again(error),
-            ("08" | "25" | "53" | "57" | "58", _) => Self::Unavailable(error),
             ("42" | "28" | "XX" | "3D" | "3F", _) => Self::Misfit(error),
             ("22" | "23", _) => Self::Data(error),
+            // 08, 25, 53, 57, 58 and whatever nobody has thought of: hold everything, lose nothing.
             _ => Self::Unavailable(error),
         }
     }
 }
 
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()))
+    error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned))
 }
 
 /// The pause before try `attempt` (from 0): exponential, capped, with jitter, so that workers that

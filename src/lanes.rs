@@ -10,9 +10,8 @@ use crate::domain::ids::AccountKey;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::ledger::{self, Batch, Settled};
-use crate::store::{QuarantineRow, Store, Submission, shard_of};
+use crate::store::{Quarantine, QuarantineRow, Store, Submission, shard_of};
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -22,6 +21,9 @@ use tracing::{error, warn};
 
 /// Tries of one batch that the database asks for before it is treated as an outage.
 const TRIES_MAX: u32 = 20;
+
+/// Between two tries of a batch that only an operator can help.
+const MISFIT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Called once the outcome is stored; not called when the worker stops before that.
 pub type Done = Box<dyn FnOnce(Settled) + Send>;
@@ -55,14 +57,6 @@ pub enum Standing {
     Away,
     /// The schema or the rights do not fit; nobody but an operator can help.
     Misfit(String),
-}
-
-/// Where quarantined messages go when a batch could not even be tried.
-pub trait Quarantine: Send + Sync + 'static {
-    /// Sets messages aside together with the announcement of it; `origin` names this deployment.
-    fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> impl Future<Output = Result<(), Failure>> + Send;
-    /// True once the database can be used.
-    fn probe(&self) -> impl Future<Output = bool> + Send;
 }
 
 struct Shared<S> {
@@ -203,7 +197,10 @@ impl<S: Store + Quarantine> Shared<S> {
         let mut attempt = 0;
         loop {
             let failure = match ledger::apply(&*self.store, &self.origin, shard, batch).await {
-                Ok(settled) => return Some(Ok(settled)),
+                Ok(settled) => {
+                    self.reopen();
+                    return Some(Ok(settled));
+                }
                 Err(failure) => failure,
             };
             match failure {
@@ -222,13 +219,19 @@ impl<S: Store + Quarantine> Shared<S> {
                     attempt = 0;
                 }
                 Failure::Misfit(_) => {
-                    error!(error = %failure, cause = %chain(&failure), "the worker stops taking messages");
-                    self.standing.send_replace(Standing::Misfit(chain(&failure)));
-                    if !self.wait_until_back(&failure).await {
+                    if !self.wait_for_operator(&failure).await {
                         return None;
                     }
                 }
             }
+        }
+    }
+
+    /// After a batch was written: whatever was wrong is mended.
+    fn reopen(&self) {
+        let was_closed = self.standing.send_if_modified(|standing| std::mem::replace(standing, Standing::Open) != Standing::Open);
+        if was_closed {
+            tracing::info!("the database can be used again");
         }
     }
 
@@ -251,12 +254,28 @@ impl<S: Store + Quarantine> Shared<S> {
                 () = tokio::time::sleep(pause(attempt, Duration::from_millis(50), Duration::from_secs(5))) => {}
             }
             if self.store.probe().await {
-                if self.standing.send_replace(Standing::Open) != Standing::Open {
-                    tracing::info!("the database can be used again");
-                }
+                self.reopen();
                 return true;
             }
             attempt = attempt.saturating_add(1);
+        }
+    }
+
+    /// Stays not ready and tries the batch again now and then: only an operator can help, and what
+    /// they mend shows by the batch being written. False when stopping.
+    async fn wait_for_operator(&self, failure: &Failure) -> bool {
+        let why = Standing::Misfit(chain(failure));
+        let told = self.standing.send_if_modified(|standing| {
+            let changed = *standing != why;
+            *standing = why.clone();
+            changed
+        });
+        if told {
+            error!(cause = %chain(failure), "{failure}; the worker takes no more messages until an operator has mended it");
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(MISFIT_PAUSE) => true,
         }
     }
 

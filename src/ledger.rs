@@ -24,7 +24,9 @@ use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
-use crate::store::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction};
+use crate::store::{
+    AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,7 +133,7 @@ impl Fold<'_> {
         for submission in submissions {
             deliveries.entry(submission.message.id.key()).or_insert_with(|| submission.raw.clone());
             let before = changes.answers.len();
-            apply::receive(&mut state, &self.tenant.terms, submission.message.clone(), self.now, &mut changes).map_err(violated)?;
+            apply::receive(&mut state, &self.tenant.terms, &submission.message, self.now, &mut changes).map_err(violated)?;
             let mine = changes.answers.iter().skip(before).find(|answer| answer.message.id == submission.message.id);
             answers.push(mine.map_or_else(unknown_tenant, |answer| Settled {
                 outcome: answer.outcome.clone(),
@@ -140,7 +142,7 @@ impl Fold<'_> {
             }));
         }
         state.book.check().map_err(violated)?;
-        let outbox = self.outbox(&mut state.book.account, &changes, &deliveries, at);
+        let outbox = self.outbox(&mut state.book.account, &changes, (submissions, &deliveries), at);
         let mut write = AccountWrite {
             account_id,
             grants_before,
@@ -168,7 +170,7 @@ impl Fold<'_> {
     }
 
     /// Announcements in the order of the entries they follow, then replies.
-    fn outbox(&self, account: &mut Account, changes: &Changes, deliveries: &HashMap<MessageKey, Arc<Raw>>, at: Timestamp) -> Vec<OutboxRow> {
+    fn outbox(&self, account: &mut Account, changes: &Changes, (submissions, deliveries): Deliveries<'_>, at: Timestamp) -> Vec<OutboxRow> {
         let key = account.key.clone();
         let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();
@@ -184,7 +186,10 @@ impl Fold<'_> {
         }
         for answer in &changes.answers {
             let message = &answer.message;
-            let Some(raw) = deliveries.get(&message.id.key()) else { continue };
+            // A repeat or a contradiction in one batch shares its identity with another delivery: each
+            // is answered where it asked to be.
+            let own = submissions.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| &one.raw);
+            let Some(raw) = own.or_else(|| deliveries.get(&message.id.key())) else { continue };
             if let Outcome::Quarantined(reason) = answer.outcome {
                 let what = event::Quarantined {
                     source: self.origin,
@@ -214,6 +219,9 @@ impl Fold<'_> {
         out.rows
     }
 }
+
+/// The deliveries of this batch, and by identity those that waited.
+type Deliveries<'a> = (&'a [&'a Submission], &'a HashMap<MessageKey, Arc<Raw>>);
 
 /// Rows to be published, numbered in the account.
 struct Outbox<'a> {
@@ -320,7 +328,7 @@ enum RowKey {
     Request(Id),
     Charge(String),
     Subscription(Id),
-    HighWater(Id),
+    HighWater(String),
     Reset(Id, i32, u32),
 }
 
@@ -333,7 +341,7 @@ impl RowKey {
             Row::Request(row) => Self::Request(row.terms.id.clone()),
             Row::Charge(row) => Self::Charge(row.reference.to_string()),
             Row::Subscription(row) => Self::Subscription(row.id.clone()),
-            Row::HighWater(row) => Self::HighWater(row.item.clone()),
+            Row::HighWater(row) => Self::HighWater(row.item.to_string()),
             Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
         }
     }

@@ -40,3 +40,9 @@ pub mod simulate;
 pub mod cli;
 
 pub mod bench;
+
+pub mod deployment;
+
+pub mod soak;
+
+pub mod demo;

@@ -5,9 +5,9 @@
 
 use crate::domain::ids::AccountKey;
 use crate::failure::Failure;
-use crate::lanes::{Job, Lanes, Quarantine};
-use crate::store::Store;
+use crate::lanes::{Job, Lanes};
 use crate::store::postgres::PostgresStore;
+use crate::store::{Quarantine, Store};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// Accounts taken from one shard at a time.
 const ROUND_MAX: i64 = 1000;
 /// How long an account that could not be written is left alone.
-const LEAVE_ALONE: Duration = Duration::from_secs(300);
+const LEAVE_ALONE: Duration = Duration::from_mins(5);
 
 /// Runs until `stop`.
 pub async fn run(store: PostgresStore, lanes: Lanes<PostgresStore>, stop: CancellationToken) {
@@ -45,7 +45,12 @@ pub async fn run(store: PostgresStore, lanes: Lanes<PostgresStore>, stop: Cancel
     }
 }
 
-async fn round(store: &PostgresStore, lanes: &Lanes<PostgresStore>, shard: i16, broken: &mut HashMap<AccountKey, Instant>) -> Result<(), Failure> {
+async fn round(
+    store: &PostgresStore,
+    lanes: &Lanes<PostgresStore>,
+    shard: i16,
+    broken: &mut HashMap<AccountKey, Instant>,
+) -> Result<(), Failure> {
     let due = store.due(shard, ROUND_MAX).await?;
     let due: Vec<AccountKey> = due.into_iter().filter(|key| !broken.contains_key(key)).collect();
     for key in write_due(lanes, due).await {

@@ -22,11 +22,11 @@ use crate::secrets::Secrets;
 use crate::statement::AccountView;
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::{LoadedTenant, Submission};
+use claims::{Claimed, Claims};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use claims::{Claimed, Claims};
 use std::sync::Arc;
 
 /// What signs the webhooks of a simulated file, for every tenant.

@@ -110,7 +110,9 @@ async fn what_waits_is_set_free_under_the_line_that_frees_it() {
 #[tokio::test]
 async fn messages_about_the_tenant_change_its_terms() {
     let tenant = |id: &str, kind: &str, data: &str| {
-        format!(r#"{{"specversion":"1.0","id":"{id}","source":"test","type":"{kind}","tenant":"acme","time":"2026-01-01T00:00:00Z","data":{data}}}"#)
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"test","type":"{kind}","tenant":"acme","time":"2026-01-01T00:00:00Z","data":{data}}}"#
+        )
     };
     let steps = run(&[
         CATALOG.to_owned(),
@@ -123,15 +125,14 @@ async fn messages_about_the_tenant_change_its_terms() {
     ])
     .await;
     let outcomes: Vec<String> = steps.iter().skip(1).map(|step| done(step).0).collect();
-    assert_eq!(
-        outcomes,
-        ["applied", "duplicate", "quarantined idempotency_conflict", "waiting", "applied", "rejected reset_backwards"]
-    );
+    assert_eq!(outcomes, ["applied", "duplicate", "quarantined idempotency_conflict", "waiting", "applied", "rejected reset_backwards"]);
 }
 
 #[tokio::test]
 async fn a_reference_belongs_to_the_account_that_had_it_first() {
-    let grant = |account: &str| event(account, "credits.grant", account, "2026-01-01T00:00:00Z", r#"{"credits":"10","reason":"r","actor":"staff"}"#);
+    let grant = |account: &str| {
+        event(account, "credits.grant", account, "2026-01-01T00:00:00Z", r#"{"credits":"10","reason":"r","actor":"staff"}"#)
+    };
     let spend = |id: &str, account: &str| {
         event(id, "credits.spend", account, "2026-01-01T00:00:00Z", r#"{"purpose":"invoice","reference":"order-1","credits":"4"}"#)
     };

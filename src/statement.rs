@@ -209,7 +209,8 @@ fn neutral(entry: &Entry) -> String {
 /// Credit requests.
 #[must_use]
 pub fn requests(requests: &[CreditRequest]) -> String {
-    let mut table = table(&["Request", "Status", "Credits", "Price", "Method", "Requested by", "Submitted (UTC)", "Decided by", "Granted"], &[2, 3, 8]);
+    let mut table =
+        table(&["Request", "Status", "Credits", "Price", "Method", "Requested by", "Submitted (UTC)", "Decided by", "Granted"], &[2, 3, 8]);
     for request in requests {
         let terms = &request.terms;
         table.add_row([

@@ -77,10 +77,7 @@ fn a_balance_lists_usable_grants_in_burn_order() {
 
 #[test]
 fn a_past_balance_is_made_from_its_entries() {
-    let entries = [
-        entry(1, EntryKind::Granted, 100, Credits::whole(100)),
-        entry(2, EntryKind::Used, 30, Credits::whole(30).negated()),
-    ];
+    let entries = [entry(1, EntryKind::Granted, 100, Credits::whole(100)), entry(2, EntryKind::Used, 30, Credits::whole(30).negated())];
     let grants = BTreeMap::from([(1, grant(1, None, 5))]);
     let view = AccountView::at(&account(5), &grants, &Settings::default(), &entries).unwrap();
     assert_eq!((view.balance.as_str(), view.seq), ("70", 2));

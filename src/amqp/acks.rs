@@ -85,18 +85,12 @@ impl AckWindow {
             self.prefix = next;
         }
         if !beyond_gap {
-            return Acks {
-                multiple_up_to,
-                singles: Vec::new(),
-            };
+            return Acks { multiple_up_to, singles: Vec::new() };
         }
         let singles: Vec<u64> = std::mem::take(&mut self.aged).into_iter().collect();
         self.written.extend(&singles);
         self.aged = std::mem::take(&mut self.fresh);
-        Acks {
-            multiple_up_to,
-            singles,
-        }
+        Acks { multiple_up_to, singles }
     }
 }
 
@@ -105,10 +99,7 @@ impl AckWindow {
 ///
 /// # Errors
 /// When the channel does not take an acknowledgement: it is then unusable.
-pub(super) async fn run(
-    channel: Channel,
-    mut settled: mpsc::UnboundedReceiver<u64>,
-) -> Result<(), BrokerError> {
+pub(super) async fn run(channel: Channel, mut settled: mpsc::UnboundedReceiver<u64>) -> Result<(), BrokerError> {
     let mut window = AckWindow::default();
     let mut open = true;
     let mut singles_at = Instant::now();
@@ -151,11 +142,7 @@ async fn gather(settled: &mut mpsc::UnboundedReceiver<u64>, window: &mut AckWind
     true
 }
 
-async fn receive(
-    settled: &mut mpsc::UnboundedReceiver<u64>,
-    tags: &mut Vec<u64>,
-    window: &mut AckWindow,
-) -> bool {
+async fn receive(settled: &mut mpsc::UnboundedReceiver<u64>, tags: &mut Vec<u64>, window: &mut AckWindow) -> bool {
     // Cancel-safe: nothing is taken unless the await completes.
     let received = settled.recv_many(tags, GATHER_MAX).await;
     for tag in tags.drain(..) {
@@ -165,11 +152,7 @@ async fn receive(
 }
 
 async fn write(channel: &Channel, tag: u64, multiple: bool) -> Result<(), BrokerError> {
-    within(
-        "acknowledging",
-        channel.basic_ack(tag, BasicAckOptions { multiple }),
-    )
-    .await
+    within("acknowledging", channel.basic_ack(tag, BasicAckOptions { multiple })).await
 }
 
 #[cfg(test)]
@@ -178,10 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn acks(multiple_up_to: Option<u64>, singles: &[u64]) -> Acks {
-        Acks {
-            multiple_up_to,
-            singles: singles.to_vec(),
-        }
+        Acks { multiple_up_to, singles: singles.to_vec() }
     }
 
     #[test]
@@ -219,15 +199,9 @@ mod tests {
     impl Broker {
         fn apply(&mut self, acks: &Acks, settled: &BTreeSet<u64>) {
             if let Some(tag) = acks.multiple_up_to {
-                assert!(
-                    self.outstanding.contains(&tag),
-                    "unknown delivery tag {tag}"
-                );
+                assert!(self.outstanding.contains(&tag), "unknown delivery tag {tag}");
                 let rest = self.outstanding.split_off(&(tag + 1));
-                assert!(
-                    self.outstanding.is_subset(settled),
-                    "unsettled was acknowledged"
-                );
+                assert!(self.outstanding.is_subset(settled), "unsettled was acknowledged");
                 self.outstanding = rest;
             }
             for tag in &acks.singles {

@@ -43,10 +43,7 @@ pub(super) async fn connect(url: &str, name: &str) -> Result<Connection, BrokerE
 }
 
 /// Waits for an answer of the broker, at most [`DEADLINE`].
-pub(super) async fn within<T>(
-    doing: &str,
-    answer: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, BrokerError> {
+pub(super) async fn within<T>(doing: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
     match tokio::time::timeout(DEADLINE, answer).await {
         Ok(result) => result.map_err(|error| BrokerError::from_client(doing, error)),
         Err(_) => Err(late(doing)),
@@ -54,10 +51,7 @@ pub(super) async fn within<T>(
 }
 
 pub(super) fn late(doing: &str) -> BrokerError {
-    BrokerError::Deadline {
-        doing: doing.to_owned(),
-        seconds: DEADLINE.as_secs(),
-    }
+    BrokerError::Deadline { doing: doing.to_owned(), seconds: DEADLINE.as_secs() }
 }
 
 /// Says goodbye, but not for long: an unclean end costs redeliveries at most.
@@ -72,9 +66,7 @@ pub(super) async fn close(connection: &Connection) {
 
 /// A name as AMQP wants it. The library's own conversion panics beyond 255 bytes.
 pub(super) fn short(what: &str, text: &str) -> Result<ShortString, BrokerError> {
-    ShortString::try_new(text).map_err(|_| BrokerError::TooLong {
-        what: what.to_owned(),
-    })
+    ShortString::try_new(text).map_err(|_| BrokerError::TooLong { what: what.to_owned() })
 }
 
 #[cfg(test)]

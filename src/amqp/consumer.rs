@@ -42,12 +42,7 @@ pub struct Prefetch {
 
 impl Default for Prefetch {
     fn default() -> Self {
-        Self {
-            payments: 256,
-            usage: 4096,
-            approvals: 64,
-            commands: 256,
-        }
+        Self { payments: 256, usage: 4096, approvals: 64, commands: 256 }
     }
 }
 
@@ -108,12 +103,7 @@ impl ConsumeConfig {
 /// dropped, at most `drain_max`; about a second later the connection is closed and
 /// this returns.
 /// Deliveries still waiting in `handler_tx` count as handed out.
-pub async fn consume(
-    config: ConsumeConfig,
-    handler_tx: mpsc::Sender<Delivery>,
-    shutdown: CancellationToken,
-    status: watch::Sender<bool>,
-) {
+pub async fn consume(config: ConsumeConfig, handler_tx: mpsc::Sender<Delivery>, shutdown: CancellationToken, status: watch::Sender<bool>) {
     let mut delays = reconnect_delays();
     let mut outage = Outage::default();
     let mut gate = config.gate.clone();
@@ -212,12 +202,7 @@ impl Session {
         Ok(Self { connection, lines })
     }
 
-    async fn run(
-        self,
-        config: &ConsumeConfig,
-        handler: &mpsc::Sender<Delivery>,
-        shutdown: &CancellationToken,
-    ) -> End {
+    async fn run(self, config: &ConsumeConfig, handler: &mpsc::Sender<Delivery>, shutdown: &CancellationToken) -> End {
         let Self { connection, lines } = self;
         let stop = CancellationToken::new();
         let mut pumps = Tasks::new();
@@ -225,13 +210,7 @@ impl Session {
         for line in lines {
             let (settled_tx, settled_rx) = mpsc::unbounded_channel();
             ackers.spawn(acks::run(line.channel.clone(), settled_rx));
-            let pump = Pump {
-                line,
-                settled: settled_tx,
-                handler: handler.clone(),
-                gate: config.gate.clone(),
-                stop: stop.clone(),
-            };
+            let pump = Pump { line, settled: settled_tx, handler: handler.clone(), gate: config.gate.clone(), stop: stop.clone() };
             pumps.spawn(pump.run());
         }
         let mut gate = config.gate.clone();
@@ -262,10 +241,7 @@ impl Session {
 async fn held_for(gate: &mut watch::Receiver<bool>, hold_max: Duration) {
     loop {
         gate_is(gate, false).await;
-        if tokio::time::timeout(hold_max, gate_is(gate, true))
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(hold_max, gate_is(gate, true)).await.is_err() {
             return;
         }
     }
@@ -293,10 +269,7 @@ async fn first_failure(ackers: &mut Tasks) -> End {
 }
 
 fn lost(source: impl Into<Cause>) -> BrokerError {
-    BrokerError::Connection {
-        doing: "consuming".to_owned(),
-        source: source.into(),
-    }
+    BrokerError::Connection { doing: "consuming".to_owned(), source: source.into() }
 }
 
 /// Notices a dead connection also while every pump waits for the handler or the
@@ -314,8 +287,6 @@ async fn disconnected(connection: &Connection) -> End {
 async fn drain(ackers: &mut Tasks, drain_max: Duration) {
     let all = async { while ackers.join_next().await.is_some() {} };
     if tokio::time::timeout(drain_max, all).await.is_err() {
-        tracing::warn!(
-            "deliveries were still unsettled at shutdown; RabbitMQ gives them out again"
-        );
+        tracing::warn!("deliveries were still unsettled at shutdown; RabbitMQ gives them out again");
     }
 }

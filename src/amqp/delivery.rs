@@ -94,11 +94,7 @@ impl fmt::Debug for Ticket {
 }
 
 impl Delivery {
-    pub(super) fn from_client(
-        queue: WorkQueue,
-        raw: lapin::message::Delivery,
-        settled: mpsc::UnboundedSender<u64>,
-    ) -> Self {
+    pub(super) fn from_client(queue: WorkQueue, raw: lapin::message::Delivery, settled: mpsc::UnboundedSender<u64>) -> Self {
         let properties = raw.properties;
         let headers = properties.headers().as_ref();
         Self {
@@ -108,10 +104,7 @@ impl Delivery {
             headers: headers.map(text_headers).unwrap_or_default(),
             message_id: properties.message_id().as_ref().map(ToString::to_string),
             reply_to: properties.reply_to().as_ref().map(ToString::to_string),
-            correlation_id: properties
-                .correlation_id()
-                .as_ref()
-                .map(ToString::to_string),
+            correlation_id: properties.correlation_id().as_ref().map(ToString::to_string),
             delivery_count: headers.map(delivery_count).unwrap_or_default(),
             redelivered: raw.redelivered,
             body: raw.data,
@@ -121,10 +114,7 @@ impl Delivery {
 }
 
 fn text_headers(table: &FieldTable) -> BTreeMap<String, String> {
-    table
-        .into_iter()
-        .filter_map(|(name, value)| text(value).map(|text| (name.to_string(), text)))
-        .collect()
+    table.into_iter().filter_map(|(name, value)| text(value).map(|text| (name.to_string(), text))).collect()
 }
 
 fn text(value: &AMQPValue) -> Option<String> {
@@ -162,29 +152,13 @@ mod tests {
     #[test]
     fn only_text_headers_are_kept_and_bad_utf8_is_replaced() {
         let mut table = FieldTable::default();
-        table.insert(
-            "Stripe-Signature".into(),
-            AMQPValue::LongString("t=1".into()),
-        );
-        table.insert(
-            "bytes".into(),
-            AMQPValue::LongString(vec![b'a', 0xff].into()),
-        );
+        table.insert("Stripe-Signature".into(), AMQPValue::LongString("t=1".into()));
+        table.insert("bytes".into(), AMQPValue::LongString(vec![b'a', 0xff].into()));
         table.insert("array".into(), AMQPValue::ByteArray(vec![b'b'].into()));
         table.insert("number".into(), AMQPValue::LongInt(7));
         let headers = text_headers(&table);
-        let pairs: Vec<_> = headers
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        assert_eq!(
-            pairs,
-            [
-                ("Stripe-Signature", "t=1"),
-                ("array", "b"),
-                ("bytes", "a\u{fffd}")
-            ]
-        );
+        let pairs: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("Stripe-Signature", "t=1"), ("array", "b"), ("bytes", "a\u{fffd}")]);
     }
 
     #[test]

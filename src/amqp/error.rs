@@ -14,9 +14,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum BrokerError {
     /// Not reachable, or the connection or channel ended. Passes by itself.
-    #[error(
-        "no connection to RabbitMQ while {doing}; if this stays, check the address and that the broker runs"
-    )]
+    #[error("no connection to RabbitMQ while {doing}; if this stays, check the address and that the broker runs")]
     Connection {
         /// What was being done, as a verb phrase.
         doing: String,
@@ -26,18 +24,14 @@ pub enum BrokerError {
     },
     /// A stream of deliveries ended without an error: the queue was deleted or
     /// the broker withdrew the subscription.
-    #[error(
-        "RabbitMQ ended the subscription to {queue}; check that the queue exists (`topology check`)"
-    )]
+    #[error("RabbitMQ ended the subscription to {queue}; check that the queue exists (`topology check`)")]
     SubscriptionEnded {
         /// Name of the queue.
         queue: String,
     },
     /// No answer in time. The connection is given up, because what it did
     /// meanwhile is unknown.
-    #[error(
-        "RabbitMQ did not answer within {seconds} s while {doing}; check its alarms (memory, disk) and the network"
-    )]
+    #[error("RabbitMQ did not answer within {seconds} s while {doing}; check its alarms (memory, disk) and the network")]
     Deadline {
         /// What was being done, as a verb phrase.
         doing: String,
@@ -45,9 +39,7 @@ pub enum BrokerError {
         seconds: u64,
     },
     /// User, password, virtual host or permissions do not allow it.
-    #[error(
-        "RabbitMQ refused access while {doing}; check user, password, virtual host and permissions"
-    )]
+    #[error("RabbitMQ refused access while {doing}; check user, password, virtual host and permissions")]
     Access {
         /// What was being done, as a verb phrase.
         doing: String,
@@ -65,9 +57,7 @@ pub enum BrokerError {
         source: Cause,
     },
     /// An exchange or queue exists with other properties than declared here.
-    #[error(
-        "{name} exists in RabbitMQ with other properties; let its messages be consumed, delete it, then run `topology apply` again"
-    )]
+    #[error("{name} exists in RabbitMQ with other properties; let its messages be consumed, delete it, then run `topology apply` again")]
     Mismatch {
         /// Name of the exchange or queue.
         name: String,
@@ -85,9 +75,7 @@ pub enum BrokerError {
         source: Cause,
     },
     /// The address is not an AMQP address. It is not shown: it holds a password.
-    #[error(
-        "the RabbitMQ address cannot be read; write amqp://USER:PASSWORD@HOST:PORT/VHOST (the default vhost is %2f)"
-    )]
+    #[error("the RabbitMQ address cannot be read; write amqp://USER:PASSWORD@HOST:PORT/VHOST (the default vhost is %2f)")]
     Address,
     /// A name, key or property longer than AMQP can carry.
     #[error("{what} is longer than the 255 bytes AMQP allows; shorten it")]
@@ -104,9 +92,7 @@ impl BrokerError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Deadline { .. } | Self::SubscriptionEnded { .. } => {
-                true
-            }
+            Self::Connection { .. } | Self::Deadline { .. } | Self::SubscriptionEnded { .. } => true,
             Self::Access { .. }
             | Self::Missing { .. }
             | Self::Mismatch { .. }

@@ -37,9 +37,7 @@ impl Replies {
     /// # Errors
     /// When the broker cannot be reached or refuses.
     pub async fn open(url: &str) -> Result<Self, BrokerError> {
-        Ok(Self {
-            ear: Ear::open(url, "credit-ledger replies").await?,
-        })
+        Ok(Self { ear: Ear::open(url, "credit-ledger replies").await? })
     }
 
     /// The queue's name.
@@ -52,11 +50,7 @@ impl Replies {
     /// lost. Waits without limit; set a deadline around it. Cancel-safe.
     pub async fn next(&mut self) -> Option<(Option<String>, Vec<u8>)> {
         let answer = self.ear.next().await?;
-        let id = answer
-            .properties
-            .correlation_id()
-            .as_ref()
-            .map(ToString::to_string);
+        let id = answer.properties.correlation_id().as_ref().map(ToString::to_string);
         Some((id, answer.data))
     }
 }
@@ -68,11 +62,7 @@ impl Events {
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses, or the exchange is missing.
-    pub async fn subscribe(
-        url: &str,
-        topology: &Topology,
-        pattern: &str,
-    ) -> Result<Self, BrokerError> {
+    pub async fn subscribe(url: &str, topology: &Topology, pattern: &str) -> Result<Self, BrokerError> {
         let ear = Ear::open(url, "credit-ledger events").await?;
         let bound = ear.channel.queue_bind(
             short("a queue name", &ear.name)?,
@@ -101,24 +91,10 @@ impl Ear {
         let anonymous = ShortString::default();
         let declared = channel.queue_declare(anonymous, options, FieldTable::default());
         let queue = within("declaring a private queue", declared).await?;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            exclusive: true,
-            ..Default::default()
-        };
-        let subscribed = channel.basic_consume(
-            queue.name().clone(),
-            ShortString::default(),
-            options,
-            FieldTable::default(),
-        );
+        let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
+        let subscribed = channel.basic_consume(queue.name().clone(), ShortString::default(), options, FieldTable::default());
         let consumer = within("listening to a private queue", subscribed).await?;
-        Ok(Self {
-            name: queue.name().to_string(),
-            channel,
-            consumer,
-            _connection: connection,
-        })
+        Ok(Self { name: queue.name().to_string(), channel, consumer, _connection: connection })
     }
 
     async fn next(&mut self) -> Option<Delivery> {

@@ -38,13 +38,7 @@ impl Parking {
         let channel = within("opening a channel", connection.create_channel()).await?;
         let (settled, settled_rx) = mpsc::unbounded_channel();
         let acker = tokio::spawn(acks::run(channel.clone(), settled_rx));
-        Ok(Self {
-            topology: topology.clone(),
-            connection,
-            channel,
-            settled,
-            acker,
-        })
+        Ok(Self { topology: topology.clone(), connection, channel, settled, acker })
     }
 
     /// Up to `max` of the messages that are parked now, oldest first; none when
@@ -65,8 +59,7 @@ impl Parking {
                 break;
             };
             let settled = self.settled.clone();
-            let mut delivery =
-                Delivery::from_client(WorkQueue::Commands, message.delivery, settled);
+            let mut delivery = Delivery::from_client(WorkQueue::Commands, message.delivery, settled);
             delivery.queue = self.origin(&delivery);
             taken.push(delivery);
         }
@@ -87,16 +80,8 @@ impl Parking {
         let written = delivery.headers.get(ORIGIN);
         let by_header = |queue: &WorkQueue| Some(&queue.name(&self.topology)) == written;
         let word = delivery.routing_key.split('.').next().unwrap_or_default();
-        let by_key = |queue: &WorkQueue| {
-            queue
-                .binding_keys()
-                .iter()
-                .any(|key| key.strip_suffix(".#") == Some(word))
-        };
+        let by_key = |queue: &WorkQueue| queue.binding_keys().iter().any(|key| key.strip_suffix(".#") == Some(word));
         let all = WorkQueue::ALL.into_iter();
-        all.clone()
-            .find(by_header)
-            .or_else(|| all.clone().find(by_key))
-            .unwrap_or(WorkQueue::Commands)
+        all.clone().find(by_header).or_else(|| all.clone().find(by_key)).unwrap_or(WorkQueue::Commands)
     }
 }

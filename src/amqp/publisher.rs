@@ -82,11 +82,7 @@ impl Publisher {
     /// connections.
     #[must_use]
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            name: name.into(),
-            open: None,
-        }
+        Self { url: url.into(), name: name.into(), open: None }
     }
 
     /// Publishes all messages in order, then waits for all confirmations; the
@@ -106,18 +102,12 @@ impl Publisher {
     /// is dropped; the next call opens a new one. When the error is not
     /// [transient](BrokerError::is_transient), one message may be the cause
     /// (missing exchange, too large): publish halves of the round to find it.
-    pub async fn publish_all(
-        &mut self,
-        messages: &[Outgoing],
-    ) -> Result<Vec<Published>, BrokerError> {
+    pub async fn publish_all(&mut self, messages: &[Outgoing]) -> Result<Vec<Published>, BrokerError> {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
         // Checked before anything is written, so that no message has left yet.
-        let properties = messages
-            .iter()
-            .map(properties)
-            .collect::<Result<Vec<_>, _>>()?;
+        let properties = messages.iter().map(properties).collect::<Result<Vec<_>, _>>()?;
         // Out of `self` during the round: an error, or a dropped future, leaves
         // no channel behind with confirmations of unknown messages under way.
         let open = match self.open.take() {
@@ -137,9 +127,7 @@ impl Publisher {
     /// noticed.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_some_and(|open| open.connection.status().connected())
+        self.open.as_ref().is_some_and(|open| open.connection.status().connected())
     }
 
     /// Closes the connection cleanly, within 3 s.
@@ -156,31 +144,17 @@ impl Open {
         let channel = within("opening a channel", connection.create_channel()).await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         within("turning confirmations on", confirms).await?;
-        Ok(Self {
-            connection,
-            channel,
-        })
+        Ok(Self { connection, channel })
     }
 
-    async fn round(
-        &self,
-        messages: &[Outgoing],
-        properties: Vec<BasicProperties>,
-    ) -> Result<Vec<Published>, BrokerError> {
+    async fn round(&self, messages: &[Outgoing], properties: Vec<BasicProperties>) -> Result<Vec<Published>, BrokerError> {
         let mut confirms = Vec::with_capacity(messages.len());
         for (message, properties) in messages.iter().zip(properties) {
-            let options = BasicPublishOptions {
-                mandatory: message.mandatory,
-                ..Default::default()
-            };
+            let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
             let exchange = short("an exchange name", &message.exchange)?;
             let key = short("a routing key", &message.routing_key)?;
             let body = &message.body;
-            match self
-                .channel
-                .basic_publish(exchange, key, options, body, properties)
-                .await
-            {
+            match self.channel.basic_publish(exchange, key, options, body, properties).await {
                 Ok(confirm) => confirms.push(confirm),
                 Err(error) => return Err(reason(error, confirms).await),
             }
@@ -188,9 +162,7 @@ impl Open {
         let mut answers = Vec::with_capacity(messages.len());
         let mut returned = BTreeSet::new();
         for confirm in confirms {
-            let confirmation = confirm
-                .await
-                .map_err(|error| BrokerError::from_client("publishing", error))?;
+            let confirmation = confirm.await.map_err(|error| BrokerError::from_client("publishing", error))?;
             answers.push(confirmation.is_ack());
             if let Confirmation::Ack(Some(back)) | Confirmation::Nack(Some(back)) = confirmation {
                 let key = back.delivery.routing_key.to_string();
@@ -214,11 +186,7 @@ async fn reason(write: lapin::Error, confirms: Vec<PublisherConfirm>) -> BrokerE
     BrokerError::from_client("publishing", write)
 }
 
-fn judge(
-    messages: &[Outgoing],
-    acknowledged: &[bool],
-    returned: &BTreeSet<(String, String)>,
-) -> Vec<Published> {
+fn judge(messages: &[Outgoing], acknowledged: &[bool], returned: &BTreeSet<(String, String)>) -> Vec<Published> {
     let verdict = |(message, acknowledged): (&Outgoing, &bool)| {
         let address = (message.exchange.clone(), message.routing_key.clone());
         if message.mandatory && returned.contains(&address) {
@@ -278,14 +246,7 @@ mod tests {
     fn a_returned_message_is_found_by_its_address() {
         let messages = [message("a", true), message("b", true), message("b", false)];
         let returned = BTreeSet::from([("e".to_owned(), "b".to_owned())]);
-        assert_eq!(
-            judge(&messages, &[true, true, true], &returned),
-            [
-                Published::Confirmed,
-                Published::Unroutable,
-                Published::Confirmed
-            ]
-        );
+        assert_eq!(judge(&messages, &[true, true, true], &returned), [Published::Confirmed, Published::Unroutable, Published::Confirmed]);
         assert_eq!(
             judge(&messages, &[false, true, false], &BTreeSet::new()),
             [Published::Refused, Published::Confirmed, Published::Refused]
@@ -295,10 +256,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_too_long_is_told_before_connecting() {
         let mut publisher = Publisher::new("amqp://127.0.0.1:1/%2f", "test");
-        let error = publisher
-            .publish_all(&[message(&"k".repeat(256), true)])
-            .await
-            .unwrap_err();
+        let error = publisher.publish_all(&[message(&"k".repeat(256), true)]).await.unwrap_err();
         assert!(matches!(error, BrokerError::TooLong { .. }), "{error}");
     }
 }

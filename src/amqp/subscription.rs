@@ -25,11 +25,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) async fn open(
-        connection: &Connection,
-        queue: WorkQueue,
-        config: &ConsumeConfig,
-    ) -> Result<Self, BrokerError> {
+    pub(super) async fn open(connection: &Connection, queue: WorkQueue, config: &ConsumeConfig) -> Result<Self, BrokerError> {
         let name = queue.name(&config.topology);
         let doing = format!("subscribing to {name}");
         let channel = within(&doing, connection.create_channel()).await?;
@@ -42,12 +38,7 @@ impl Line {
             FieldTable::default(),
         );
         let consumer = within(&doing, subscribed).await?;
-        Ok(Self {
-            queue,
-            name,
-            channel,
-            consumer,
-        })
+        Ok(Self { queue, name, channel, consumer })
     }
 }
 
@@ -74,10 +65,7 @@ impl Pump {
 
     async fn cancel(&self) {
         let tag = self.line.consumer.tag();
-        let cancelled = self
-            .line
-            .channel
-            .basic_cancel(tag, BasicCancelOptions::default());
+        let cancelled = self.line.channel.basic_cancel(tag, BasicCancelOptions::default());
         if let Err(error) = within("cancelling a subscription", cancelled).await {
             // The channel is gone then, and the subscription with it.
             tracing::debug!(%error, "a subscription could not be cancelled");
@@ -86,18 +74,14 @@ impl Pump {
 
     async fn forward(&mut self) -> Result<(), BrokerError> {
         while let Some(next) = self.line.consumer.next().await {
-            let raw = next.map_err(|error| {
-                BrokerError::from_client(&format!("consuming from {}", self.line.name), error)
-            })?;
+            let raw = next.map_err(|error| BrokerError::from_client(&format!("consuming from {}", self.line.name), error))?;
             let delivery = Delivery::from_client(self.line.queue, raw, self.settled.clone());
             gate_is(&mut self.gate, true).await;
             if self.handler.send(delivery).await.is_err() {
                 return Ok(());
             }
         }
-        Err(BrokerError::SubscriptionEnded {
-            queue: self.line.name.clone(),
-        })
+        Err(BrokerError::SubscriptionEnded { queue: self.line.name.clone() })
     }
 }
 

@@ -7,10 +7,7 @@
 
 use super::connection::{close, connect, short, within};
 use super::error::{BrokerError, Cause, reply_code};
-use lapin::options::{
-    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 use std::fmt;
@@ -64,16 +61,7 @@ impl WorkQueue {
             Self::Payments => &["payment.#"],
             Self::Usage => &["usage.#"],
             Self::Approvals => &["credit_request.#"],
-            Self::Commands => &[
-                "credits.#",
-                "cycle.#",
-                "subscription.#",
-                "account.#",
-                "member.#",
-                "tenant.#",
-                "topup.#",
-                "refund.#",
-            ],
+            Self::Commands => &["credits.#", "cycle.#", "subscription.#", "account.#", "member.#", "tenant.#", "topup.#", "refund.#"],
         }
     }
 }
@@ -99,10 +87,9 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { name } => write!(f, "{name} is missing; run `topology apply`"),
-            Self::Unequal { name, detail } => write!(
-                f,
-                "{name} has other properties ({detail}); let its messages be consumed, delete it, then run `topology apply`"
-            ),
+            Self::Unequal { name, detail } => {
+                write!(f, "{name} has other properties ({detail}); let its messages be consumed, delete it, then run `topology apply`")
+            }
         }
     }
 }
@@ -135,9 +122,7 @@ impl Topology {
     /// 200 bytes or so makes every operation end in [`BrokerError::TooLong`].
     #[must_use]
     pub fn new(prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: prefix.into(),
-        }
+        Self { prefix: prefix.into() }
     }
 
     /// The prefix itself.
@@ -210,14 +195,8 @@ impl Topology {
 
     /// Exchanges first: the queues name the dead-letter exchange.
     fn items(&self) -> Vec<Item> {
-        let exchange = |name, kind| Item {
-            name,
-            kind: ItemKind::Exchange(kind),
-        };
-        let queue = |name, arguments| Item {
-            name,
-            kind: ItemKind::Queue(arguments),
-        };
+        let exchange = |name, kind| Item { name, kind: ItemKind::Exchange(kind) };
+        let queue = |name, arguments| Item { name, kind: ItemKind::Queue(arguments) };
         let mut items = vec![
             exchange(self.incoming(), ExchangeKind::Topic),
             exchange(self.events(), ExchangeKind::Topic),
@@ -231,18 +210,10 @@ impl Topology {
     }
 
     fn bindings(&self) -> Vec<Binding> {
-        let mut bindings = vec![Binding {
-            queue: self.parking(),
-            exchange: self.dead(),
-            key: "",
-        }];
+        let mut bindings = vec![Binding { queue: self.parking(), exchange: self.dead(), key: "" }];
         for work in WorkQueue::ALL {
             for key in work.binding_keys() {
-                bindings.push(Binding {
-                    queue: work.name(self),
-                    exchange: self.incoming(),
-                    key,
-                });
+                bindings.push(Binding { queue: work.name(self), exchange: self.incoming(), key });
             }
         }
         bindings
@@ -303,30 +274,19 @@ impl Item {
         let doing = format!("declaring {}", self.name);
         let answer = match &self.kind {
             ItemKind::Exchange(kind) => {
-                let options = ExchangeDeclareOptions {
-                    passive,
-                    durable: true,
-                    ..Default::default()
-                };
+                let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
                 let none = FieldTable::default();
                 let answer = channel.exchange_declare(name, kind.clone(), options, none);
                 within(&doing, async { Ok(answer.await) }).await?
             }
             ItemKind::Queue(arguments) => {
-                let options = QueueDeclareOptions {
-                    passive,
-                    durable: true,
-                    ..Default::default()
-                };
+                let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
                 let answer = channel.queue_declare(name, options, arguments.clone());
                 within(&doing, async { Ok(answer.await.map(drop)) }).await?
             }
         };
         answer.map_err(|error| match reply_code(&error) {
-            Some(405 | 406) => BrokerError::Mismatch {
-                name: self.name.clone(),
-                source: Cause::from(error),
-            },
+            Some(405 | 406) => BrokerError::Mismatch { name: self.name.clone(), source: Cause::from(error) },
             _ => BrokerError::from_client(&doing, error),
         })
     }
@@ -338,9 +298,7 @@ impl Item {
         match self.declare(&passive, true).await {
             Ok(()) => {}
             Err(BrokerError::Missing { .. }) => {
-                return Ok(Some(Difference::Missing {
-                    name: self.name.clone(),
-                }));
+                return Ok(Some(Difference::Missing { name: self.name.clone() }));
             }
             Err(BrokerError::Mismatch { source, .. }) => return Ok(Some(self.unequal(&source))),
             Err(error) => return Err(error),
@@ -357,10 +315,7 @@ impl Item {
     }
 
     fn unequal(&self, refusal: &Cause) -> Difference {
-        Difference::Unequal {
-            name: self.name.clone(),
-            detail: refusal.to_string(),
-        }
+        Difference::Unequal { name: self.name.clone(), detail: refusal.to_string() }
     }
 }
 
@@ -371,10 +326,7 @@ fn text(value: &str) -> AMQPValue {
 fn quorum(delivery_limit: i32) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
-    arguments.insert(
-        "x-delivery-limit".into(),
-        AMQPValue::LongInt(delivery_limit),
-    );
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(delivery_limit));
     arguments
 }
 
@@ -423,10 +375,6 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), bindings.len());
         assert_eq!(bindings.len(), 12);
-        assert!(
-            bindings
-                .iter()
-                .all(|b| b.queue.starts_with("p.") && b.exchange.starts_with("p."))
-        );
+        assert!(bindings.iter().all(|b| b.queue.starts_with("p.") && b.exchange.starts_with("p.")));
     }
 }

@@ -47,7 +47,8 @@ impl<'a> Fields<'a> {
         for entry in fields.entries().iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
             let path = fields.at(&entry.key);
             let near = keys.iter().find(|key| near(key, &entry.key));
-            let advice = near.map_or_else(|| format!("remove it, or use one of: {}", keys.join(", ")), |key| format!("did you mean {key}?"));
+            let advice =
+                near.map_or_else(|| format!("remove it, or use one of: {}", keys.join(", ")), |key| format!("did you mean {key}?"));
             problems.add(entry.line, format!("{path} is not a key of a catalog; {advice}"));
         }
         fields
@@ -245,6 +246,9 @@ fn near(key: &str, written: &str) -> bool {
     let start = short.iter().zip(long).take_while(|(a, b)| a == b).count();
     let end = short.iter().rev().zip(long.iter().rev()).take_while(|(a, b)| a == b).count();
     let (rest, more) = (short.len().saturating_sub(start.saturating_add(end)), long.len().saturating_sub(short.len()));
-    let swapped = rest == 2 && more == 0 && short.get(start) == long.get(start.saturating_add(1)) && short.get(start.saturating_add(1)) == long.get(start);
+    let swapped = rest == 2
+        && more == 0
+        && short.get(start) == long.get(start.saturating_add(1))
+        && short.get(start.saturating_add(1)) == long.get(start);
     short.len() > 1 && ((rest == 0 && more <= 1) || (rest == 1 && more == 0) || swapped)
 }

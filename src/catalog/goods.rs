@@ -125,8 +125,5 @@ pub(super) fn addon(id: &Id, node: &Node, plans: &[Id], problems: &Problems) -> 
 /// `[services.<id>]`
 pub(super) fn service(id: &Id, node: &Node, problems: &Problems) -> Service {
     let fields = Fields::closed(format!("services.{id}"), node, &["eligible", "credits"], problems);
-    Service {
-        eligible: fields.boolean("eligible").unwrap_or(true),
-        credits: fields.amount("credits", Least::AboveZero),
-    }
+    Service { eligible: fields.boolean("eligible").unwrap_or(true), credits: fields.amount("credits", Least::AboveZero) }
 }

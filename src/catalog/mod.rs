@@ -34,9 +34,7 @@ pub struct CatalogFile {
     pub policies: SettingsChange,
 }
 
-const KEYS: [&str; 10] = [
-    "currency", "test_clock", "packages", "plans", "addons", "rates", "services", "policies", "stripe", "paypal",
-];
+const KEYS: [&str; 10] = ["currency", "test_clock", "packages", "plans", "addons", "rates", "services", "policies", "stripe", "paypal"];
 
 /// Reads the TOML text of the file called `name`.
 ///
@@ -139,9 +137,7 @@ impl Targets {
             let key = text.strip_prefix(prefix)?;
             of.iter().find(|id| id.as_str() == key).cloned()
         };
-        named("plans.", &self.plans)
-            .map(PriceTarget::Plan)
-            .or_else(|| named("addons.", &self.addons).map(PriceTarget::Addon))
+        named("plans.", &self.plans).map(PriceTarget::Plan).or_else(|| named("addons.", &self.addons).map(PriceTarget::Addon))
     }
 }
 

@@ -8,8 +8,7 @@ use crate::domain::command::{SettingChange, SettingsChange};
 use crate::domain::settings::{Insufficient, PriceCheck, Priorities};
 
 /// The policies for uncovered usage that are supported.
-pub(super) const INSUFFICIENT: [(&str, Insufficient); 2] =
-    [("reject", Insufficient::Reject), ("allow", Insufficient::Allow)];
+pub(super) const INSUFFICIENT: [(&str, Insufficient); 2] = [("reject", Insufficient::Reject), ("allow", Insufficient::Allow)];
 
 const PRICE_CHECK: [(&str, PriceCheck); 3] =
     [("exact", PriceCheck::Exact), ("at_least", PriceCheck::AtLeast), ("review", PriceCheck::Review)];
@@ -23,8 +22,19 @@ const BURN_ORDER: [(&str, BurnKey); 5] = [
 ];
 
 const KEYS: [&str; 13] = [
-    "credit_payments", "insufficient", "four_eyes", "price_check", "shortfall", "burn_order", "priorities",
-    "late_grace_hours", "debt_max", "rollover_cap", "open_accounts", "invoicing_threshold", "livemode",
+    "credit_payments",
+    "insufficient",
+    "four_eyes",
+    "price_check",
+    "shortfall",
+    "burn_order",
+    "priorities",
+    "late_grace_hours",
+    "debt_max",
+    "rollover_cap",
+    "open_accounts",
+    "invoicing_threshold",
+    "livemode",
 ];
 
 /// The highest priority number: what a database integer holds.

@@ -51,13 +51,8 @@ fn the_example_says_what_its_comments_say() {
         checkout_url: Some("https://example.com/buy/starter".into()),
     };
     assert_eq!(catalog.packages, BTreeMap::from([(id("starter"), starter)]));
-    let rollover = RolloverRule {
-        min: Credits::ZERO,
-        max: Some(credits("200")),
-        max_percent: Some(credits("50")),
-        count: Some(1),
-        cycles: Some(1),
-    };
+    let rollover =
+        RolloverRule { min: Credits::ZERO, max: Some(credits("200")), max_percent: Some(credits("50")), count: Some(1), cycles: Some(1) };
     let team = Plan {
         allowance: credits("1000"),
         interval: Some(Interval::Year),
@@ -67,21 +62,11 @@ fn the_example_says_what_its_comments_say() {
         prorate: false,
         scope: vec![id("image"), id("logo")],
     };
-    let personal = Plan {
-        allowance: credits("300"),
-        interval: None,
-        allowance_every: None,
-        rollover: None,
-        scope: Vec::new(),
-        ..team.clone()
-    };
+    let personal =
+        Plan { allowance: credits("300"), interval: None, allowance_every: None, rollover: None, scope: Vec::new(), ..team.clone() };
     assert_eq!(catalog.plans, BTreeMap::from([(id("team"), team), (id("personal"), personal)]));
-    let generative = Addon {
-        credits_per_unit: credits("200"),
-        unit_price: credits("30"),
-        scope: Some(AccountKind::Workspace),
-        plans: vec![id("team")],
-    };
+    let generative =
+        Addon { credits_per_unit: credits("200"), unit_price: credits("30"), scope: Some(AccountKind::Workspace), plans: vec![id("team")] };
     assert_eq!(catalog.addons, BTreeMap::from([(id("generative"), generative)]));
     let plain = rate(&catalog, "image", &[]);
     assert_eq!((plain.price, plain.per, plain.minimum), (credits("2"), credits("1"), Credits::ZERO));
@@ -95,12 +80,8 @@ fn the_example_says_what_its_comments_say() {
     assert_eq!(target(&catalog.stripe_prices, "price_123"), Some(PriceTarget::Plan(id("team"))));
     assert_eq!(target(&catalog.stripe_prices, "price_456"), Some(PriceTarget::Addon(id("generative"))));
     assert_eq!(target(&catalog.paypal_plans, "P-5ML4271244454362WXNWU5NQ"), Some(PriceTarget::Plan(id("personal"))));
-    let defaults = Settings {
-        debt_max: Some(credits("100")),
-        rollover_cap: Some(credits("5000")),
-        livemode: Some(false),
-        ..Settings::default()
-    };
+    let defaults =
+        Settings { debt_max: Some(credits("100")), rollover_cap: Some(credits("5000")), livemode: Some(false), ..Settings::default() };
     assert_eq!(policies.applied_to(&Settings::default()), defaults);
     assert_eq!(policies.0.len(), 12);
 }
@@ -137,15 +118,26 @@ fn the_example_shows_every_key() {
 fn the_demo_catalogs_sell_what_the_demo_tells() {
     let agency = read_good(AGENCY);
     assert!(agency.test_clock);
-    let packages: Vec<_> = agency.catalog.packages.iter().map(|(id, it)| format!("{id} {} {} {}", it.credits, it.bonus, it.price)).collect();
+    let packages: Vec<_> =
+        agency.catalog.packages.iter().map(|(id, it)| format!("{id} {} {} {}", it.credits, it.bonus, it.price)).collect();
     assert_eq!(packages, ["growth 2000 200 70", "starter 500 0 20"]);
     let services: Vec<_> = agency.catalog.services.iter().map(|(id, it)| format!("{id} {} {:?}", it.eligible, it.credits)).collect();
     assert_eq!(services, ["consulting false None", "copywriting true None", "logo true Some(150)"]);
     let studio = read_good(STUDIO);
     assert!(studio.test_clock);
-    let plans: Vec<_> = studio.catalog.plans.iter().map(|(id, it)| format!("{id} {} {:?}", it.allowance, it.rollover.as_ref().map(|rule| (rule.max, rule.cycles)))).collect();
+    let plans: Vec<_> = studio
+        .catalog
+        .plans
+        .iter()
+        .map(|(id, it)| format!("{id} {} {:?}", it.allowance, it.rollover.as_ref().map(|rule| (rule.max, rule.cycles))))
+        .collect();
     assert_eq!(plans, ["personal 300 None", "team 1000 Some((Some(200), Some(1)))"]);
-    let addons: Vec<_> = studio.catalog.addons.iter().map(|(id, it)| format!("{id} {} {} {:?} {:?}", it.credits_per_unit, it.unit_price, it.scope, it.plans)).collect();
+    let addons: Vec<_> = studio
+        .catalog
+        .addons
+        .iter()
+        .map(|(id, it)| format!("{id} {} {} {:?} {:?}", it.credits_per_unit, it.unit_price, it.scope, it.plans))
+        .collect();
     assert_eq!(addons, [r#"generative 200 30 Some(Workspace) ["team"]"#, r#"generative_personal 60 10 Some(User) ["personal"]"#]);
     let video = rate(&studio.catalog, "video", &[("resolution", "720p")]);
     assert_eq!([video.credits(credits("2")), video.credits(credits("10.01"))], [Ok(credits("5")), Ok(credits("15.02"))]);
@@ -187,7 +179,10 @@ fn the_file_itself() {
         ("currency = \"USD\"\ntest_clock = \"yes\"", &["2: test_clock is a string; it must be true or false"]),
         ("test_clock = 1", &["1: currency is missing; add it", "1: test_clock is an integer; it must be true or false"]),
         ("currency = \"USD\"\ncurrency = \"EUR\"", &["2: this is not TOML: duplicate key"]),
-        ("currency = \"USD\"\n\n[packages.a\n\n[plans", &["3: this is not TOML: unclosed table, expected `]`", "5: this is not TOML: unclosed table, expected `]`"]),
+        (
+            "currency = \"USD\"\n\n[packages.a\n\n[plans",
+            &["3: this is not TOML: unclosed table, expected `]`", "5: this is not TOML: unclosed table, expected `]`"],
+        ),
     ] {
         let found = parse("a.toml", text).expect_err(text).to_string();
         assert_eq!(found.lines().collect::<Vec<_>>(), errors.iter().map(|error| format!("a.toml:{error}")).collect::<Vec<_>>(), "{text}");
@@ -206,8 +201,14 @@ fn misspelt_keys() {
     refused(&[
         ("curency = \"USD\"", "2: curency is not a key of a catalog; did you mean currency?"),
         ("[package.a]", "2: package is not a key of a catalog; did you mean packages?"),
-        ("[packages.a]\ncredits = 1\nprice = 1\nrefundabel = false", "5: packages.a.refundabel is not a key of a catalog; did you mean refundable?"),
-        ("[packages.a]\ncredits = 1\nprice = 1\ncolour = 1", "5: packages.a.colour is not a key of a catalog; remove it, or use one of: credits, bonus, price, expires_after, refundable, checkout_url"),
+        (
+            "[packages.a]\ncredits = 1\nprice = 1\nrefundabel = false",
+            "5: packages.a.refundabel is not a key of a catalog; did you mean refundable?",
+        ),
+        (
+            "[packages.a]\ncredits = 1\nprice = 1\ncolour = 1",
+            "5: packages.a.colour is not a key of a catalog; remove it, or use one of: credits, bonus, price, expires_after, refundable, checkout_url",
+        ),
         ("[plans.a]\nallowance = 1\ninterwal = \"month\"", "4: plans.a.interwal is not a key of a catalog; did you mean interval?"),
         ("[plans.a]\nallowance = 1\nrollover = { mx = 1 }", "4: plans.a.rollover.mx is not a key of a catalog; did you mean max?"),
         ("[addons.a]\ncredits_per_unit = 1\nunit_price = 1\nplan = []", "5: addons.a.plan is not a key of a catalog; did you mean plans?"),
@@ -217,7 +218,10 @@ fn misspelt_keys() {
         ("[policies]\npriorities = { purchase = 1 }", "3: policies.priorities.purchase is not a key of a catalog; did you mean purchased?"),
         ("[stripe.price]", "2: stripe.price is not a key of a catalog; did you mean prices?"),
         ("[paypal.prices]", "2: paypal.prices is not a key of a catalog; remove it, or use one of: plans"),
-        ("[packages.\"a b\"]\ncredits = 1\nprice = 1", "2: packages.a b is not a good name; an id has 1 to 64 characters out of A-Z a-z 0-9 _ -"),
+        (
+            "[packages.\"a b\"]\ncredits = 1\nprice = 1",
+            "2: packages.a b is not a good name; an id has 1 to 64 characters out of A-Z a-z 0-9 _ -",
+        ),
         ("packages = 1", "2: packages is an integer; it must be a table"),
         ("packages.a = 1", "2: packages.a is an integer; it must be a table"),
         ("[rates]\nmeter = \"m\"", "2: rates is a table; it must be a list"),
@@ -254,11 +258,20 @@ fn packages() {
         ("packages.a.credits = 1", "2: packages.a.price is missing; add it"),
         ("[packages.a]\nprice = 1\ncredits = 0", "4: packages.a.credits is 0; it must be above 0"),
         ("[packages.a]\ncredits = 1\nprice = 1\nbonus = \"-1\"", "5: packages.a.bonus is -1; it must be 0 or more"),
-        ("[packages.a]\ncredits = 1\nprice = 1\nexpires_after = \"1 month\"", "5: packages.a.expires_after is \"1 month\"; it must be an ISO 8601 duration above zero, such as \"P1M\" or \"P90D\""),
-        ("[packages.a]\ncredits = 1\nprice = 1\nexpires_after = \"-P1M\"", "5: packages.a.expires_after is \"-P1M\"; it must be an ISO 8601 duration above zero, such as \"P1M\" or \"P90D\""),
+        (
+            "[packages.a]\ncredits = 1\nprice = 1\nexpires_after = \"1 month\"",
+            "5: packages.a.expires_after is \"1 month\"; it must be an ISO 8601 duration above zero, such as \"P1M\" or \"P90D\"",
+        ),
+        (
+            "[packages.a]\ncredits = 1\nprice = 1\nexpires_after = \"-P1M\"",
+            "5: packages.a.expires_after is \"-P1M\"; it must be an ISO 8601 duration above zero, such as \"P1M\" or \"P90D\"",
+        ),
         ("[packages.a]\ncredits = 1\nprice = 1\nexpires_after = 30", "5: packages.a.expires_after is an integer; it must be a string"),
         ("[packages.a]\ncredits = 1\nprice = 1\nrefundable = \"no\"", "5: packages.a.refundable is a string; it must be true or false"),
-        ("[packages.a]\ncredits = 1\nprice = 1\ncheckout_url = \"javascript:alert(1)\"", "5: packages.a.checkout_url is \"javascript:alert(1)\"; it must begin with https:// or http:// and hold no spaces"),
+        (
+            "[packages.a]\ncredits = 1\nprice = 1\ncheckout_url = \"javascript:alert(1)\"",
+            "5: packages.a.checkout_url is \"javascript:alert(1)\"; it must begin with https:// or http:// and hold no spaces",
+        ),
     ]);
 }
 
@@ -268,21 +281,42 @@ fn plans() {
         ("[plans.a]", "2: plans.a.allowance is missing; add it"),
         ("[plans.a]\nallowance = -1", "3: plans.a.allowance is -1; it must be 0 or more"),
         ("[plans.a]\nallowance = 1\ninterval = \"week\"", "4: plans.a.interval is \"week\"; it must be \"month\" or \"year\""),
-        ("[plans.a]\nallowance = 1\ninterval = \"month\"\nallowance_every = \"year\"", "5: plans.a.allowance_every is longer than the interval; set interval = \"year\", or allowance_every = \"month\""),
-        ("[plans.a]\nallowance = 1\nallowance_every = \"P1Y\"", "4: plans.a.allowance_every is longer than the interval; set interval = \"year\", or allowance_every = \"month\""),
+        (
+            "[plans.a]\nallowance = 1\ninterval = \"month\"\nallowance_every = \"year\"",
+            "5: plans.a.allowance_every is longer than the interval; set interval = \"year\", or allowance_every = \"month\"",
+        ),
+        (
+            "[plans.a]\nallowance = 1\nallowance_every = \"P1Y\"",
+            "4: plans.a.allowance_every is longer than the interval; set interval = \"year\", or allowance_every = \"month\"",
+        ),
         ("[plans.a]\nallowance = 1\ngrant_on = \"invoice\"", "4: plans.a.grant_on is \"invoice\"; it must be \"cycle\" or \"payment\""),
         ("[plans.a]\nallowance = 1\nprorate = 1", "4: plans.a.prorate is an integer; it must be true or false"),
         ("[plans.a]\nallowance = 1\nscope = \"image\"", "4: plans.a.scope is a string; it must be a list"),
         ("[plans.a]\nallowance = 1\nscope = [\n\"image\",\n1]", "6: plans.a.scope holds an integer; it must be a list of strings"),
-        ("[plans.a]\nallowance = 1\nscope = [\n\"an image\"]", "5: plans.a.scope holds \"an image\"; an id has 1 to 64 characters out of A-Z a-z 0-9 _ -"),
+        (
+            "[plans.a]\nallowance = 1\nscope = [\n\"an image\"]",
+            "5: plans.a.scope holds \"an image\"; an id has 1 to 64 characters out of A-Z a-z 0-9 _ -",
+        ),
         ("[plans.a]\nallowance = 1\nrollover = 200", "4: plans.a.rollover is an integer; it must be a table"),
         ("[plans.a]\nallowance = 1\nrollover = { min = 3, max = 2 }", "4: plans.a.rollover.min is 3, above max 2; lower min or raise max"),
-        ("[plans.a]\nallowance = 10\nrollover = { min = 3, max_percent = 20 }", "4: plans.a.rollover.min is 3, above the 2 that max_percent allows; lower min or raise max_percent"),
+        (
+            "[plans.a]\nallowance = 10\nrollover = { min = 3, max_percent = 20 }",
+            "4: plans.a.rollover.min is 3, above the 2 that max_percent allows; lower min or raise max_percent",
+        ),
         ("[plans.a]\nallowance = 1\nrollover = { min = -1 }", "4: plans.a.rollover.min is -1; it must be 0 or more"),
         ("[plans.a]\nallowance = 1\nrollover = { max = -1 }", "4: plans.a.rollover.max is -1; it must be 0 or more"),
-        ("[plans.a]\nallowance = 1\nrollover = { max_percent = \"100.5\" }", "4: plans.a.rollover.max_percent is 100.5; it must be at most 100, the whole allowance"),
-        ("[plans.a]\nallowance = 1\n[plans.a.rollover]\ncycles = 0", "5: plans.a.rollover.cycles is 0; it must be an integer from 1 to 4294967295"),
-        ("[plans.a]\nallowance = 1\nrollover = { count = \"1\" }", "4: plans.a.rollover.count is a string; it must be an integer from 0 to 4294967295"),
+        (
+            "[plans.a]\nallowance = 1\nrollover = { max_percent = \"100.5\" }",
+            "4: plans.a.rollover.max_percent is 100.5; it must be at most 100, the whole allowance",
+        ),
+        (
+            "[plans.a]\nallowance = 1\n[plans.a.rollover]\ncycles = 0",
+            "5: plans.a.rollover.cycles is 0; it must be an integer from 1 to 4294967295",
+        ),
+        (
+            "[plans.a]\nallowance = 1\nrollover = { count = \"1\" }",
+            "4: plans.a.rollover.count is a string; it must be an integer from 0 to 4294967295",
+        ),
     ]);
 }
 
@@ -293,8 +327,14 @@ fn addons_and_services() {
         ("[addons.a]\ncredits_per_unit = 1", "2: addons.a.unit_price is missing; add it"),
         ("[addons.a]\ncredits_per_unit = 0\nunit_price = 1", "3: addons.a.credits_per_unit is 0; it must be above 0"),
         ("[addons.a]\ncredits_per_unit = 1\nunit_price = -1", "4: addons.a.unit_price is -1; it must be 0 or more"),
-        ("[addons.a]\ncredits_per_unit = 1\nunit_price = 1\nscope = \"team\"", "5: addons.a.scope is \"team\"; it must be \"user\" or \"workspace\""),
-        ("[addons.a]\ncredits_per_unit = 1\nunit_price = 1\nplans = [\"b\"]\n[plans.c]\nallowance = 1", "5: addons.a.plans names b, which is no plan of this catalog; add [plans.b] or take it out"),
+        (
+            "[addons.a]\ncredits_per_unit = 1\nunit_price = 1\nscope = \"team\"",
+            "5: addons.a.scope is \"team\"; it must be \"user\" or \"workspace\"",
+        ),
+        (
+            "[addons.a]\ncredits_per_unit = 1\nunit_price = 1\nplans = [\"b\"]\n[plans.c]\nallowance = 1",
+            "5: addons.a.plans names b, which is no plan of this catalog; add [plans.b] or take it out",
+        ),
         ("[services.a]\neligible = \"no\"", "3: services.a.eligible is a string; it must be true or false"),
         ("[services.a]\neligible = true\ncredits = 0", "4: services.a.credits is 0; it must be above 0"),
     ]);
@@ -312,9 +352,15 @@ fn rates() {
         ("[[rates]]\nmeter = \"m\"\nprice = 1\nminimum = -1", "5: rates[1].minimum is -1; it must be 0 or more"),
         ("[[rates]]\nmeter = \"m\"\nprice = 1\nscale = 7", "5: rates[1].scale is 7; it must be an integer from 0 to 6"),
         ("[[rates]]\nmeter = \"m\"\nprice = 1\nscale = -1", "5: rates[1].scale is -1; it must be an integer from 0 to 6"),
-        ("[[rates]]\nmeter = \"m\"\nprice = 1\ninsufficient = \"partial\"", "5: rates[1].insufficient is \"partial\"; it must be \"reject\" or \"allow\""),
+        (
+            "[[rates]]\nmeter = \"m\"\nprice = 1\ninsufficient = \"partial\"",
+            "5: rates[1].insufficient is \"partial\"; it must be \"reject\" or \"allow\"",
+        ),
         ("[[rates]]\nmeter = \"m\"\nprice = 1\ndimensions = []", "5: rates[1].dimensions is a list; it must be a table of strings"),
-        ("[[rates]]\nmeter = \"m\"\nprice = 1\n[rates.dimensions]\nsize = 4", "6: rates[1].dimensions.size is an integer; it must be a string, as usage has it"),
+        (
+            "[[rates]]\nmeter = \"m\"\nprice = 1\n[rates.dimensions]\nsize = 4",
+            "6: rates[1].dimensions.size is an integer; it must be a string, as usage has it",
+        ),
     ]);
 }
 
@@ -341,7 +387,8 @@ meter = "m"
 price = 2
 dimensions = { size = "l", model = "p" }
 "#;
-    let advice = "can both match one event of meter m and neither is more specific; give them different values of one dimension, or remove one";
+    let advice =
+        "can both match one event of meter m and neither is more specific; give them different values of one dimension, or remove one";
     let expected = [(8, 2, 1, 3), (13, 3, 1, 3), (13, 3, 2, 8)]
         .map(|(line, later, earlier, at)| format!("{line}: rates[{later}] and rates[{earlier}] of line {at} {advice}"));
     assert_eq!(refusals(text), expected);
@@ -356,7 +403,10 @@ fn policies() {
         ("[policies]\nprice_check = \"loose\"", "3: policies.price_check is \"loose\"; it must be \"exact\" or \"at_least\" or \"review\""),
         ("[policies]\nshortfall = \"write_off\"", "3: policies.shortfall is \"write_off\"; it must be \"debt\""),
         ("[policies]\nburn_order = \"end\"", "3: policies.burn_order is a string; it must be a list"),
-        ("[policies]\nburn_order = [\n\"age\"]", "4: policies.burn_order holds \"age\"; it may hold \"priority\" or \"end\" or \"promotional_first\" or \"cost_basis\" or \"effective_at\""),
+        (
+            "[policies]\nburn_order = [\n\"age\"]",
+            "4: policies.burn_order holds \"age\"; it may hold \"priority\" or \"end\" or \"promotional_first\" or \"cost_basis\" or \"effective_at\"",
+        ),
         ("[policies]\nburn_order = [\"end\",\n\"end\"]", "4: policies.burn_order holds \"end\" twice; take one out"),
         ("[policies.priorities]\nplan = -1", "3: policies.priorities.plan is -1; it must be an integer from 0 to 2147483647"),
         ("[policies]\nlate_grace_hours = 87601", "3: policies.late_grace_hours is 87601; it must be an integer from 0 to 87600"),
@@ -364,7 +414,10 @@ fn policies() {
         ("[policies]\nrollover_cap = -1", "3: policies.rollover_cap is -1; it must be 0 or more"),
         ("[policies]\nopen_accounts = true", "3: policies.open_accounts is true or false; it must be a string"),
         ("[policies]\nopen_accounts = \"manual\"", "3: policies.open_accounts is \"manual\"; it must be \"automatic\" or \"explicit\""),
-        ("[policies]\ninvoicing_threshold = 1000.00", "3: policies.invoicing_threshold is a number with a fraction or exponent; it must be a string such as \"12.50\", or an integer"),
+        (
+            "[policies]\ninvoicing_threshold = 1000.00",
+            "3: policies.invoicing_threshold is a number with a fraction or exponent; it must be a string such as \"12.50\", or an integer",
+        ),
         ("[policies]\nlivemode = \"test\"", "3: policies.livemode is a string; it must be true or false"),
     ]);
 }
@@ -373,11 +426,20 @@ fn policies() {
 fn price_targets() {
     let good = "[plans.a]\nallowance = 1\n";
     for (text, error) in [
-        ("[stripe.prices]\np1 = \"plans.b\"", "5: stripe.prices.p1 is \"plans.b\"; it must be \"plans.<key>\" or \"addons.<key>\" of this catalog"),
-        ("[stripe.prices]\np1 = \"addons.a\"", "5: stripe.prices.p1 is \"addons.a\"; it must be \"plans.<key>\" or \"addons.<key>\" of this catalog"),
+        (
+            "[stripe.prices]\np1 = \"plans.b\"",
+            "5: stripe.prices.p1 is \"plans.b\"; it must be \"plans.<key>\" or \"addons.<key>\" of this catalog",
+        ),
+        (
+            "[stripe.prices]\np1 = \"addons.a\"",
+            "5: stripe.prices.p1 is \"addons.a\"; it must be \"plans.<key>\" or \"addons.<key>\" of this catalog",
+        ),
         ("[paypal.plans]\np1 = \"a\"", "5: paypal.plans.p1 is \"a\"; it must be \"plans.<key>\" or \"addons.<key>\" of this catalog"),
         ("[paypal.plans]\np1 = 1", "5: paypal.plans.p1 is an integer; it must be a string"),
-        ("[stripe.prices]\n\"\" = \"plans.a\"", "5: stripe.prices. is not a price id; a source, message id or reference has 1 to 128 printable characters"),
+        (
+            "[stripe.prices]\n\"\" = \"plans.a\"",
+            "5: stripe.prices. is not a price id; a source, message id or reference has 1 to 128 printable characters",
+        ),
     ] {
         assert_eq!(refusals(&format!("{good}{text}")), [error]);
     }
@@ -432,14 +494,20 @@ fn json_means_the_same_as_toml() {
 fn json_is_refused_by_the_same_rules_without_lines() {
     for (json, errors) in [
         (r#""x""#, &["catalog: the catalog is a string; it must be a table"][..]),
-        (r#"{"currency": "USD", "packages": {"a": {"credits": 1.0, "price": null}}}"#, &[
-            "catalog: packages.a.credits is a number with a fraction or exponent; it must be a string such as \"12.50\", or an integer",
-            "catalog: packages.a.price is null; it must be a string such as \"12.50\", or an integer",
-        ]),
+        (
+            r#"{"currency": "USD", "packages": {"a": {"credits": 1.0, "price": null}}}"#,
+            &[
+                "catalog: packages.a.credits is a number with a fraction or exponent; it must be a string such as \"12.50\", or an integer",
+                "catalog: packages.a.price is null; it must be a string such as \"12.50\", or an integer",
+            ],
+        ),
         (r#"{"currency": "USD", "plan": {}}"#, &["catalog: plan is not a key of a catalog; did you mean plans?"]),
-        (r#"{"currency": "USD", "rates": [{"meter": "m", "price": 1}, {"meter": "m", "price": 2}]}"#, &[
-            "catalog: rates[2] and rates[1] can both match one event of meter m and neither is more specific; give them different values of one dimension, or remove one",
-        ]),
+        (
+            r#"{"currency": "USD", "rates": [{"meter": "m", "price": 1}, {"meter": "m", "price": 2}]}"#,
+            &[
+                "catalog: rates[2] and rates[1] can both match one event of meter m and neither is more specific; give them different values of one dimension, or remove one",
+            ],
+        ),
     ] {
         let found = parse_json(&serde_json::from_str(json).unwrap()).expect_err(json).to_string();
         assert_eq!(found.lines().collect::<Vec<_>>(), errors, "{json}");

@@ -80,9 +80,9 @@ pub(super) fn from_json(value: &serde_json::Value) -> Node {
         }
         serde_json::Value::String(text) => Value::Text(text.clone()),
         serde_json::Value::Array(items) => Value::List(items.iter().map(from_json).collect()),
-        serde_json::Value::Object(entries) => Value::Table(
-            entries.iter().map(|(key, value)| Entry { key: key.clone(), line: None, node: from_json(value) }).collect(),
-        ),
+        serde_json::Value::Object(entries) => {
+            Value::Table(entries.iter().map(|(key, value)| Entry { key: key.clone(), line: None, node: from_json(value) }).collect())
+        }
     };
     Node { line: None, value }
 }
@@ -103,8 +103,9 @@ impl Lines {
     fn node(&self, spanned: &toml::Spanned<DeValue<'_>>) -> Node {
         let value = match spanned.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
-            DeValue::Integer(integer) => i128::from_str_radix(integer.as_str(), integer.radix())
-                .map_or(Value::Other("an integer without bounds"), Value::Integer),
+            DeValue::Integer(integer) => {
+                i128::from_str_radix(integer.as_str(), integer.radix()).map_or(Value::Other("an integer without bounds"), Value::Integer)
+            }
             DeValue::Float(_) => Value::Other(FRACTION),
             DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => Value::Other("a date or time"),

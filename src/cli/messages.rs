@@ -14,17 +14,13 @@ use std::path::{Path, PathBuf};
 /// Reads a message file, or standard input for `-`; empty lines and comments are left out.
 pub fn read_lines(file: &Path) -> anyhow::Result<Vec<(usize, Line)>> {
     let name = file.display();
-    let text = if file.as_os_str() == "-" {
-        io::read_to_string(io::stdin().lock())
-    } else {
-        std::fs::read_to_string(file)
-    };
-    let text = text.map_err(|error| BadInput::error(format!("{name} cannot be read: {error}; nothing was done")))?;
+    let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin().lock()) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was done")))?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index.saturating_add(1);
         let read = Line::parse(line);
-        let read = read.map_err(|error| BadInput::error(format!("{name}:{number}: {error}; nothing was done")))?;
+        let read = read.map_err(|error| BadInput::new(format!("{name}:{number}: {error}; nothing was done")))?;
         lines.extend(read.map(|line| (number, line)));
     }
     Ok(lines)
@@ -64,9 +60,8 @@ pub fn tenant_of(line: &Line) -> Option<Id> {
 /// Says before anything is sent that a webhook cannot be signed.
 pub fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyhow::Result<()> {
     for (number, line) in lines {
-        line.raw(|tenant| secrets.stripe(tenant).into_iter().next()).map_err(|error| {
-            BadInput::error(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display()))
-        })?;
+        line.raw(|tenant| secrets.stripe(tenant).into_iter().next())
+            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
     }
     Ok(())
 }
@@ -78,7 +73,9 @@ pub fn times(incoming: &Incoming) -> (Option<Timestamp>, Option<Timestamp>) {
         Incoming::Account(message) => (Some(message.occurred_at), None),
         Incoming::Tenant(message) => match message.command {
             TenantCommand::ResetCycles { as_of } => (Some(message.occurred_at), Some(as_of)),
-            TenantCommand::ChangeSettings(_) | TenantCommand::ChangeStaff { .. } | TenantCommand::RemoveStaff { .. } => (Some(message.occurred_at), None),
+            TenantCommand::ChangeSettings(_) | TenantCommand::ChangeStaff { .. } | TenantCommand::RemoveStaff { .. } => {
+                (Some(message.occurred_at), None)
+            }
         },
         Incoming::Ignored { .. } => (None, None),
     }

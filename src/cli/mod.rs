@@ -126,11 +126,11 @@ pub enum Command {
     #[command(after_help = "Example: credit-ledger bench")]
     Bench(BenchArgs),
     /// Run workers and traffic for a long time while failing on purpose.
-    #[command(after_help = "Example: credit-ledger soak --minutes 60")]
+    #[command(after_help = "Example: credit-ledger soak --messages 200000 --workers 3 --kill-every 1s")]
     Soak(SoakArgs),
     /// Show the ledger at work on a small example.
     #[command(after_help = "Example: credit-ledger demo")]
-    Demo(DemoArgs),
+    Demo,
 }
 
 /// What a worker does.
@@ -158,25 +158,38 @@ pub struct RunArgs {
 /// Options of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Messages per workload.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
-    pub messages: usize,
+    /// Messages per figure.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    pub messages: u32,
+    /// Interleaved rounds; figures are their medians.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub rounds: usize,
+    /// Seconds of each pgbench run; 0 leaves the yardstick out.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub yardstick_seconds: u32,
+    /// Most messages of one transaction.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub batch_max: usize,
+    /// Most transactions in flight.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub at_work_max: usize,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `soak`.
 #[derive(Debug, Clone, Args)]
 pub struct SoakArgs {
-    /// How long.
-    #[arg(long, default_value_t = 30, value_name = "N")]
-    pub minutes: u64,
-}
-
-/// Options of `demo`.
-#[derive(Debug, Clone, Args)]
-pub struct DemoArgs {
-    /// One JSON object a line.
-    #[arg(long)]
-    pub json: bool,
+    /// Messages to send, repeats and contradictions included.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub messages: usize,
+    /// Worker processes.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub workers: usize,
+    /// How often one of them is killed, in seconds or milliseconds: 1s, 500ms.
+    #[arg(long, default_value = "1s", value_name = "TIME")]
+    pub kill_every: String,
 }
 
 /// What the caller does after the command line was read.
@@ -191,7 +204,7 @@ pub enum Next {
     /// Run the soak test.
     Soak(SoakArgs, Services),
     /// Run the demonstration.
-    Demo(DemoArgs, Services),
+    Demo(Services),
 }
 
 /// The input, the usage or a setting is wrong; nothing was changed. Exit status 2.
@@ -200,7 +213,10 @@ pub enum Next {
 pub struct BadInput(String);
 
 impl BadInput {
-    fn error(what: impl Into<String>) -> anyhow::Error {
+    /// The error as the command line reports it.
+    #[must_use]
+    #[allow(clippy::new_ret_no_self, reason = "it is only ever reported")]
+    pub fn new(what: impl Into<String>) -> anyhow::Error {
         Self(what.into()).into()
     }
 }
@@ -223,7 +239,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Run(args) => return Ok(Next::Run(args, services)),
         Command::Bench(args) => return Ok(Next::Bench(args, services)),
         Command::Soak(args) => return Ok(Next::Soak(args, services)),
-        Command::Demo(args) => return Ok(Next::Demo(args, services)),
+        Command::Demo => return Ok(Next::Demo(services)),
         Command::Migrate(args) => admin::migrate(&services, &args).await?,
         Command::Topology(command) => admin::topology(&services, &command).await?,
         Command::Catalog(command) => admin::catalog(&services, &command).await?,
@@ -265,20 +281,30 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     }
     // Nothing can be done about a standard error that cannot be written to.
     let _ = writeln!(io::stderr(), "{text}");
-    ExitCode::from(if error.chain().any(|cause| cause.is::<BadInput>()) { 2 } else { 1 })
+    ExitCode::from(if error.chain().any(<dyn std::error::Error>::is::<BadInput>) { 2 } else { 1 })
 }
 
 impl Services {
-    fn database(&self) -> anyhow::Result<&str> {
-        self.database_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
-            BadInput::error("no database was named and nothing was changed; set DATABASE_URL or give --database-url")
-        })
+    /// The database's address.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn database(&self) -> anyhow::Result<&str> {
+        self.database_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| BadInput::new("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
     }
 
-    fn broker(&self) -> anyhow::Result<&str> {
-        self.amqp_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
-            BadInput::error("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url")
-        })
+    /// The broker's address.
+    ///
+    /// # Errors
+    /// When none was named.
+    pub fn broker(&self) -> anyhow::Result<&str> {
+        self.amqp_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or_else(|| BadInput::new("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
     }
 
     async fn store(&self) -> anyhow::Result<PostgresStore> {
@@ -289,7 +315,7 @@ impl Services {
         let Some(dir) = self.secrets_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty()) else {
             return Ok(crate::secrets::Secrets::default());
         };
-        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::error(error.to_string()))
+        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::new(error.to_string()))
     }
 }
 
@@ -337,7 +363,15 @@ mod tests {
 
     #[test]
     fn addresses_are_never_shown() {
-        let cli = Cli::try_parse_from(["credit-ledger", "reconcile", "--database-url", "postgres://u:hush@h/d", "--amqp-url", "amqp://u:hush@h/"]).unwrap();
+        let cli = Cli::try_parse_from([
+            "credit-ledger",
+            "reconcile",
+            "--database-url",
+            "postgres://u:hush@h/d",
+            "--amqp-url",
+            "amqp://u:hush@h/",
+        ])
+        .unwrap();
         assert!(!format!("{cli:?}").contains("hush"));
     }
 }

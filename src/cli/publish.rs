@@ -4,8 +4,8 @@
 //! `simulate` would; everything else is pipelined within a window. Never guesses an outcome: what
 //! was not answered in time is said to be unanswered.
 
-use super::quarantine::outgoing;
 use super::messages::{clocks, folder_of, read_lines, signable, tenant_of, times};
+use super::quarantine::outgoing;
 use super::{BadInput, Services, account, admin, print, toml};
 use crate::amqp::{Outgoing, Published, Publisher, Replies, Topology};
 use crate::domain::ids::{AccountKey, Id};
@@ -88,7 +88,9 @@ pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<Exit
     };
     for (number, line) in &lines {
         let taken = session.take(*number, line).await;
-        taken.with_context(|| format!("{}:{number}: the lines before it were sent, it and the lines after it may not have been", args.file.display()))?;
+        taken.with_context(|| {
+            format!("{}:{number}: the lines before it were sent, it and the lines after it may not have been", args.file.display())
+        })?;
     }
     session.finish().await
 }
@@ -236,7 +238,10 @@ impl Session<'_> {
         taken(published.first().copied(), &message)?;
         loop {
             let Some((line, answer)) = self.next_answer().await? else {
-                bail!("no outcome came within {} s; the message is with the broker and will be applied; check that a worker runs", self.wait.as_secs());
+                bail!(
+                    "no outcome came within {} s; the message is with the broker and will be applied; check that a worker runs",
+                    self.wait.as_secs()
+                );
             };
             if line == number && !(number == 0 && answer.outcome == "waiting") {
                 return Ok(answer);
@@ -267,7 +272,11 @@ impl Session<'_> {
                 self.unanswered = self.unanswered.saturating_add(self.pending.len());
                 let wait = self.wait.as_secs();
                 self.bar.suspend(|| {
-                    eprintln!("no outcome within {wait} s for {} lines ({} …); they are with the broker; check that a worker runs", self.pending.len(), lines.join(", "));
+                    eprintln!(
+                        "no outcome within {wait} s for {} lines ({} …); they are with the broker; check that a worker runs",
+                        self.pending.len(),
+                        lines.join(", ")
+                    );
                 });
                 self.pending.clear();
                 break;
@@ -300,14 +309,16 @@ impl Session<'_> {
     /// The next answer with its line; `None` when none comes in time.
     async fn next_answer(&mut self) -> anyhow::Result<Option<(usize, Answer)>> {
         let Ok(next) = tokio::time::timeout(self.wait, self.replies.next()).await else { return Ok(None) };
-        let (correlation, body) = next.ok_or_else(|| anyhow!("the connection to the broker was lost; what was sent will be applied, its outcomes are in `credit-ledger outcome`"))?;
+        let (correlation, body) = next.ok_or_else(|| {
+            anyhow!("the connection to the broker was lost; what was sent will be applied, its outcomes are in `credit-ledger outcome`")
+        })?;
         let line = correlation.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
         let answer = serde_json::from_slice(&body).context("an answer cannot be read; publish with the version of the worker")?;
         Ok(Some((line, answer)))
     }
 
     async fn catalog(&mut self, tenant: &Id, text: &CatalogText) -> anyhow::Result<()> {
-        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::error(error.to_string()))?;
+        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::new(error.to_string()))?;
         let document = match text {
             CatalogText::File(name) => std::fs::read_to_string(self.folder.join(name))?,
             CatalogText::Inline(value) => toml::document(value),
@@ -359,6 +370,8 @@ fn taken(published: Option<Published>, message: &Outgoing) -> anyhow::Result<()>
         Some(Published::Unroutable) => {
             Err(anyhow!("no queue takes {}; it was not sent; check the type, or run `topology check`", message.routing_key))
         }
-        Some(Published::Refused) | None => Err(anyhow!("the broker refused {}; it was not sent; check its alarms and queue limits", message.routing_key)),
+        Some(Published::Refused) | None => {
+            Err(anyhow!("the broker refused {}; it was not sent; check its alarms and queue limits", message.routing_key))
+        }
     }
 }

@@ -16,7 +16,8 @@ pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<Ex
     let json = args.json;
     let told = reconcile(services.database()?, |found| -> anyhow::Result<()> {
         print(&if json {
-            serde_json::json!({"account": found.account, "check": found.check, "stored": found.stored, "computed": found.computed}).to_string()
+            serde_json::json!({"account": found.account, "check": found.check, "stored": found.stored, "computed": found.computed})
+                .to_string()
         } else {
             format!("{}: {}: stored {}, computed {}", found.account, found.check, found.stored, found.computed)
         })

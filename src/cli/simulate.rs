@@ -38,7 +38,9 @@ pub async fn run(services: &Services, args: &SimulateArgs) -> anyhow::Result<Exi
     let mut simulation = Simulation::new(folder_of(&args.file), services.secrets()?);
     for (number, line) in lines {
         let step = simulation.take(&line).await.map_err(|error| match error {
-            SimulateError::Line(reason) => BadInput::error(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display())),
+            SimulateError::Line(reason) => {
+                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
+            }
             SimulateError::Failure(failure) => {
                 anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", args.file.display()))
             }

@@ -8,7 +8,8 @@ use serde_json::Value;
 pub fn document(value: &Value) -> String {
     let Value::Object(members) = value else { return String::new() };
     let lines = members.iter().filter(|(_, value)| !value.is_null());
-    lines.map(|(key, value)| format!("{} = {}\n", quoted(key), inline(value))).collect()
+    let lines: Vec<String> = lines.map(|(key, value)| format!("{} = {}\n", quoted(key), inline(value))).collect();
+    lines.concat()
 }
 
 fn inline(value: &Value) -> String {

@@ -17,7 +17,12 @@ use tracing::warn;
 /// Claims made in one transaction.
 const CLAIMS_MAX: usize = 256;
 
-pub async fn run(store: PostgresStore, lanes: Lanes<PostgresStore>, aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>, mut reads: mpsc::UnboundedReceiver<Read>) {
+pub async fn run(
+    store: PostgresStore,
+    lanes: Lanes<PostgresStore>,
+    aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>,
+    mut reads: mpsc::UnboundedReceiver<Read>,
+) {
     // Messages whose fact another account's undecided message claims; they are asked again.
     let mut undecided: Vec<Read> = Vec::new();
     let mut batch: Vec<Read> = Vec::new();

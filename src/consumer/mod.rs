@@ -13,7 +13,7 @@ use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Queue, Raw, Unreadable, read};
+use crate::message::{Incoming, Queue, Raw, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::directory;
@@ -51,7 +51,12 @@ impl Consumer {
     /// Handles deliveries until the channel ends; the tracker is done when all of them are.
     ///
     /// The channels between the stages are unbounded: the prefetch bounds what is in them.
-    pub fn start(store: PostgresStore, lanes: Lanes<PostgresStore>, secrets: watch::Receiver<Arc<Secrets>>, deliveries: mpsc::Receiver<Delivery>) -> TaskTracker {
+    pub fn start(
+        store: PostgresStore,
+        lanes: Lanes<PostgresStore>,
+        secrets: watch::Receiver<Arc<Secrets>>,
+        deliveries: mpsc::Receiver<Delivery>,
+    ) -> TaskTracker {
         let tasks = TaskTracker::new();
         let (aside, aside_rows) = mpsc::unbounded_channel();
         let (claims, to_claim) = mpsc::unbounded_channel();
@@ -98,12 +103,12 @@ impl Consumer {
                     id: message.id,
                     content: message.content,
                     command: Some(message.command),
-                    occurred_at: message.occurred_at,
+                    occurred_at: Some(message.occurred_at),
                 };
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Ok(Incoming::Ignored { tenant, id, content }) => {
-                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: jiff::Timestamp::now() };
+                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Err(Unreadable { reason, detail, tenant, id }) => {
@@ -149,12 +154,42 @@ fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str
 async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceiver<(QuarantineRow, Finish)>) {
     let mut batch = Vec::with_capacity(ASIDE_MAX);
     while rows.recv_many(&mut batch, ASIDE_MAX).await > 0 {
-        let (rows, finishes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let (rows, finishes): (Vec<_>, Vec<Finish>) = batch.drain(..).unzip();
         if !lanes.set_aside(&rows).await {
             return;
         }
-        finishes.into_iter().for_each(|finish: Finish| finish());
+        for finish in finishes {
+            finish();
+        }
     }
+}
+
+/// Sets messages aside that the broker gave up on, and settles them; false when stopping.
+pub async fn set_parked_aside(lanes: &Lanes<PostgresStore>, parked: Vec<Delivery>) -> bool {
+    let (mut rows, mut tickets) = (Vec::new(), Vec::new());
+    for delivery in parked {
+        let (raw, ticket) = raw_of(delivery);
+        let message = match reread(&raw) {
+            Ok(Incoming::Account(message)) => Some(message),
+            Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
+        };
+        rows.push(QuarantineRow {
+            reason: QuarantineReason::RetriesExhausted,
+            detail: "the broker handed it out too often without an answer and gave it up; replay it once the cause is mended".into(),
+            tenant: message.as_ref().map(|message| message.account.tenant.clone()),
+            account: message.as_ref().map(|message| message.account.account.clone()),
+            message: message.map(|message| message.id),
+            raw,
+        });
+        tickets.push(ticket);
+    }
+    if !lanes.set_aside(&rows).await {
+        return false;
+    }
+    for ticket in tickets {
+        ticket.settle();
+    }
+    true
 }
 
 fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {

@@ -8,7 +8,7 @@ use super::{Consumer, Finish};
 use crate::amqp::Ticket;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::pause;
-use crate::message::Raw;
+use crate::message::{Incoming, Raw, reread};
 use crate::store::QuarantineRow;
 use crate::store::postgres::PostgresStore;
 use std::sync::Arc;
@@ -70,12 +70,17 @@ async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<(Ar
 }
 
 fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
+    // Reading it is safe: what ended the process came after that. Whose it was is worth knowing.
+    let message = match reread(&raw) {
+        Ok(Incoming::Account(message)) => Some(message),
+        Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
+    };
     let row = QuarantineRow {
         reason: QuarantineReason::RetriesExhausted,
         detail: "the worker ended twice while this message was being applied; it was not tried a third time".into(),
-        tenant: None,
-        account: None,
-        message: None,
+        tenant: message.as_ref().map(|message| message.account.tenant.clone()),
+        account: message.as_ref().map(|message| message.account.account.clone()),
+        message: message.map(|message| message.id),
         raw,
     };
     let _ = consumer.aside.send((row, Box::new(move || ticket.settle())));

@@ -34,13 +34,7 @@ pub fn step(book: &Book, terms: &Terms, until: Timestamp, at: Timestamp) -> Resu
 }
 
 fn numbers(draft: &Draft<'_>, wanted: impl Fn(&Grant) -> bool) -> Vec<(u32, Id)> {
-    draft
-        .book
-        .grants
-        .values()
-        .filter(|grant| wanted(grant))
-        .map(|grant| (grant.terms.number, grant.terms.id.clone()))
-        .collect()
+    draft.book.grants.values().filter(|grant| wanted(grant)).map(|grant| (grant.terms.number, grant.terms.id.clone())).collect()
 }
 
 /// 1: grants whose explicit date is now.

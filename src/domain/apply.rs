@@ -69,14 +69,20 @@ pub fn recorded_time(state: &AccountState, now: Timestamp) -> Timestamp {
 ///
 /// # Errors
 /// [`InvariantViolated`] when time cannot be advanced within the bounds of amounts.
-pub fn receive(state: &mut AccountState, terms: &Terms, message: Arc<Message>, now: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
+pub fn receive(
+    state: &mut AccountState,
+    terms: &Terms,
+    message: &Arc<Message>,
+    now: Timestamp,
+    changes: &mut Changes,
+) -> Result<(), InvariantViolated> {
     let at = recorded_time(state, now);
     let first = state.book.account.seq;
     pass_time(state, terms, at, changes)?;
     // A reset's entries are the ones that were due; every other message's are its own.
     let resets = matches!(message.command, Command::ResetCycle(_));
     let before = if resets { first } else { state.book.account.seq };
-    submit(state, terms, message, at, before, changes);
+    submit(state, Now { terms, at }, message, before, changes);
     release(state, terms, at, changes);
     Ok(())
 }
@@ -86,10 +92,8 @@ pub fn receive(state: &mut AccountState, terms: &Terms, message: Arc<Message>, n
 /// # Errors
 /// [`InvariantViolated`] when that does not end or leaves the bounds of amounts.
 pub fn pass_time(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
-    let broken = |state: &AccountState, broken: &str| InvariantViolated {
-        account: state.book.account.key.clone(),
-        broken: broken.to_owned(),
-    };
+    let broken =
+        |state: &AccountState, broken: &str| InvariantViolated { account: state.book.account.key.clone(), broken: broken.to_owned() };
     for _ in 0..STEPS_MAX {
         let Some(due) = state.next_due().filter(|due| *due <= at) else { return Ok(()) };
         if state.book.next_due().is_some_and(|book| book <= due) {
@@ -114,7 +118,7 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
     changes.released.push(waiting.message.id.key());
     if matches!(waiting.on, On::Time(_)) {
         let before = state.book.account.seq;
-        submit(state, terms, waiting.message, at, before, changes);
+        submit(state, Now { terms, at }, &waiting.message, before, changes);
         release(state, terms, at, changes);
     } else {
         changes.answers.push(Answer {
@@ -127,8 +131,16 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
     }
 }
 
+/// Under which terms and at which recorded time something is decided.
+#[derive(Clone, Copy)]
+struct Now<'a> {
+    terms: &'a Terms,
+    at: Timestamp,
+}
+
 /// Identity first, then the decision.
-fn submit(state: &mut AccountState, terms: &Terms, message: Arc<Message>, at: Timestamp, before: u64, changes: &mut Changes) {
+fn submit(state: &mut AccountState, now: Now<'_>, message: &Arc<Message>, before: u64, changes: &mut Changes) {
+    let Now { terms, at } = now;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
     let known = state.answered.get(&key).map(|known| (known.content, known.outcome.clone()));
@@ -147,7 +159,7 @@ fn submit(state: &mut AccountState, terms: &Terms, message: Arc<Message>, at: Ti
         return;
     }
     answer.is_new = true;
-    let decision = decide(Case { book: &state.book, terms, message: &message, at });
+    let decision = decide(Case { book: &state.book, terms, message, at });
     answer.outcome = match decision {
         Decision::Accepted(mutation) => {
             write(state, *mutation, changes);
@@ -158,7 +170,7 @@ fn submit(state: &mut AccountState, terms: &Terms, message: Arc<Message>, at: Ti
         Decision::Quarantined(reason) => Outcome::Quarantined(reason),
         Decision::Rejected(reasons) => {
             let available = state.book.account.available().unwrap_or(Credits::ZERO);
-            changes.events.push((state.book.account.seq, refusal(&message, &reasons, available)));
+            changes.events.push((state.book.account.seq, refusal(message, &reasons, available)));
             Outcome::Rejected(reasons)
         }
         Decision::Waiting(on) => {
@@ -198,7 +210,7 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
         let waiting = state.waiting.remove(index);
         changes.released.push(waiting.message.id.key());
         let before = state.book.account.seq;
-        submit(state, terms, waiting.message, at, before, changes);
+        submit(state, Now { terms, at }, &waiting.message, before, changes);
     }
 }
 

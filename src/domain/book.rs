@@ -35,7 +35,7 @@ pub struct Book {
     /// Subscriptions that have not ended, and others that messages name.
     pub subscriptions: BTreeMap<Id, Subscription>,
     /// High-water marks by item.
-    pub high_waters: BTreeMap<Id, HighWater>,
+    pub high_waters: BTreeMap<Printable, HighWater>,
 }
 
 /// An invariant of the ledger does not hold: the batch that would break it is not written.
@@ -101,11 +101,7 @@ impl Book {
             GrantStatus::Ended => [None, None],
         });
         let cycles = self.subscriptions.values().filter(|one| !one.ended).map(|one| Some(one.cycle.end));
-        let requests = self
-            .requests
-            .values()
-            .filter(|request| request.status == RequestStatus::Pending)
-            .map(|request| request.expires_at);
+        let requests = self.requests.values().filter(|request| request.status == RequestStatus::Pending).map(|request| request.expires_at);
         grants.chain(cycles).chain(requests).flatten().min()
     }
 
@@ -114,9 +110,9 @@ impl Book {
     /// # Errors
     /// [`InvariantViolated`] with the numbers that disagree.
     pub fn check(&self) -> Result<(), InvariantViolated> {
-        self.broken().unwrap_or_else(|Overflow| Some("an amount left its bounds".into())).map_or(Ok(()), |broken| {
-            Err(InvariantViolated { account: self.account.key.clone(), broken })
-        })
+        self.broken()
+            .unwrap_or_else(|Overflow| Some("an amount left its bounds".into()))
+            .map_or(Ok(()), |broken| Err(InvariantViolated { account: self.account.key.clone(), broken }))
     }
 
     fn broken(&self) -> Result<Option<String>, Overflow> {

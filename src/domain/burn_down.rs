@@ -24,8 +24,7 @@ pub enum BurnKey {
 
 impl BurnKey {
     /// The default order.
-    pub const DEFAULT: [Self; 5] =
-        [Self::Priority, Self::End, Self::PromotionalFirst, Self::CostBasis, Self::EffectiveAt];
+    pub const DEFAULT: [Self; 5] = [Self::Priority, Self::End, Self::PromotionalFirst, Self::CostBasis, Self::EffectiveAt];
 }
 
 /// Which of two grants burns first; the grant number always decides last, so no two are equal.

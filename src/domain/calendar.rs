@@ -145,7 +145,10 @@ mod tests {
     fn months_are_counted_from_the_anchor_and_clamped() {
         // 31 Jan → 29 Feb, 31 Mar, 30 Apr (2024 is a leap year)
         let days = (0..4).map(|k| boundary(local("2024-01-31T00:00:00"), Interval::Month, k, &TimeZone::UTC).unwrap().to_string());
-        assert_eq!(days.collect::<Vec<_>>(), ["2024-01-31T00:00:00Z", "2024-02-29T00:00:00Z", "2024-03-31T00:00:00Z", "2024-04-30T00:00:00Z"]);
+        assert_eq!(
+            days.collect::<Vec<_>>(),
+            ["2024-01-31T00:00:00Z", "2024-02-29T00:00:00Z", "2024-03-31T00:00:00Z", "2024-04-30T00:00:00Z"]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Opening and closing cycles: allowance, add-on units, rollover, high water (semantics §7).
+//! Opening cycles and resetting them: allowance, add-on units, high water (semantics §7).
 //!
 //! Owns what a reset does. When it is due is `advance`'s; that it was asked for is `decide`'s.
 
@@ -6,183 +6,13 @@ use super::catalog::{GrantOn, Plan};
 use super::credits::{Credits, Overflow};
 use super::decision::Row;
 use super::draft::Draft;
-use super::entry::EntryKind;
 use super::event::Event;
-use super::grant::{Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms, RolloverRule};
-use super::ids::Id;
+use super::grant::{GrantEnd, GrantSource, GrantTerms};
+use super::ids::{Id, Printable};
+use super::rollover::{Close, Closed, close};
 use super::subscription::{Cycle, HighWater, Reset, Subscription, Wanted};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-
-/// What a close took and handed on.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Closed {
-    /// Ended unused.
-    pub forfeited: Credits,
-    /// Handed on.
-    pub rolled_over: Credits,
-}
-
-/// What happens to closing grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Close<'a> {
-    /// This subscription's cycle ends and another follows.
-    Cycle(&'a Subscription),
-    /// This subscription ends: everything of it is forfeited.
-    Last(&'a Subscription),
-    /// Only grants with a rollover of their own.
-    OwnRules,
-}
-
-/// Closes the grants a reset closes: those of the subscription's cycle and those with an explicit
-/// rollover, nothing else.
-///
-/// # Errors
-/// [`Overflow`] when a number leaves its bounds.
-pub fn close(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Closed, Overflow> {
-    let numbers: Vec<u32> = draft
-        .book
-        .grants
-        .values()
-        .filter(|grant| grant.status == GrantStatus::Active && closes(grant, what))
-        // Two subscriptions may reset at one instant: what the first handed on is not closed by the second.
-        .filter(|grant| grant.terms.parent.is_none() || grant.terms.effective_at < draft.occurred_at)
-        .map(|grant| grant.terms.number)
-        .collect();
-    let mut closed = Closed::default();
-    for number in numbers {
-        let Some(grant) = draft.book.grants.get(&number).cloned() else { continue };
-        let last_of = matches!(what, Close::Last(_)) && grant.terms.cycle.is_some();
-        if grant.closes_left > 1 && !last_of {
-            draft.change_grant(number, |grant| grant.closes_left = grant.closes_left.saturating_sub(1));
-            continue;
-        }
-        let one = close_grant(draft, &grant, what, last_of)?;
-        closed.forfeited = closed.forfeited.plus(one.forfeited)?;
-        closed.rolled_over = closed.rolled_over.plus(one.rolled_over)?;
-    }
-    closed.forfeited = closed.forfeited.plus(trim_to_cap(draft)?)?;
-    Ok(closed)
-}
-
-fn closes(grant: &Grant, what: Close<'_>) -> bool {
-    let own = grant.terms.rollover.is_some();
-    match (what, &grant.terms.cycle) {
-        (Close::Cycle(one) | Close::Last(one), Some(cycle)) => cycle.subscription == one.id,
-        (Close::Cycle(_) | Close::OwnRules, None) => own,
-        // A last close ends what belongs to the subscription; a grant's own rule waits for others.
-        (Close::Last(_), None) | (Close::OwnRules, Some(_)) => false,
-    }
-}
-
-fn close_grant(draft: &mut Draft<'_>, grant: &Grant, what: Close<'_>, last: bool) -> Result<Closed, Overflow> {
-    let number = grant.terms.number;
-    let free = grant.remaining.minus(grant.frozen)?;
-    let outlived = grant.terms.end.explicit().is_some_and(|end| end <= draft.occurred_at);
-    let rule = if last || outlived { None } else { rule_for(draft, grant, what) };
-    let rolled = match &rule {
-        Some((rule, allowance)) => rule.rolled(free, *allowance)?,
-        None => Credits::ZERO,
-    };
-    let from_remaining = rolled.min(free);
-    if from_remaining.is_positive() {
-        draft.take_from(number, EntryKind::RolledOut, from_remaining)?;
-    }
-    let forfeited = grant.remaining.minus(from_remaining)?;
-    if forfeited.is_positive() {
-        draft.take_from(number, EntryKind::Forfeited, forfeited)?;
-    }
-    draft.change_grant(number, |grant| {
-        grant.status = GrantStatus::Ended;
-        grant.refill_at = None;
-    });
-    if let (true, Some((rule, _))) = (rolled.is_positive(), rule) {
-        roll(draft, grant, &rule, what, rolled, from_remaining)?;
-    }
-    Ok(Closed { forfeited, rolled_over: rolled })
-}
-
-/// The rule that applies to a closing grant and the allowance its percentage refers to.
-fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Option<(RolloverRule, Credits)> {
-    let (rule, allowance) = match (&grant.terms.rollover, what, grant.terms.source) {
-        (Some(own), _, _) => (own.clone(), grant.terms.credits),
-        (None, Close::Cycle(one), GrantSource::Plan | GrantSource::Rollover { .. }) => {
-            let plan = plan(draft, &one.current.plan, one.cycle.catalog)?;
-            let rule = plan.rollover.clone()?;
-            (RolloverRule { count: rule.count.or(Some(1)), ..rule }, plan.allowance)
-        }
-        (None, _, _) => return None,
-    };
-    let spent = rule.count.is_some_and(|count| grant.terms.generation >= count);
-    (!spent).then_some((rule, allowance))
-}
-
-fn roll(
-    draft: &mut Draft<'_>,
-    from: &Grant,
-    rule: &RolloverRule,
-    what: Close<'_>,
-    rolled: Credits,
-    from_remaining: Credits,
-) -> Result<(), Overflow> {
-    let cycles = rule.cycles.unwrap_or(1);
-    let expires_at = from.terms.end.explicit();
-    let end = match what {
-        Close::Cycle(one) | Close::Last(one) => {
-            let ahead = i32::try_from(cycles).map_err(|_| Overflow)?;
-            let close_at = one.cycle.k.checked_add(1).and_then(|k| k.checked_add(ahead)).and_then(|k| one.boundary(k));
-            close_at.map_or(GrantEnd::Never, |at| GrantEnd::Cycle { at, expires_at })
-        }
-        Close::OwnRules => expires_at.map_or(GrantEnd::Never, GrantEnd::At),
-    };
-    // What is minted beyond the remainder cost nothing; the basis is spread over the whole.
-    let cost_basis = from.terms.cost_basis.share_down(from_remaining.decimal(), rolled.decimal())?;
-    let id = draft.derived_id("ro");
-    let number = draft.grant(
-        GrantTerms {
-            number: 0,
-            id,
-            source: GrantSource::Rollover { promotional: from.terms.source.is_promotional() },
-            credits: rolled,
-            cost_basis,
-            priority: from.terms.priority,
-            effective_at: draft.occurred_at,
-            end,
-            scope: from.terms.scope.clone(),
-            rollover: from.terms.rollover.clone(),
-            recurs: None,
-            parent: Some(from.terms.number),
-            generation: from.terms.generation.checked_add(1).ok_or(Overflow)?,
-            cycle: from.terms.cycle.clone(),
-            cause: draft.cause.clone(),
-        },
-        None,
-    )?;
-    draft.change_grant(number, |grant| grant.closes_left = cycles.max(1));
-    Ok(())
-}
-
-/// Trims rollovers beyond the tenant's cap, the oldest first.
-fn trim_to_cap(draft: &mut Draft<'_>) -> Result<Credits, Overflow> {
-    let Some(cap) = draft.terms.settings.rollover_cap else { return Ok(Credits::ZERO) };
-    let rollovers: Vec<(u32, Credits)> = draft
-        .book
-        .grants
-        .values()
-        .filter(|grant| grant.status == GrantStatus::Active && matches!(grant.terms.source, GrantSource::Rollover { .. }))
-        .map(|grant| (grant.terms.number, grant.remaining))
-        .collect();
-    let mut over = Credits::sum(rollovers.iter().map(|(_, remaining)| *remaining))?.minus(cap)?.at_least_zero();
-    let trimmed = over;
-    for (number, remaining) in rollovers {
-        let part = remaining.min(over);
-        if part.is_positive() {
-            draft.take_from(number, EntryKind::Forfeited, part)?;
-            over = over.minus(part)?;
-        }
-    }
-    Ok(trimmed)
-}
 
 /// The plan as a cycle that began with catalog `version` sees it.
 #[must_use]
@@ -214,7 +44,8 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
     subscription.cycle.allowance = Credits::ZERO;
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
-        let items: Vec<Id> = subscription.current.addons.keys().cloned().chain([subscription.current.plan.clone()]).collect();
+        let addons = subscription.current.addons.keys().map(addon_item);
+        let items: Vec<Printable> = addons.chain([plan_item(&subscription.current.plan)]).flatten().collect();
         for item in items {
             draft.put(Row::HighWater(HighWater { item, issued: Credits::ZERO, until: subscription.cycle.end }));
         }
@@ -236,7 +67,7 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: b
     }
     let from = if first || draft.occurred_at > one.cycle.start { draft.occurred_at } else { one.cycle.start };
     let whole = if plan.prorate { prorated(plan.allowance, &one.cycle, from)? } else { plan.allowance };
-    let issued = issued(draft, &wanted.plan).max(one.cycle.allowance);
+    let issued = issued(draft, plan_item(&wanted.plan).as_ref()).max(one.cycle.allowance);
     let difference = whole.minus(issued)?.at_least_zero();
     let mut granted = Credits::ZERO;
     if difference.is_positive() {
@@ -244,7 +75,7 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: b
         granted = difference;
     }
     let highest = whole.max(issued);
-    mark(draft, &wanted.plan, highest, one.cycle.end);
+    mark(draft, plan_item(&wanted.plan), highest, one.cycle.end);
     let mut one = one;
     one.cycle.allowance = highest;
     draft.put(Row::Subscription(one.clone()));
@@ -262,33 +93,40 @@ fn issue_units(draft: &mut Draft<'_>, one: &Subscription, addon: &Id, units: u32
         .or_else(|| draft.terms.catalog().and_then(|catalog| catalog.addons.get(addon)))
         .map(|addon| addon.credits_per_unit);
     let Some(per_unit) = per_unit else { return Ok(Credits::ZERO) };
-    let high_water = issued(draft, addon);
+    let high_water = issued(draft, addon_item(addon).as_ref());
     let units = Credits::whole(units);
     let more = units.minus(high_water)?.at_least_zero();
     let credits = per_unit.share_down(more.decimal(), Decimal::ONE)?;
     if credits.is_positive() {
         grant_for_cycle(draft, one, GrantSource::Addon, credits, Vec::new())?;
     }
-    mark(draft, addon, units.max(high_water), one.cycle.end);
+    mark(draft, addon_item(addon), units.max(high_water), one.cycle.end);
     Ok(credits)
 }
 
+/// A plan and an add-on may have one name; their marks are apart.
+fn plan_item(plan: &Id) -> Option<Printable> {
+    Printable::new(&format!("plans.{plan}")).ok()
+}
+
+fn addon_item(addon: &Id) -> Option<Printable> {
+    Printable::new(&format!("addons.{addon}")).ok()
+}
+
 /// What was already issued of an item in a period that has not ended.
-fn issued(draft: &Draft<'_>, item: &Id) -> Credits {
-    draft
-        .book
-        .high_waters
-        .get(item)
+fn issued(draft: &Draft<'_>, item: Option<&Printable>) -> Credits {
+    item.and_then(|item| draft.book.high_waters.get(item))
         .filter(|mark| mark.until > draft.occurred_at)
         .map_or(Credits::ZERO, |mark| mark.issued)
 }
 
 /// Raises the mark; a period that is still running keeps its stored end.
-fn mark(draft: &mut Draft<'_>, item: &Id, issued: Credits, end: Timestamp) {
-    let running = draft.book.high_waters.get(item).filter(|mark| mark.until > draft.occurred_at);
+fn mark(draft: &mut Draft<'_>, item: Option<Printable>, issued: Credits, end: Timestamp) {
+    let Some(item) = item else { return };
+    let running = draft.book.high_waters.get(&item).filter(|mark| mark.until > draft.occurred_at);
     let until = running.map_or(end, |mark| mark.until);
     if running.is_none_or(|mark| mark.issued < issued) {
-        draft.put(Row::HighWater(HighWater { item: item.clone(), issued, until }));
+        draft.put(Row::HighWater(HighWater { item, issued, until }));
     }
 }
 
@@ -298,7 +136,13 @@ fn prorated(credits: Credits, cycle: &Cycle, from: Timestamp) -> Result<Credits,
     credits.share_down(left, whole)
 }
 
-fn grant_for_cycle(draft: &mut Draft<'_>, one: &Subscription, source: GrantSource, credits: Credits, scope: Vec<Id>) -> Result<(), Overflow> {
+fn grant_for_cycle(
+    draft: &mut Draft<'_>,
+    one: &Subscription,
+    source: GrantSource,
+    credits: Credits,
+    scope: Vec<Id>,
+) -> Result<(), Overflow> {
     let id = draft.derived_id("cy");
     draft.grant(
         GrantTerms {
@@ -337,7 +181,9 @@ pub fn reset_at_end(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Over
         return finish(draft, one, boundary, closed);
     };
     let closed = close(draft, Close::Cycle(&one))?;
-    if one.pays_at_end() && let Some(next) = one.next.take() {
+    if one.pays_at_end()
+        && let Some(next) = one.next.take()
+    {
         one.current = next;
     }
     let catalog = draft.terms.catalog().map_or(one.cycle.catalog, |catalog| catalog.version);

@@ -201,9 +201,11 @@ impl<'a> Draft<'a> {
         grant.status = GrantStatus::Active;
         grant.remaining = amount;
         grant.frozen = if closed { amount } else { Credits::ZERO };
-        grant.refill_at = grant.terms.recurs.as_ref().and_then(|recurs| {
-            super::calendar::next_step(recurs.anchor, recurs.interval, grant.terms.effective_at, zone.rules())
-        });
+        grant.refill_at = grant
+            .terms
+            .recurs
+            .as_ref()
+            .and_then(|recurs| super::calendar::next_step(recurs.anchor, recurs.interval, grant.terms.effective_at, zone.rules()));
         let frozen = grant.frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
@@ -285,9 +287,12 @@ impl<'a> Draft<'a> {
         let zone = self.book.account.profile.zone.clone();
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         let due = grant.refill_at;
-        grant.refill_at = grant.terms.recurs.as_ref().zip(due).and_then(|(recurs, due)| {
-            super::calendar::next_step(recurs.anchor, recurs.interval, due, zone.rules())
-        });
+        grant.refill_at = grant
+            .terms
+            .recurs
+            .as_ref()
+            .zip(due)
+            .and_then(|(recurs, due)| super::calendar::next_step(recurs.anchor, recurs.interval, due, zone.rules()));
         let amount = grant.terms.credits.minus(grant.remaining)?;
         grant.remaining = grant.terms.credits;
         self.grants.insert(number);

@@ -78,10 +78,7 @@ impl RolloverRule {
     /// # Errors
     /// [`Overflow`] when a percentage leaves the bounds.
     pub fn rolled(&self, remaining: Credits, allowance: Credits) -> Result<Credits, Overflow> {
-        let percent = self
-            .max_percent
-            .map(|percent| allowance.share_down(percent.decimal(), Credits::whole(100).decimal()))
-            .transpose()?;
+        let percent = self.max_percent.map(|percent| allowance.share_down(percent.decimal(), Credits::whole(100).decimal())).transpose()?;
         let wanted = remaining.max(self.min);
         Ok([self.max, percent].into_iter().flatten().fold(wanted, Credits::min))
     }
@@ -216,11 +213,7 @@ impl Grant {
     /// # Errors
     /// [`Overflow`] cannot happen while `frozen ≤ remaining` holds.
     pub fn spendable(&self, scope: Option<&Id>) -> Result<Credits, Overflow> {
-        if self.status == GrantStatus::Active && self.covers(scope) {
-            self.remaining.minus(self.frozen)
-        } else {
-            Ok(Credits::ZERO)
-        }
+        if self.status == GrantStatus::Active && self.covers(scope) { self.remaining.minus(self.frozen) } else { Ok(Credits::ZERO) }
     }
 
     /// True when the grant pays for this meter or service. A grant with a scope pays for nothing

@@ -61,8 +61,7 @@ macro_rules! name {
 }
 
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 fn is_printable(text: &str) -> bool {
@@ -108,20 +107,13 @@ impl MessageId {
     #[must_use]
     pub fn due(what: &str) -> Self {
         let short: String = what.chars().filter(|letter| !letter.is_control()).take(128).collect();
-        Self {
-            source: Printable("credit-ledger".into()),
-            id: Printable(if short.is_empty() { "due".into() } else { short.into() }),
-        }
+        Self { source: Printable("credit-ledger".into()), id: Printable(if short.is_empty() { "due".into() } else { short.into() }) }
     }
 
     /// The fixed-width form that indexes use: the first 16 bytes of SHA-256 over source, zero, id.
     #[must_use]
     pub fn key(&self) -> MessageKey {
-        let digest = Sha256::new()
-            .chain_update(self.source.as_str())
-            .chain_update([0])
-            .chain_update(self.id.as_str())
-            .finalize();
+        let digest = Sha256::new().chain_update(self.source.as_str()).chain_update([0]).chain_update(self.id.as_str()).finalize();
         let mut key = [0; 16];
         key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         MessageKey(key)
@@ -130,10 +122,7 @@ impl MessageId {
     /// A name for the `index`-th thing this message made, e.g. a grant nobody named.
     #[must_use]
     pub fn derived(&self, prefix: &str, index: u32) -> Id {
-        let digest = Sha256::new()
-            .chain_update(self.key().0)
-            .chain_update(index.to_be_bytes())
-            .finalize();
+        let digest = Sha256::new().chain_update(self.key().0).chain_update(index.to_be_bytes()).finalize();
         Id(format!("{prefix}_{}", hex::encode(digest.get(..10).unwrap_or_default())).into())
     }
 }
@@ -196,9 +185,7 @@ mod tests {
 
     #[test]
     fn keys_do_not_run_source_and_id_together() {
-        let key = |source: &str, id: &str| {
-            MessageId { source: Printable::new(source).unwrap(), id: Printable::new(id).unwrap() }.key()
-        };
+        let key = |source: &str, id: &str| MessageId { source: Printable::new(source).unwrap(), id: Printable::new(id).unwrap() }.key();
         assert_ne!(key("ab", "c"), key("a", "bc"));
         assert_eq!(key("a", "b"), key("a", "b"));
     }

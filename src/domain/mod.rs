@@ -27,11 +27,12 @@ pub mod rate_card;
 pub mod request;
 pub mod subscription;
 
-pub mod burn_down;
 pub mod book;
+pub mod burn_down;
+pub mod catalog;
 pub mod cycle;
 pub mod draft;
-pub mod catalog;
+pub mod rollover;
 pub mod settings;
 
 pub mod command;

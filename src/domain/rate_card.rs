@@ -48,10 +48,7 @@ impl Rate {
     fn clashes(&self, other: &Self) -> bool {
         self.meter == other.meter
             && self.dimensions.len() == other.dimensions.len()
-            && self
-                .dimensions
-                .iter()
-                .all(|(name, value)| other.dimensions.get(name).is_none_or(|others| others == value))
+            && self.dimensions.iter().all(|(name, value)| other.dimensions.get(name).is_none_or(|others| others == value))
     }
 }
 
@@ -96,11 +93,7 @@ impl RateCard {
     /// The most specific rate for an event; `None` when the meter is not priced for it.
     #[must_use]
     pub fn rate(&self, meter: &Id, dimensions: &BTreeMap<String, String>) -> Option<&Rate> {
-        self.rates
-            .get(meter)?
-            .iter()
-            .filter(|rate| rate.matches(dimensions))
-            .max_by_key(|rate| rate.dimensions.len())
+        self.rates.get(meter)?.iter().filter(|rate| rate.matches(dimensions)).max_by_key(|rate| rate.dimensions.len())
     }
 
     /// Every rate.

@@ -6,7 +6,7 @@
 use super::calendar::{Interval, boundary};
 use super::credits::Credits;
 use super::grant::CycleId;
-use super::ids::Id;
+use super::ids::{Id, Printable};
 use jiff::{Timestamp, civil::DateTime};
 use std::collections::BTreeMap;
 
@@ -82,11 +82,7 @@ impl Subscription {
     #[must_use]
     pub fn pays_at_end(&self) -> bool {
         let per_interval = self.interval.months().checked_div(self.allowance_every.months()).unwrap_or(1);
-        self.cycle
-            .k
-            .checked_add(1)
-            .and_then(|next| next.checked_rem_euclid(per_interval.max(1)))
-            .is_some_and(|rest| rest == 0)
+        self.cycle.k.checked_add(1).and_then(|next| next.checked_rem_euclid(per_interval.max(1))).is_some_and(|rest| rest == 0)
     }
 }
 
@@ -94,8 +90,8 @@ impl Subscription {
 /// nothing. Kept until the stored end of the period it was granted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HighWater {
-    /// The add-on or plan.
-    pub item: Id,
+    /// `plans.<plan>` or `addons.<add-on>`.
+    pub item: Printable,
     /// The most that was issued: units for an add-on, credits for a plan.
     pub issued: Credits,
     /// The stored end of the period.

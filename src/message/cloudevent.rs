@@ -47,10 +47,7 @@ fn names(members: &Members<'_>) -> Named {
     let text = |key: &str| members.text(key).ok().flatten();
     let source = text("source").and_then(|text| Printable::new(&text).ok());
     let id = text("id").and_then(|text| Printable::new(&text).ok());
-    Named {
-        tenant: text("tenant").and_then(|text| Id::new(&text).ok()),
-        id: source.zip(id).map(|(source, id)| MessageId { source, id }),
-    }
+    Named { tenant: text("tenant").and_then(|text| Id::new(&text).ok()), id: source.zip(id).map(|(source, id)| MessageId { source, id }) }
 }
 
 /// The kind of message, if it may come this way.

@@ -9,8 +9,8 @@ use super::payload::Asked;
 use crate::domain::account::AccountKind;
 use crate::domain::burn_down::BurnKey;
 use crate::domain::command::{
-    Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend,
-    StartSubscription, SubmitRequest, TenantCommand, Usage,
+    Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend, StartSubscription,
+    SubmitRequest, TenantCommand, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
 use jiff::Timestamp;

@@ -89,12 +89,8 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
             let reference = reference.as_ref().map(Printable::as_str);
             write(heading, "debt.incurred", &DebtIncurred { shortfall: Shown(*amount), debt: Shown(*debt), reference })
         }
-        Event::DebtRepaid { amount, debt } => {
-            write(heading, "debt.repaid", &DebtRepaid { taken: Shown(*amount), debt: Shown(*debt) })
-        }
-        Event::SubscriptionChanged(subscription) => {
-            write(heading, "subscription.changed", &SubscriptionState::from(&**subscription))
-        }
+        Event::DebtRepaid { amount, debt } => write(heading, "debt.repaid", &DebtRepaid { taken: Shown(*amount), debt: Shown(*debt) }),
+        Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
         Event::AccountChanged { status, profile } => write(
             heading,
             "account.changed",

@@ -167,11 +167,7 @@ impl Line {
 }
 
 /// What the ingress adds, unless the line says it itself.
-fn webhook_raw(
-    (provider, tenant, received_at): (&str, &Id, Timestamp),
-    mut headers: BTreeMap<String, String>,
-    body: &[u8],
-) -> Raw {
+fn webhook_raw((provider, tenant, received_at): (&str, &Id, Timestamp), mut headers: BTreeMap<String, String>, body: &[u8]) -> Raw {
     for (name, value) in [("x-tenant", tenant.to_string()), ("x-received-at", received_at.to_string())] {
         if !headers.keys().any(|key| key.eq_ignore_ascii_case(name)) {
             headers.insert(name.to_owned(), value);

@@ -72,8 +72,7 @@ mod tests {
         let (tenant, account) = (Id::new("acme").unwrap(), Id::new("u-1").unwrap());
         let id = MessageId { source: Printable::new("app").unwrap(), id: Printable::new("m-1").unwrap() };
         let outcome = Outcome::Rejected(vec![Rejection::AccountFrozen, Rejection::InsufficientCredits]);
-        let reply =
-            Reply { tenant: Some(&tenant), account: Some(&account), id: Some(&id), outcome: &outcome, entries: &[], of: None };
+        let reply = Reply { tenant: Some(&tenant), account: Some(&account), id: Some(&id), outcome: &outcome, entries: &[], of: None };
         assert_eq!(
             shown(&reply),
             r#"{"tenant":"acme","account":"u-1","source":"app","id":"m-1","outcome":"rejected","reasons":["account_frozen","insufficient_credits"],"entries":[]}"#

@@ -53,9 +53,7 @@ impl Queue {
             "payment" => Some(Self::Payments),
             "usage" => Some(Self::Usage),
             "credit_request" => Some(Self::Approvals),
-            "credits" | "cycle" | "subscription" | "account" | "member" | "tenant" | "topup" | "refund" => {
-                Some(Self::Commands)
-            }
+            "credits" | "cycle" | "subscription" | "account" | "member" | "tenant" | "topup" | "refund" => Some(Self::Commands),
             _ => None,
         }
     }

@@ -80,11 +80,7 @@ impl Store for MemoryStore {
             });
             loaded.accounts.insert(
                 key.clone(),
-                LoadedAccount {
-                    account_id: account.account_id,
-                    state: account.state.clone(),
-                    deliveries: account.deliveries.clone(),
-                },
+                LoadedAccount { account_id: account.account_id, state: account.state.clone(), deliveries: account.deliveries.clone() },
             );
         }
         Ok((MemoryTransaction { memory }, loaded))

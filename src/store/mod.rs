@@ -255,7 +255,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Begins a transaction on one shard, locks the accounts in sorted order (making the missing
     /// ones of tenants that exist) and then reads what the batch needs.
-    fn open(&self, shard: i16, accounts: &BTreeSet<AccountKey>, needs: &Needs) -> impl Future<Output = Result<(Self::Transaction, Loaded), Failure>> + Send;
+    fn open(
+        &self,
+        shard: i16,
+        accounts: &BTreeSet<AccountKey>,
+        needs: &Needs,
+    ) -> impl Future<Output = Result<(Self::Transaction, Loaded), Failure>> + Send;
 }
 
 /// A transaction with its accounts locked.
@@ -263,4 +268,12 @@ pub trait Transaction: Send {
     /// Writes everything and commits. On any error nothing was written, or, when the connection was
     /// lost while committing, everything or nothing: the identities decide at the next try.
     fn commit(self, writes: Vec<AccountWrite>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Where quarantined messages go when a batch could not even be tried.
+pub trait Quarantine: Send + Sync + 'static {
+    /// Sets messages aside together with the announcement of it; `origin` names this deployment.
+    fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// True once the database can be used.
+    fn probe(&self) -> impl Future<Output = bool> + Send;
 }

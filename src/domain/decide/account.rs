@@ -95,7 +95,8 @@ pub fn close(case: Case<'_>, act: &Act) -> Result<Decision, Overflow> {
 fn freeze_rest(draft: &mut Draft<'_>) -> Result<(), Overflow> {
     let mut touched = Vec::new();
     let free = draft.book.account.available()?;
-    let numbers: Vec<u32> = draft.book.grants.values().filter(|grant| grant.remaining > grant.frozen).map(|grant| grant.terms.number).collect();
+    let numbers: Vec<u32> =
+        draft.book.grants.values().filter(|grant| grant.remaining > grant.frozen).map(|grant| grant.terms.number).collect();
     for number in numbers {
         draft.change_grant(number, |grant| grant.frozen = grant.remaining);
         touched.push(Touch { grant: number, change: crate::domain::credits::Credits::ZERO });

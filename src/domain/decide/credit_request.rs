@@ -1,6 +1,6 @@
 //! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases (semantics §5).
 
-use super::purchase::grant_purchase;
+use super::purchase::{Bought, grant_purchase};
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::{CancelRequest, DecideRequest, RequestedGoods, SubmitRequest};
@@ -133,15 +133,19 @@ pub fn decide(case: Case<'_>, command: &DecideRequest) -> Result<Decision, Overf
         let price = request.terms.price;
         // Underpaid: min(C, ⌊C × received / price⌋); the bonus is only for the full price.
         let (credits, bonus) = match received {
-            Some(received) if received < price => {
-                (request.terms.credits.share_down(received.decimal(), price.decimal())?, Credits::ZERO)
-            }
+            Some(received) if received < price => (request.terms.credits.share_down(received.decimal(), price.decimal())?, Credits::ZERO),
             Some(_) | None => (request.terms.credits, request.terms.bonus),
         };
         draft.occurred_at = case.at;
         request.granted = credits.plus(bonus)?;
-        let reference = Printable::new(request.terms.id.as_str()).ok();
-        grant_purchase(&mut draft, credits, bonus, received.unwrap_or(price).min(price), request.terms.expires_after, reference)?;
+        let bought = Bought {
+            credits,
+            bonus,
+            paid: received.unwrap_or(price).min(price),
+            expires_after: request.terms.expires_after,
+            reference: Printable::new(request.terms.id.as_str()).ok(),
+        };
+        grant_purchase(&mut draft, &bought)?;
         draft.repay_debt()?;
     } else {
         request.status = RequestStatus::Rejected;
@@ -166,22 +170,22 @@ fn standing_answer(request: &CreditRequest, command: &DecideRequest) -> Option<D
     }
 }
 
-pub fn cancel(case: Case<'_>, command: &CancelRequest) -> Result<Decision, Overflow> {
+pub fn cancel(case: Case<'_>, command: &CancelRequest) -> Decision {
     let Some(request) = case.book.requests.get(&command.request) else {
-        return Ok(Decision::Waiting(On::Request(command.request.clone())));
+        return Decision::Waiting(On::Request(command.request.clone()));
     };
     match request.status {
         RequestStatus::Pending => {}
-        RequestStatus::Cancelled => return Ok(Decision::Duplicate),
-        RequestStatus::Accepted | RequestStatus::Rejected => return Ok(Decision::Rejected(vec![Rejection::AlreadyDecided])),
-        RequestStatus::Expired => return Ok(Decision::Rejected(vec![Rejection::RequestExpired])),
+        RequestStatus::Cancelled => return Decision::Duplicate,
+        RequestStatus::Accepted | RequestStatus::Rejected => return Decision::Rejected(vec![Rejection::AlreadyDecided]),
+        RequestStatus::Expired => return Decision::Rejected(vec![Rejection::RequestExpired]),
     }
     if request.terms.method == RequestMethod::Payment && !case.terms.may_decide(command.cancelled_by.as_str()) {
-        return Ok(Decision::Rejected(vec![Rejection::NotPermitted]));
+        return Decision::Rejected(vec![Rejection::NotPermitted]);
     }
     let mut draft = case.draft();
     withdraw(&mut draft, request.clone(), Some(command.cancelled_by.clone()), None);
-    Ok(accept(draft))
+    accept(draft)
 }
 
 /// Ends a pending request without a decision.

@@ -5,9 +5,10 @@ use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::ResetCycle;
 use crate::domain::credits::Overflow;
-use crate::domain::cycle::{self, Close};
+use crate::domain::cycle;
 use crate::domain::decision::{Decision, On};
 use crate::domain::rejection::Rejection;
+use crate::domain::rollover::{self, Close};
 
 pub fn decide(case: Case<'_>, command: &ResetCycle) -> Result<Decision, Overflow> {
     if case.book.account.status == AccountStatus::Unopened {
@@ -35,7 +36,7 @@ pub fn decide(case: Case<'_>, command: &ResetCycle) -> Result<Decision, Overflow
     if command.manual {
         match &command.subscription {
             Some(subscription) => cycle::reset_now(&mut draft, subscription)?,
-            None => drop(cycle::close(&mut draft, Close::OwnRules)?),
+            None => drop(rollover::close(&mut draft, Close::OwnRules)?),
         }
         draft.repay_debt()?;
     }

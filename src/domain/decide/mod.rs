@@ -52,7 +52,7 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::RecordPayment(command) => purchase::decide(case, command),
         Command::SubmitRequest(command) => credit_request::submit(case, command),
         Command::DecideRequest(command) => credit_request::decide(case, command),
-        Command::CancelRequest(command) => credit_request::cancel(case, command),
+        Command::CancelRequest(command) => Ok(credit_request::cancel(case, command)),
         Command::OpenAccount(command) => Ok(account::open(case, command)),
         Command::ChangeAccount(command) => Ok(account::change(case, command)),
         Command::FreezeAccount(act) => Ok(account::freeze(case, act)),

@@ -49,7 +49,7 @@ pub fn decide(case: Case<'_>, command: &ProviderPayment) -> Result<Decision, Ove
         price,
     };
     let fits = catalog.currency == terms.currency && price_fits(case.terms.settings.price_check, price, &terms);
-    if fits { grant(case, terms, package, &asked) } else { review(case, known, terms, package, &asked) }
+    if fits { grant(case, terms, package, &asked) } else { Ok(review(case, known, terms, package, &asked)) }
 }
 
 struct Asked {
@@ -100,8 +100,14 @@ fn grant(case: Case<'_>, terms: PaymentTerms, package: &Package, asked: &Asked) 
     if let Some(request) = pending_review(case, &terms) {
         withdraw(&mut draft, request.clone(), None, Some("a later event showed the right amount".into()));
     }
-    let reference = Some(terms.payment.clone());
-    grant_purchase(&mut draft, asked.credits, asked.bonus, terms.amount, package.expires_after, reference)?;
+    let bought = Bought {
+        credits: asked.credits,
+        bonus: asked.bonus,
+        paid: terms.amount,
+        expires_after: package.expires_after,
+        reference: Some(terms.payment.clone()),
+    };
+    grant_purchase(&mut draft, &bought)?;
     draft.repay_debt()?;
     let granted = asked.credits.plus(asked.bonus)?;
     draft.put(Row::Payment(Payment { terms, status: PaymentStatus::Granted, granted }));
@@ -109,9 +115,9 @@ fn grant(case: Case<'_>, terms: PaymentTerms, package: &Package, asked: &Asked) 
 }
 
 /// A mismatch becomes a pending request for staff, with the payment's id and no expiry.
-fn review(case: Case<'_>, known: Option<&Payment>, terms: PaymentTerms, package: &Package, asked: &Asked) -> Result<Decision, Overflow> {
+fn review(case: Case<'_>, known: Option<&Payment>, terms: PaymentTerms, package: &Package, asked: &Asked) -> Decision {
     if known.is_some_and(|known| known.status == PaymentStatus::Review) {
-        return Ok(Decision::Duplicate);
+        return Decision::Duplicate;
     }
     let mut draft = case.draft();
     draft.open_account();
@@ -138,7 +144,7 @@ fn review(case: Case<'_>, known: Option<&Payment>, terms: PaymentTerms, package:
     announce(&mut draft, &request, None, Some("the amount paid is not the price of the package".into()));
     draft.put(Row::Request(request));
     draft.put(Row::Payment(Payment { terms, status: PaymentStatus::Review, granted: Credits::ZERO }));
-    Ok(accept(draft))
+    accept(draft)
 }
 
 fn pending_review<'a>(case: Case<'a>, terms: &PaymentTerms) -> Option<&'a CreditRequest> {
@@ -148,16 +154,19 @@ fn pending_review<'a>(case: Case<'a>, terms: &PaymentTerms) -> Option<&'a Credit
         .filter(|request| request.status == RequestStatus::Pending && request.terms.method == RequestMethod::Payment)
 }
 
+/// What was bought.
+pub struct Bought {
+    pub credits: Credits,
+    pub bonus: Credits,
+    /// All that was paid, for the cost basis.
+    pub paid: Money,
+    pub expires_after: Option<CalendarSpan>,
+    pub reference: Option<Printable>,
+}
+
 /// Grants a purchase and its bonus: the one place where bought credits arrive.
-pub fn grant_purchase(
-    draft: &mut Draft<'_>,
-    credits: Credits,
-    bonus: Credits,
-    paid: Money,
-    expires_after: Option<CalendarSpan>,
-    reference: Option<Printable>,
-) -> Result<(), Overflow> {
-    draft.occurred_at = draft.at().min(draft.occurred_at);
+pub fn grant_purchase(draft: &mut Draft<'_>, bought: &Bought) -> Result<(), Overflow> {
+    let Bought { credits, bonus, paid, expires_after, .. } = *bought;
     let zone = draft.book.account.profile.zone.clone();
     let end = expires_after.and_then(|span| span.after(draft.at(), zone.rules())).map_or(GrantEnd::Never, GrantEnd::At);
     let cost_basis = if credits.is_positive() { paid.share_down(Decimal::ONE, credits.decimal())? } else { Money::ZERO };
@@ -184,7 +193,7 @@ pub fn grant_purchase(
                 cycle: None,
                 cause: draft.cause.clone(),
             },
-            reference.clone(),
+            bought.reference.clone(),
         )?;
     }
     Ok(())

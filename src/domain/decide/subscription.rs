@@ -7,8 +7,8 @@ use crate::domain::catalog::{Addon, Catalog};
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::cycle::{self, Opening};
-use crate::domain::decision::{Decision, On};
 use crate::domain::decision::Row;
+use crate::domain::decision::{Decision, On};
 use crate::domain::draft::Draft;
 use crate::domain::event::Event;
 use crate::domain::ids::Id;
@@ -190,4 +190,3 @@ fn addons_fit(case: Case<'_>, catalog: &Catalog, wanted: &Wanted) -> bool {
     };
     wanted.addons.keys().all(|key| catalog.addons.get(key).is_some_and(fits))
 }
-

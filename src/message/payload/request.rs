@@ -45,9 +45,7 @@ pub(super) fn submitted(data: &str) -> Result<Asked, Fault> {
         goods,
         method: data.method.0,
         requested_by: data.requested_by.0,
-        evidence: data
-            .evidence
-            .map(|Object(proof)| Evidence { reference: proof.reference.0, url: proof.url.map(|url| url.0) }),
+        evidence: data.evidence.map(|Object(proof)| Evidence { reference: proof.reference.0, url: proof.url.map(|url| url.0) }),
     })
     .into())
 }

@@ -8,8 +8,7 @@ use rust_decimal::Decimal;
 
 /// Currencies whose amounts are whole. UGX and ISK are not among them: they have no decimals any
 /// more, but Stripe still writes their amounts with two.
-const ZERO_DECIMAL: &[&str] =
-    &["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
+const ZERO_DECIMAL: &[&str] = &["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
 
 /// Currencies with a thousand minor units.
 const THREE_DECIMAL: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
@@ -38,8 +37,14 @@ mod tests {
     #[test]
     fn b15_minor_units_follow_the_table() {
         for (minor, currency, shown) in [
-            (2000, "USD", "20"), (1999, "EUR", "19.99"), (500, "JPY", "500"), (5120, "KWD", "5.12"), (500, "UGX", "5"),
-            (500, "ISK", "5"), (0, "USD", "0"), (MINOR_MAX, "USD", "90071992547409.91"),
+            (2000, "USD", "20"),
+            (1999, "EUR", "19.99"),
+            (500, "JPY", "500"),
+            (5120, "KWD", "5.12"),
+            (500, "UGX", "5"),
+            (500, "ISK", "5"),
+            (0, "USD", "0"),
+            (MINOR_MAX, "USD", "90071992547409.91"),
         ] {
             assert_eq!(major(minor, currency).map(|money| money.to_string()).as_deref(), Some(shown), "{currency}");
         }

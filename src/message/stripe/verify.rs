@@ -139,8 +139,17 @@ mod tests {
     fn b2_times_that_are_not_one_plain_number() {
         let good = v1(SECRET);
         for t in [
-            String::new(), format!("t={T},t={T},"), format!("t=-{T},"), format!("t=+{T},"), format!("t= {T},"), format!("t={T} ,"),
-            format!("t={},", "9".repeat(30)), "t=1e9,".into(), "t=,".into(), format!("t=0{T},"), "t=9223372036854775808,".into(),
+            String::new(),
+            format!("t={T},t={T},"),
+            format!("t=-{T},"),
+            format!("t=+{T},"),
+            format!("t= {T},"),
+            format!("t={T} ,"),
+            format!("t={},", "9".repeat(30)),
+            "t=1e9,".into(),
+            "t=,".into(),
+            format!("t=0{T},"),
+            "t=9223372036854775808,".into(),
             format!(" t={T},"),
         ] {
             assert_eq!(check(&format!("{t}v1={good}"), T, &[SECRET]), Err(BadSignature::Header), "{t:?}");
@@ -153,8 +162,14 @@ mod tests {
     fn b3_signatures_that_are_none() {
         let good = v1(SECRET);
         for v1 in [
-            String::new(), format!(",v0={good}"), format!(",v1={}", &good[1..]), format!(",v1={good}0"), format!(",v1={}", "zz".repeat(32)),
-            ",v1=".into(), format!(", v1={good}"), format!(",v1= {good}"),
+            String::new(),
+            format!(",v0={good}"),
+            format!(",v1={}", &good[1..]),
+            format!(",v1={good}0"),
+            format!(",v1={}", "zz".repeat(32)),
+            ",v1=".into(),
+            format!(", v1={good}"),
+            format!(",v1= {good}"),
         ] {
             assert_eq!(check(&format!("t={T}{v1}"), T, &[SECRET]), Err(BadSignature::Header), "{v1:?}");
         }
@@ -171,9 +186,9 @@ mod tests {
     #[test]
     fn b5_three_hundred_seconds_either_way_are_the_edge() {
         let header = sign(SECRET, T, BODY).unwrap();
-        for (received, expected) in [
-            (T + 300, Ok(())), (T - 300, Ok(())), (T + 301, Err(BadSignature::Age)), (T - 301, Err(BadSignature::Age)),
-        ] {
+        for (received, expected) in
+            [(T + 300, Ok(())), (T - 300, Ok(())), (T + 301, Err(BadSignature::Age)), (T - 301, Err(BadSignature::Age))]
+        {
             assert_eq!(check(&header, received, &[SECRET]), expected);
         }
         let late = Timestamp::from_microsecond((T + 300) * 1_000_000 + 1).unwrap();

@@ -217,7 +217,9 @@ fn what_can_be_named_is_named_even_if_the_rest_is_unreadable() {
 #[test]
 fn a_detail_never_repeats_a_value() {
     let secret = "4111-1111-1111-1111";
-    for path in ["/time", "/tenant", "/specversion", "/type", "/data/credits", "/data/source", "/data/priority", "/data/scope", "/data/rollover"] {
+    for path in
+        ["/time", "/tenant", "/specversion", "/type", "/data/credits", "/data/source", "/data/priority", "/data/scope", "/data/rollover"]
+    {
         let unreadable = deliver(&with(grant(), path, json!(secret)));
         let raw = delivery("credits.grant", &with(grant(), path, json!(secret)).to_string());
         for unreadable in [unreadable.unwrap_err(), read(&raw, &secrets).unwrap_err()] {

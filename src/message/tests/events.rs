@@ -89,9 +89,8 @@ fn an_entry_is_shown_as_the_contract_lists_it() {
 fn a_change_of_balance_is_one_exact_text() {
     let key = key();
     let heading = Heading { source: "credit-ledger", key: &key, number: 3, sequence: 13, time: at("2026-01-31T00:00:00.123456Z") };
-    let numbers = Numbers {
-        balance: credits("94.5"), held: credits("10"), frozen: Credits::ZERO, available: credits("84.5"), debt: credits("2"),
-    };
+    let numbers =
+        Numbers { balance: credits("94.5"), held: credits("10"), frozen: Credits::ZERO, available: credits("84.5"), debt: credits("2") };
     let out = balance_changed(&heading, &numbers, &[entry(), Entry { seq: 13, ..entry() }]);
     assert_eq!(out.routing_key, "balance.changed.acme");
     let line = |seq: u32| {
@@ -124,7 +123,8 @@ fn ids_are_permanent_and_differ_by_account_and_number() {
 #[test]
 fn refusals_say_what_was_asked_and_why_not() {
     let asked = Asked { id: message(), reference: printable("image"), credits: Some(credits("6.00")) };
-    let refusal = Refusal { asked: asked.clone(), available: credits("5"), reasons: vec![Rejection::AccountFrozen, Rejection::InsufficientCredits] };
+    let refusal =
+        Refusal { asked: asked.clone(), available: credits("5"), reasons: vec![Rejection::AccountFrozen, Rejection::InsufficientCredits] };
     let data = json!({
         "source": "app", "id": "m-1", "reference": "image", "credits": "6", "available": "5",
         "reasons": ["account_frozen", "insufficient_credits"],
@@ -142,8 +142,10 @@ fn refusals_say_what_was_asked_and_why_not() {
 #[test]
 fn requests_are_announced_under_their_state() {
     for (status, kind) in [
-        (RequestStatus::Pending, "credit_request.pending"), (RequestStatus::Accepted, "credit_request.accepted"),
-        (RequestStatus::Rejected, "credit_request.rejected"), (RequestStatus::Cancelled, "credit_request.cancelled"),
+        (RequestStatus::Pending, "credit_request.pending"),
+        (RequestStatus::Accepted, "credit_request.accepted"),
+        (RequestStatus::Rejected, "credit_request.rejected"),
+        (RequestStatus::Cancelled, "credit_request.cancelled"),
         (RequestStatus::Expired, "credit_request.expired"),
     ] {
         let event = Event::Request { request: id("r-1"), status, credits: credits("10"), actor: None, reason: Some("late".into()) };
@@ -165,8 +167,14 @@ fn money_matters_are_announced() {
 #[test]
 fn a_reset_says_what_it_did() {
     let reset = Reset {
-        subscription: id("s-1"), k: -1, n: 2, boundary: at("2026-01-31T00:00:00Z"), granted: credits("1000"),
-        forfeited: credits("300"), rolled_over: credits("200"), next_boundary: None,
+        subscription: id("s-1"),
+        k: -1,
+        n: 2,
+        boundary: at("2026-01-31T00:00:00Z"),
+        granted: credits("1000"),
+        forfeited: credits("300"),
+        rolled_over: credits("200"),
+        next_boundary: None,
     };
     let data = json!({
         "subscription": "s-1", "k": -1, "n": 2, "granted": "1000", "forfeited": "300", "rolled_over": "200", "next_boundary": null,
@@ -180,11 +188,23 @@ fn a_reset_says_what_it_did() {
 fn states_are_announced_whole() {
     let wanted = Wanted { plan: id("team"), addons: BTreeMap::from([(id("generative"), 2)]) };
     let subscription = Subscription {
-        id: id("s-1"), started_with: wanted.clone(), interval: Interval::Year, allowance_every: Interval::Month,
-        anchor: "2026-01-31T00:00:00".parse().unwrap(), zone: Zone::utc(), current: wanted.clone(),
-        next: Some(Wanted { addons: BTreeMap::new(), ..wanted }), cancelled: false, ended: false,
+        id: id("s-1"),
+        started_with: wanted.clone(),
+        interval: Interval::Year,
+        allowance_every: Interval::Month,
+        anchor: "2026-01-31T00:00:00".parse().unwrap(),
+        zone: Zone::utc(),
+        current: wanted.clone(),
+        next: Some(Wanted { addons: BTreeMap::new(), ..wanted }),
+        cancelled: false,
+        ended: false,
         cycle: Cycle {
-            k: 0, n: 1, start: at("2026-01-31T00:00:00Z"), end: at("2026-02-28T00:00:00Z"), catalog: 3, allowance: credits("1000"),
+            k: 0,
+            n: 1,
+            start: at("2026-01-31T00:00:00Z"),
+            end: at("2026-02-28T00:00:00Z"),
+            catalog: 3,
+            allowance: credits("1000"),
         },
     };
     let data = json!({
@@ -203,8 +223,13 @@ fn states_are_announced_whole() {
 fn quarantine_is_announced_without_payload_or_sequence() {
     let (tenant, message) = (id("acme"), message());
     let what = Quarantined {
-        source: "credit-ledger", tenant: Some(&tenant), digest: Hash([7; 32]), time: at("2026-01-31T00:00:00Z"),
-        reason: QuarantineReason::Malformed, id: Some(&message), kind: Some("credits.grant"),
+        source: "credit-ledger",
+        tenant: Some(&tenant),
+        digest: Hash([7; 32]),
+        time: at("2026-01-31T00:00:00Z"),
+        reason: QuarantineReason::Malformed,
+        id: Some(&message),
+        kind: Some("credits.grant"),
     };
     let out = quarantined(&what);
     let body = shown(&out);

@@ -80,11 +80,7 @@ fn contents_of_the_examples_never_change() {
             let name = line.split(' ').next().unwrap();
             let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
             let event: Value = serde_json::from_str(&text).unwrap();
-            let raw = if name.starts_with("stripe.") {
-                webhooks::signed(&text)
-            } else {
-                delivery(event["type"].as_str().unwrap(), &text)
-            };
+            let raw = if name.starts_with("stripe.") { webhooks::signed(&text) } else { delivery(event["type"].as_str().unwrap(), &text) };
             let content = match read(&raw, &secrets).unwrap() {
                 Incoming::Account(message) => message.content,
                 Incoming::Tenant(message) => message.content,

@@ -68,7 +68,10 @@ fn a_webhook_without_a_secret_or_a_time_cannot_be_sent() {
 fn an_exact_webhook_keeps_its_headers_and_bytes() {
     let line = r#"{"webhook":"stripe","tenant":"acme","headers":{"Stripe-Signature":"t=1,v1=00","X-Tenant":"evil"},"body":"{ }","received_at":"2026-01-31T09:30:00Z"}"#;
     let raw = raw(line);
-    assert_eq!((raw.body.as_slice(), raw.header("stripe-signature"), raw.header("x-tenant")), (&b"{ }"[..], Some("t=1,v1=00"), Some("evil")));
+    assert_eq!(
+        (raw.body.as_slice(), raw.header("stripe-signature"), raw.header("x-tenant")),
+        (&b"{ }"[..], Some("t=1,v1=00"), Some("evil"))
+    );
     assert_eq!(fate(&read(&raw, &secrets)), "not_permitted");
 }
 
@@ -98,10 +101,22 @@ fn ticks_readings_and_catalogs_are_no_messages() {
 #[test]
 fn lines_of_no_known_form_are_refused() {
     for line in [
-        "{", "[]", "7", "\"tick\"", "{}", r#"{"tik":"2026-02-01T00:00:00Z"}"#, r#"{"tick":"soon"}"#, r#"{"tick":"2026-02-01T00:00:00Z","x":1}"#,
-        r#"{"read":{"tenant":"acme"}}"#, r#"{"read":{"tenant":"acme","account":"u-1","as":"wished"}}"#, r#"{"read":["acme","u-1"]}"#,
-        r#"{"tenant":"acme","catalog":7}"#, r#"{"catalog":"x"}"#, r#"{"webhook":"square","tenant":"acme","event":{"created":1}}"#,
-        r#"{"webhook":"stripe","tenant":"acme"}"#, r#"{"webhook":"stripe","tenant":"acme","event":{"created":1},"body":""}"#,
+        "{",
+        "[]",
+        "7",
+        "\"tick\"",
+        "{}",
+        r#"{"tik":"2026-02-01T00:00:00Z"}"#,
+        r#"{"tick":"soon"}"#,
+        r#"{"tick":"2026-02-01T00:00:00Z","x":1}"#,
+        r#"{"read":{"tenant":"acme"}}"#,
+        r#"{"read":{"tenant":"acme","account":"u-1","as":"wished"}}"#,
+        r#"{"read":["acme","u-1"]}"#,
+        r#"{"tenant":"acme","catalog":7}"#,
+        r#"{"catalog":"x"}"#,
+        r#"{"webhook":"square","tenant":"acme","event":{"created":1}}"#,
+        r#"{"webhook":"stripe","tenant":"acme"}"#,
+        r#"{"webhook":"stripe","tenant":"acme","event":{"created":1},"body":""}"#,
         r#"{"webhook":"stripe","tenant":"acme","headers":{},"body":""}"#,
     ] {
         assert!(Line::parse(line).is_err(), "{line}");

@@ -94,6 +94,10 @@ pub(super) fn grant() -> Value {
 pub(super) fn with(mut value: Value, path: &str, to: Value) -> Value {
     let (parent, key) = path.rsplit_once('/').unwrap();
     let parent = value.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-    if to.is_null() { parent.remove(key) } else { parent.insert(key.into(), to) };
+    if to.is_null() {
+        parent.remove(key)
+    } else {
+        parent.insert(key.into(), to)
+    };
     value
 }

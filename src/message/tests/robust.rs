@@ -10,10 +10,8 @@ fn any_delivery() -> impl Strategy<Value = (usize, String)> {
 }
 
 fn raw_of((queue, routing_key): (usize, String), body: Vec<u8>) -> Raw {
-    let headers = BTreeMap::from([
-        ("x-tenant".to_owned(), "acme".to_owned()),
-        ("x-received-at".to_owned(), "2026-01-31T09:30:00Z".to_owned()),
-    ]);
+    let headers =
+        BTreeMap::from([("x-tenant".to_owned(), "acme".to_owned()), ("x-received-at".to_owned(), "2026-01-31T09:30:00Z".to_owned())]);
     Raw { queue: Queue::ALL[queue], routing_key, headers, content_type: None, reply_to: None, correlation_id: None, body }
 }
 
@@ -52,7 +50,11 @@ fn spoilt_examples_never_panic() {
             for (which, place, byte, cut) in spoils {
                 let mut body = good[which].clone().into_bytes();
                 let at = place.index(body.len());
-                if cut { body.truncate(at) } else { body[at] = byte }
+                if cut {
+                    body.truncate(at);
+                } else {
+                    body[at] = byte;
+                }
                 let event: Value = serde_json::from_str(&good[which]).unwrap();
                 let kind = event["type"].as_str().unwrap();
                 let raw = if event.get("specversion").is_some() {

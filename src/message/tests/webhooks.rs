@@ -110,18 +110,21 @@ fn paid_is_what_the_provider_says() {
 
 #[test]
 fn b13_what_is_not_ours_is_ignored() {
-    fates(&session(), &[
-        ("/type", json!("charge.refunded"), "ignored"),
-        ("/type", json!("customer.created"), "ignored"),
-        ("mode", json!("subscription"), "ignored"),
-        ("mode", json!("setup"), "ignored"),
-        ("mode", json!(null), "read"),
-        ("metadata", json!(null), "ignored"),
-        ("metadata", json!({}), "ignored"),
-        ("metadata", json!({"credit_account": "u-1"}), "ignored"),
-        ("metadata", json!({"credit_package": "starter"}), "ignored"),
-        ("metadata", json!({"credit_account": "", "credit_package": "starter"}), "ignored"),
-    ]);
+    fates(
+        &session(),
+        &[
+            ("/type", json!("charge.refunded"), "ignored"),
+            ("/type", json!("customer.created"), "ignored"),
+            ("mode", json!("subscription"), "ignored"),
+            ("mode", json!("setup"), "ignored"),
+            ("mode", json!(null), "read"),
+            ("metadata", json!(null), "ignored"),
+            ("metadata", json!({}), "ignored"),
+            ("metadata", json!({"credit_account": "u-1"}), "ignored"),
+            ("metadata", json!({"credit_package": "starter"}), "ignored"),
+            ("metadata", json!({"credit_account": "", "credit_package": "starter"}), "ignored"),
+        ],
+    );
     let strangers = with(with(session(), "/data/object/metadata", json!({})), "/data/object/client_reference_id", json!("cart 17/ä"));
     assert_eq!(fate(&webhook(&strangers)), "ignored", "somebody else's reference is no flaw");
     let thin = json!({"id": "evt_9", "object": "v2.core.event", "type": "v1.billing.meter.error", "created": "2026-01-31T00:00:00Z"});
@@ -141,31 +144,34 @@ fn the_account_may_stand_in_the_client_reference() {
 
 #[test]
 fn b15_amounts_and_currencies_that_cannot_be_are_malformed() {
-    fates(&session(), &[
-        ("amount_total", json!(null), "malformed"),
-        ("amount_total", json!("2380"), "malformed"),
-        ("amount_total", json!(-2380), "malformed"),
-        ("amount_total", json!(10.5), "malformed"),
-        ("amount_total", json!(9_007_199_254_740_993_u64), "malformed"),
-        ("amount_total", json!(9_223_372_036_854_775_808_u64), "malformed"),
-        ("amount_total", json!(379), "malformed"),
-        ("currency", json!(null), "malformed"),
-        ("currency", json!("usd "), "malformed"),
-        ("currency", json!("xxx"), "malformed"),
-        ("total_details", json!(null), "read"),
-        ("total_details", json!({}), "read"),
-        ("metadata", json!({"credit_account": "no id", "credit_package": "starter"}), "malformed"),
-        ("metadata", json!({"credit_account": "u-1", "credit_package": "no id"}), "malformed"),
-        ("payment_intent", json!("no id"), "malformed"),
-        ("payment_intent", json!(7), "malformed"),
-        ("/created", json!(null), "malformed"),
-        ("/created", json!(1_769_851_800_000_i64), "malformed"),
-        ("/created", json!(1.5), "malformed"),
-        ("/created", json!(0), "malformed"),
-        ("/id", json!(null), "malformed"),
-        ("/data", json!(null), "malformed"),
-        ("/data", json!([1]), "malformed"),
-    ]);
+    fates(
+        &session(),
+        &[
+            ("amount_total", json!(null), "malformed"),
+            ("amount_total", json!("2380"), "malformed"),
+            ("amount_total", json!(-2380), "malformed"),
+            ("amount_total", json!(10.5), "malformed"),
+            ("amount_total", json!(9_007_199_254_740_993_u64), "malformed"),
+            ("amount_total", json!(9_223_372_036_854_775_808_u64), "malformed"),
+            ("amount_total", json!(379), "malformed"),
+            ("currency", json!(null), "malformed"),
+            ("currency", json!("usd "), "malformed"),
+            ("currency", json!("xxx"), "malformed"),
+            ("total_details", json!(null), "read"),
+            ("total_details", json!({}), "read"),
+            ("metadata", json!({"credit_account": "no id", "credit_package": "starter"}), "malformed"),
+            ("metadata", json!({"credit_account": "u-1", "credit_package": "no id"}), "malformed"),
+            ("payment_intent", json!("no id"), "malformed"),
+            ("payment_intent", json!(7), "malformed"),
+            ("/created", json!(null), "malformed"),
+            ("/created", json!(1_769_851_800_000_i64), "malformed"),
+            ("/created", json!(1.5), "malformed"),
+            ("/created", json!(0), "malformed"),
+            ("/id", json!(null), "malformed"),
+            ("/data", json!(null), "malformed"),
+            ("/data", json!([1]), "malformed"),
+        ],
+    );
     let yen = with(with(session(), "/data/object/currency", json!("jpy")), "/data/object/total_details", json!(null));
     assert_eq!(payment(&yen).terms.amount.to_string(), "2380", "no cents assumed");
 }
@@ -173,8 +179,18 @@ fn b15_amounts_and_currencies_that_cannot_be_are_malformed() {
 #[test]
 fn a_quantity_is_a_plain_number_from_one() {
     for (quantity, expected) in [
-        ("1", "read"), ("1000000", "read"), ("", "read"), ("0", "malformed"), ("1000001", "malformed"), ("-1", "malformed"),
-        ("+1", "malformed"), ("1.0", "malformed"), ("1e2", "malformed"), (" 1", "malformed"), ("٣", "malformed"), ("99999999999999", "malformed"),
+        ("1", "read"),
+        ("1000000", "read"),
+        ("", "read"),
+        ("0", "malformed"),
+        ("1000001", "malformed"),
+        ("-1", "malformed"),
+        ("+1", "malformed"),
+        ("1.0", "malformed"),
+        ("1e2", "malformed"),
+        (" 1", "malformed"),
+        ("٣", "malformed"),
+        ("99999999999999", "malformed"),
     ] {
         let result = webhook(&with(intent(), "/data/object/metadata/credit_quantity", json!(quantity)));
         assert_eq!(fate(&result), expected, "{quantity:?}");
@@ -183,13 +199,16 @@ fn a_quantity_is_a_plain_number_from_one() {
 
 #[test]
 fn fields_nobody_reads_cannot_stop_money() {
-    fates(&session(), &[
-        ("locale", json!("xx-new"), "read"),
-        ("payment_method_types", json!(["a_new_one"]), "read"),
-        ("note", json!("nul \u{0} inside"), "read"),
-        ("/api_version", json!("2019-09-09"), "read"),
-        ("/livemode", json!(null), "read"),
-    ]);
+    fates(
+        &session(),
+        &[
+            ("locale", json!("xx-new"), "read"),
+            ("payment_method_types", json!(["a_new_one"]), "read"),
+            ("note", json!("nul \u{0} inside"), "read"),
+            ("/api_version", json!("2019-09-09"), "read"),
+            ("/livemode", json!(null), "read"),
+        ],
+    );
     let twice = session().to_string().replacen('{', r#"{"x":1,"x":2,"#, 1);
     assert_eq!(fate(&read(&signed(&twice), &secrets)), "read");
     let money_twice = session().to_string().replace("\"amount_total\":2380", "\"amount_total\":1,\"amount_total\":2380");

@@ -39,8 +39,7 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn forget_attempts(&self, raws: &[Arc<Raw>]) -> Result<(), Failure> {
-        let (queues, digests): (Vec<&str>, Vec<Vec<u8>>) =
-            raws.iter().map(|raw| (raw.queue.word(), raw.digest().0.to_vec())).unzip();
+        let (queues, digests): (Vec<&str>, Vec<Vec<u8>>) = raws.iter().map(|raw| (raw.queue.word(), raw.digest().0.to_vec())).unzip();
         sqlx::query("delete from attempts where shard = $1 and (queue, digest) in (select * from unnest($2::text[], $3::bytea[]))")
             .bind(aside::home(self.shards))
             .bind(queues)

@@ -17,7 +17,9 @@ pub enum ApplyError {
     #[error(transparent)]
     Failure(#[from] Failure),
     /// A test clock cannot be given to or taken from a tenant that exists.
-    #[error("tenant {tenant} exists with test_clock = {stored} and the file says {wanted}: a tenant keeps the clock it was made with; nothing was changed")]
+    #[error(
+        "tenant {tenant} exists with test_clock = {stored} and the file says {wanted}: a tenant keeps the clock it was made with; nothing was changed"
+    )]
     TestClock {
         /// The tenant.
         tenant: Id,

@@ -55,9 +55,8 @@ pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
         Command::RecordPayment(payment) => vec![(FactKind::Payment, payment.terms.payment.to_string())],
         Command::Spend(spend) => vec![(FactKind::Reference, spend.reference.to_string())],
         Command::SubmitRequest(request) => {
-            let evidence = request.evidence.as_ref().map(|evidence| {
-                (FactKind::Evidence, format!("{}:{}", request.method.word(), evidence.reference))
-            });
+            let evidence =
+                request.evidence.as_ref().map(|evidence| (FactKind::Evidence, format!("{}:{}", request.method.word(), evidence.reference)));
             std::iter::once((FactKind::Request, request.request.to_string())).chain(evidence).collect()
         }
         _ => Vec::new(),
@@ -111,7 +110,13 @@ impl PostgresStore {
         Ok(answers)
     }
 
-    async fn claim_round(&self, shard: i16, messages: &[&Message], wanted: &[(usize, &(Id, FactKind, String))], answers: &mut [Claimed]) -> Result<(), Failure> {
+    async fn claim_round(
+        &self,
+        shard: i16,
+        messages: &[&Message],
+        wanted: &[(usize, &(Id, FactKind, String))],
+        answers: &mut [Claimed],
+    ) -> Result<(), Failure> {
         let of = |index: &usize| messages.get(*index).copied();
         let accounts: Vec<String> = wanted.iter().filter_map(|(index, _)| Some(of(index)?.account.account.to_string())).collect();
         let keys: Vec<Uuid> = wanted.iter().filter_map(|(index, _)| Some(uuid(of(index)?.id.key()))).collect();
@@ -120,7 +125,7 @@ impl PostgresStore {
                select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as w (tenant, kind, key, account, message) \
              ), made as ( \
                insert into directory as known (shard, tenant, kind, key, account, claimed_by) \
-               select $1, tenant, kind, key, account, array[message] from wanted order by tenant, kind, key \
+               select $1, tenant, kind, key, account, array[message] from wanted join tenants using (tenant) order by tenant, kind, key \
                on conflict (shard, tenant, kind, key) do update set claimed_by = known.claimed_by || excluded.claimed_by \
                where known.account = excluded.account and not known.claimed_by @> excluded.claimed_by \
                returning tenant, kind, key) \
@@ -177,12 +182,7 @@ impl PostgresStore {
         .bind(super::aside::home(self.shards))
         .fetch_one(&self.pool)
         .await?;
-        let exists: bool = sqlx::query_scalar(row.kind.exists())
-            .bind(home)
-            .bind(account_id)
-            .bind(&row.key)
-            .fetch_one(&self.pool)
-            .await?;
+        let exists: bool = sqlx::query_scalar(row.kind.exists()).bind(home).bind(account_id).bind(&row.key).fetch_one(&self.pool).await?;
         if exists {
             return Ok(Claimed::Taken);
         }

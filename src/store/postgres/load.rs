@@ -50,8 +50,7 @@ impl Store for PostgresStore {
         let tenants: Vec<String> = accounts.iter().map(|key| key.tenant.to_string()).collect();
         let names: Vec<String> = accounts.iter().map(|key| key.account.to_string()).collect();
         let mut transaction = self.pool.begin().await?;
-        let mut locked: Vec<AccountRow> =
-            sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
+        let mut locked: Vec<AccountRow> = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
         if locked.len() < accounts.len() {
             // Inserted before any lock is held, so that locks are always taken in one order.
             transaction.rollback().await?;
@@ -84,15 +83,19 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// The tenants of a batch and the database's time. Terms are kept until their revision grows.
-    async fn tenants(&self, connection: &mut PgConnection, tenants: &[String], needs: &Needs) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
+    async fn tenants(
+        &self,
+        connection: &mut PgConnection,
+        tenants: &[String],
+        needs: &Needs,
+    ) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
         let wanted: BTreeSet<&String> = tenants.iter().collect();
         let wanted: Vec<&String> = wanted.into_iter().collect();
-        let rows: Vec<(SqlTimestamp, Option<String>, Option<i64>, Option<SqlTimestamp>)> = sqlx::query_as(
-            "select clock_timestamp(), tenant, revision, clock from (select) as one left join tenants on tenant = any($1)",
-        )
-        .bind(&wanted)
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows: Vec<(SqlTimestamp, Option<String>, Option<i64>, Option<SqlTimestamp>)> =
+            sqlx::query_as("select clock_timestamp(), tenant, revision, clock from (select) as one left join tenants on tenant = any($1)")
+                .bind(&wanted)
+                .fetch_all(&mut *connection)
+                .await?;
         let mut now = Timestamp::MIN;
         let mut loaded = HashMap::new();
         for (time, tenant, revision, clock) in rows {
@@ -116,12 +119,11 @@ impl PostgresStore {
     /// Starts a tenant's test clock, unless another batch has; committed by itself, so that no lock
     /// on the tenant outlives this statement.
     async fn start_clock(&self, tenant: &Id, at: Timestamp) -> Result<Timestamp, Failure> {
-        let clock: SqlTimestamp =
-            sqlx::query_scalar("update tenants set clock = coalesce(clock, $2) where tenant = $1 returning clock")
-                .bind(tenant.as_str())
-                .bind(instant(at))
-                .fetch_one(&self.pool)
-                .await?;
+        let clock: SqlTimestamp = sqlx::query_scalar("update tenants set clock = coalesce(clock, $2) where tenant = $1 returning clock")
+            .bind(tenant.as_str())
+            .bind(instant(at))
+            .fetch_one(&self.pool)
+            .await?;
         Ok(clock.to_jiff())
     }
 
@@ -177,8 +179,7 @@ impl Batch {
     }
 
     async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
-        let mut rows: Vec<GrantRow> =
-            sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
+        let mut rows: Vec<GrantRow> = sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
         if !needs.grants.is_empty() {
             let (accounts, names) = self.pairs(&needs.grants, Id::to_string);
             let more: Vec<GrantRow> =
@@ -220,7 +221,8 @@ impl Batch {
     /// Tables most batches do not touch.
     async fn rare(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
         if open.debts {
-            let rows: Vec<DebtRow> = self.all(connection, "select * from debts where shard = $1 and account_id = any($2) and remaining > 0").await?;
+            let rows: Vec<DebtRow> =
+                self.all(connection, "select * from debts where shard = $1 and account_id = any($2) and remaining > 0").await?;
             for row in rows {
                 let debt = row.debt()?;
                 self.book(row.account_id)?.debts.insert(debt.number, debt);
@@ -228,7 +230,8 @@ impl Batch {
         }
         if !needs.payments.is_empty() {
             let (accounts, names) = self.pairs(&needs.payments, Printable::to_string);
-            let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+            let sql =
+                "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
             let rows: Vec<PaymentRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             for row in rows {
                 let payment = row.payment()?;
@@ -237,7 +240,8 @@ impl Batch {
         }
         if !needs.charges.is_empty() {
             let (accounts, names) = self.pairs(&needs.charges, Printable::to_string);
-            let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
+            let sql =
+                "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
             let rows: Vec<ChargeRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             for row in rows {
                 let charge = row.charge()?;
@@ -261,14 +265,16 @@ impl Batch {
             let (accounts, names) = self.pairs(&needs.requests, Id::to_string);
             let sql = "select * from credit_requests where shard = $1 \
                        and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
-            let named: Vec<RequestRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
+            let named: Vec<RequestRow> =
+                sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             rows.extend(named);
         }
         if !needs.evidence.is_empty() {
             let (accounts, names) = self.pairs(&needs.evidence, Printable::to_string);
             let sql = "select * from credit_requests where shard = $1 \
                        and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
-            let named: Vec<RequestRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
+            let named: Vec<RequestRow> =
+                sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             rows.extend(named);
         }
         for row in rows {
@@ -283,20 +289,16 @@ impl Batch {
             let (accounts, names) = self.pairs(&needs.subscriptions, Id::to_string);
             let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended \
                        or (account_id, subscription) in (select * from unnest($3::bigint[], $4::text[])))";
-            let rows: Vec<SubscriptionRow> = sqlx::query_as(sql)
-                .bind(self.shard)
-                .bind(&self.ids)
-                .bind(accounts)
-                .bind(names)
-                .fetch_all(&mut *connection)
-                .await?;
+            let rows: Vec<SubscriptionRow> =
+                sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
             for row in rows {
                 let subscription = row.subscription()?;
                 self.book(row.account_id)?.subscriptions.insert(subscription.id.clone(), subscription);
             }
         }
         if open.subscriptions || needs.high_waters {
-            let rows: Vec<HighWaterRow> = self.all(connection, "select * from high_waters where shard = $1 and account_id = any($2)").await?;
+            let rows: Vec<HighWaterRow> =
+                self.all(connection, "select * from high_waters where shard = $1 and account_id = any($2)").await?;
             for row in rows {
                 let mark = row.high_water()?;
                 self.book(row.account_id)?.high_waters.insert(mark.item.clone(), mark);

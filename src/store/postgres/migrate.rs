@@ -32,7 +32,9 @@ pub enum SchemaError {
         wanted: i32,
     },
     /// Another shard count than the database was created with.
-    #[error("the database was created with {stored} shards and {wanted} were asked for: the number cannot be changed later; leave `shards` at {stored}")]
+    #[error(
+        "the database was created with {stored} shards and {wanted} were asked for: the number cannot be changed later; leave `shards` at {stored}"
+    )]
     Shards {
         /// What the database has.
         stored: i16,

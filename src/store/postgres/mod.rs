@@ -23,7 +23,7 @@ mod write_rare;
 use crate::domain::ids::Id;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
-use crate::store::QuarantineRow;
+use crate::store::{Quarantine, QuarantineRow};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -89,7 +89,7 @@ pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
     Ok(pool)
 }
 
-impl crate::lanes::Quarantine for PostgresStore {
+impl Quarantine for PostgresStore {
     async fn set_aside(&self, origin: &str, rows: &[QuarantineRow]) -> Result<(), Failure> {
         aside::set_aside(self, origin, rows).await
     }

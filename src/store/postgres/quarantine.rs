@@ -12,8 +12,7 @@ use sqlx::{PgConnection, PgPool};
 /// How much of a body that is too large is kept; its digest tells the rest.
 pub const BODY_KEPT_MAX: usize = 256 * 1024;
 
-/// Sets messages aside in one statement; a repeat of the same bytes only counts up. One that comes
-/// back after a replay is open again; one that was discarded stays so.
+/// Sets messages aside in one statement; a repeat of the same bytes only counts up.
 pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&QuarantineRow]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
@@ -24,15 +23,16 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
         let entry = seen.entry((row.raw.queue.word(), row.raw.digest())).or_insert((*row, 0_i32));
         entry.1 = entry.1.saturating_add(1);
     }
-    let rows: Vec<(&QuarantineRow, i32, Vec<u8>)> = seen.into_iter().map(|((_, digest), (row, seen))| (row, seen, digest.0.to_vec())).collect();
-    let column = |value: fn(&QuarantineRow) -> Option<String>| -> Vec<Option<String>> { rows.iter().map(|(row, _, _)| value(row)).collect() };
+    let rows: Vec<(&QuarantineRow, i32, Vec<u8>)> =
+        seen.into_iter().map(|((_, digest), (row, seen))| (row, seen, digest.0.to_vec())).collect();
+    let column =
+        |value: fn(&QuarantineRow) -> Option<String>| -> Vec<Option<String>> { rows.iter().map(|(row, _, _)| value(row)).collect() };
     sqlx::query(
         "insert into quarantine (shard, queue, digest, reason, detail, tenant, account, source, id, message_key, raw, body, body_bytes, seen) \
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
          $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
          on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp(), \
-         ended_at = case when quarantine.ended_as = 'discarded' then quarantine.ended_at end, \
-         ended_as = case when quarantine.ended_as = 'discarded' then quarantine.ended_as end",
+         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null",
     )
     .bind(shard)
     .bind(rows.iter().map(|(row, _, _)| row.raw.queue.word()).collect::<Vec<_>>())
@@ -101,12 +101,13 @@ pub async fn list(pool: &PgPool, tenant: Option<&str>, prefix: &str, most: i64) 
 /// # Errors
 /// [`Failure`] of the database.
 pub async fn raw(pool: &PgPool, row: &Quarantined) -> Result<Raw, Failure> {
-    let (head, body): (Json<RawHead>, Vec<u8>) = sqlx::query_as("select raw, body from quarantine where shard = $1 and queue = $2 and digest = $3")
-        .bind(row.shard)
-        .bind(&row.queue)
-        .bind(&row.digest)
-        .fetch_one(pool)
-        .await?;
+    let (head, body): (Json<RawHead>, Vec<u8>) =
+        sqlx::query_as("select raw, body from quarantine where shard = $1 and queue = $2 and digest = $3")
+            .bind(row.shard)
+            .bind(&row.queue)
+            .bind(&row.digest)
+            .fetch_one(pool)
+            .await?;
     Raw::from_parts(head.0, body).ok_or_else(|| super::rows::unreadable("queue", &row.queue))
 }
 

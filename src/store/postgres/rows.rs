@@ -154,10 +154,8 @@ impl GrantRules {
             count: rule.count,
             cycles: rule.cycles,
         });
-        let recurs = terms.recurs.as_ref().map(|recurs| RecursRow {
-            interval: recurs.interval.to_string(),
-            anchor: recurs.anchor.to_string(),
-        });
+        let recurs =
+            terms.recurs.as_ref().map(|recurs| RecursRow { interval: recurs.interval.to_string(), anchor: recurs.anchor.to_string() });
         (rollover.is_some() || recurs.is_some()).then_some(Json(Self { rollover, recurs }))
     }
 
@@ -245,9 +243,7 @@ impl GrantRow {
     pub fn grant(self) -> Result<Grant, Failure> {
         let (rollover, recurs) = self.rules.map_or(Ok((None, None)), |rules| rules.0.read())?;
         let cycle = match (self.subscription.as_deref(), self.cycle_k, self.cycle_n) {
-            (Some(subscription), Some(k), Some(n)) => {
-                Some(CycleId { subscription: id(subscription)?, k, n: number(n.into())? })
-            }
+            (Some(subscription), Some(k), Some(n)) => Some(CycleId { subscription: id(subscription)?, k, n: number(n.into())? }),
             _ => None,
         };
         let expires_at = self.expires_at.map(SqlTimestamp::to_jiff);

@@ -106,26 +106,16 @@ pub struct RequestRow {
 
 impl RequestRow {
     pub fn request(&self) -> Result<CreditRequest, Failure> {
-        let method = [
-            RequestMethod::BankTransfer,
-            RequestMethod::Crypto,
-            RequestMethod::Invoice,
-            RequestMethod::Other,
-            RequestMethod::Payment,
-        ]
-        .into_iter()
-        .find(|method| method.word() == self.method)
-        .ok_or_else(|| unreadable("method", &self.method))?;
-        let status = [
-            RequestStatus::Pending,
-            RequestStatus::Accepted,
-            RequestStatus::Rejected,
-            RequestStatus::Cancelled,
-            RequestStatus::Expired,
-        ]
-        .into_iter()
-        .find(|status| status.word() == self.status)
-        .ok_or_else(|| unreadable("request status", &self.status))?;
+        let method =
+            [RequestMethod::BankTransfer, RequestMethod::Crypto, RequestMethod::Invoice, RequestMethod::Other, RequestMethod::Payment]
+                .into_iter()
+                .find(|method| method.word() == self.method)
+                .ok_or_else(|| unreadable("method", &self.method))?;
+        let status =
+            [RequestStatus::Pending, RequestStatus::Accepted, RequestStatus::Rejected, RequestStatus::Cancelled, RequestStatus::Expired]
+                .into_iter()
+                .find(|status| status.word() == self.status)
+                .ok_or_else(|| unreadable("request status", &self.status))?;
         let evidence = match optional_printable(self.evidence_reference.as_ref())? {
             Some(reference) => Some(Evidence { reference, url: optional_printable(self.evidence_url.as_ref())? }),
             None => None,
@@ -257,6 +247,6 @@ pub struct HighWaterRow {
 
 impl HighWaterRow {
     pub fn high_water(&self) -> Result<HighWater, Failure> {
-        Ok(HighWater { item: id(&self.item)?, issued: credits(self.issued)?, until: self.until.to_jiff() })
+        Ok(HighWater { item: printable(&self.item)?, issued: credits(self.issued)?, until: self.until.to_jiff() })
     }
 }

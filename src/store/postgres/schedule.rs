@@ -26,7 +26,7 @@ impl PostgresStore {
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        keys(rows)
+        keys(&rows)
     }
 
     /// Accounts of one tenant and shard with something due by `as_of`.
@@ -44,10 +44,10 @@ impl PostgresStore {
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        keys(rows)
+        keys(&rows)
     }
 }
 
-fn keys(rows: Vec<(String, String)>) -> Result<Vec<AccountKey>, Failure> {
+fn keys(rows: &[(String, String)]) -> Result<Vec<AccountKey>, Failure> {
     rows.iter().map(|(tenant, account)| Ok(AccountKey { tenant: id(tenant)?, account: id(account)? })).collect()
 }

@@ -30,8 +30,8 @@ pub struct TenantAsk {
     pub content: Hash,
     /// What is asked; absent for a webhook that is not ours.
     pub command: Option<TenantCommand>,
-    /// When it happened, which starts a test clock.
-    pub occurred_at: Timestamp,
+    /// When it happened, which starts a test clock; absent for a webhook that is not ours.
+    pub occurred_at: Option<Timestamp>,
 }
 
 /// What became of it.
@@ -59,10 +59,10 @@ impl PostgresStore {
         let Some((settings, test_clock, clock, now)) = tenant else {
             return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::UnknownTenant)));
         };
-        if test_clock && clock.is_none() {
+        if let (true, None, Some(first)) = (test_clock, clock, ask.occurred_at) {
             sqlx::query("update tenants set clock = $2 where tenant = $1")
                 .bind(ask.tenant.as_str())
-                .bind(instant(ask.occurred_at))
+                .bind(instant(first))
                 .execute(&mut *transaction)
                 .await?;
         }
@@ -78,18 +78,41 @@ impl PostgresStore {
             if content != ask.content.0 {
                 return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::IdempotencyConflict)));
             }
-            self.reply(&mut transaction, home, ask, raw, &Outcome::Duplicate, Some(&outcome)).await?;
+            let answering = Answering { home, ask, raw };
+            answering.reply(&mut transaction, &Outcome::Duplicate, Some(&outcome)).await?;
             transaction.commit().await?;
             return Ok(TenantAnswer::Final(Outcome::Duplicate));
         }
+        let clocks = Clocks { test: test_clock, clock: clock.map(SqlTimestamp::to_jiff), now: now.to_jiff() };
+        let Some(outcome) = self.carry_out(&mut transaction, ask, &settings.0, clocks).await? else {
+            transaction.commit().await?;
+            let as_of = match &ask.command {
+                Some(TenantCommand::ResetCycles { as_of }) => *as_of,
+                _ => clocks.now,
+            };
+            return Ok(TenantAnswer::Reset(as_of));
+        };
+        Answering { home, ask, raw }.record(&mut transaction, &outcome).await?;
+        transaction.commit().await?;
+        Ok(TenantAnswer::Final(outcome))
+    }
+
+    /// Changes what is asked; `None` when a reset has begun that is to be carried out.
+    async fn carry_out(
+        &self,
+        connection: &mut PgConnection,
+        ask: &TenantAsk,
+        settings: &SettingsRow,
+        clocks: Clocks,
+    ) -> Result<Option<Outcome>, Failure> {
         let outcome = match &ask.command {
             None => Outcome::Ignored,
             Some(TenantCommand::ChangeSettings(change)) => {
-                let changed = change.applied_to(&settings.0.settings()?);
+                let changed = change.applied_to(&settings.settings()?);
                 sqlx::query("update tenants set settings = $2, revision = revision + 1 where tenant = $1")
                     .bind(ask.tenant.as_str())
                     .bind(Json(SettingsRow::of(&changed)))
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
                 Outcome::Applied
             }
@@ -98,35 +121,26 @@ impl PostgresStore {
                     .bind(ask.tenant.as_str())
                     .bind(member.as_str())
                     .bind(role.word())
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
-                self.bump(&mut transaction, &ask.tenant).await?;
+                self.bump(connection, &ask.tenant).await?;
                 Outcome::Applied
             }
             Some(TenantCommand::RemoveStaff { member }) => {
                 sqlx::query("delete from staff where tenant = $1 and member = $2")
                     .bind(ask.tenant.as_str())
                     .bind(member.as_str())
-                    .execute(&mut *transaction)
+                    .execute(&mut *connection)
                     .await?;
-                self.bump(&mut transaction, &ask.tenant).await?;
+                self.bump(connection, &ask.tenant).await?;
                 Outcome::Applied
             }
-            Some(TenantCommand::ResetCycles { as_of }) => {
-                let clock = clock.map(SqlTimestamp::to_jiff);
-                let clocks = Clocks { test: test_clock, clock, now: now.to_jiff() };
-                match self.begin_reset(&mut transaction, ask, *as_of, clocks).await? {
-                    None => {
-                        transaction.commit().await?;
-                        return Ok(TenantAnswer::Reset(*as_of));
-                    }
-                    Some(rejection) => Outcome::Rejected(vec![rejection]),
-                }
-            }
+            Some(TenantCommand::ResetCycles { as_of }) => match self.begin_reset(connection, ask, *as_of, clocks).await? {
+                None => return Ok(None),
+                Some(rejection) => Outcome::Rejected(vec![rejection]),
+            },
         };
-        self.record(&mut transaction, home, ask, raw, &outcome).await?;
-        transaction.commit().await?;
-        Ok(TenantAnswer::Final(outcome))
+        Ok(Some(outcome))
     }
 
     /// Records a tenant-wide reset as done.
@@ -137,7 +151,7 @@ impl PostgresStore {
     pub async fn finish_tenant(&self, ask: &TenantAsk, raw: &Raw) -> Result<(), Failure> {
         let mut transaction = self.pool.begin().await?;
         let home = self.tenant_account(&mut transaction, &ask.tenant).await?;
-        self.record(&mut transaction, home, ask, raw, &Outcome::Applied).await?;
+        Answering { home, ask, raw }.record(&mut transaction, &Outcome::Applied).await?;
         sqlx::query("delete from reset_jobs where tenant = $1 and message_key = $2")
             .bind(ask.tenant.as_str())
             .bind(Uuid::from_bytes(ask.id.key().0))
@@ -147,7 +161,13 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn begin_reset(&self, connection: &mut PgConnection, ask: &TenantAsk, as_of: Timestamp, clocks: Clocks) -> Result<Option<Rejection>, Failure> {
+    async fn begin_reset(
+        &self,
+        connection: &mut PgConnection,
+        ask: &TenantAsk,
+        as_of: Timestamp,
+        clocks: Clocks,
+    ) -> Result<Option<Rejection>, Failure> {
         let key = Uuid::from_bytes(ask.id.key().0);
         let begun: bool = sqlx::query_scalar("select exists (select from reset_jobs where tenant = $1 and message_key = $2)")
             .bind(ask.tenant.as_str())
@@ -198,8 +218,19 @@ impl PostgresStore {
             .await?;
         Ok((shard, id))
     }
+}
 
-    async fn record(&self, connection: &mut PgConnection, home: (i16, i64), ask: &TenantAsk, raw: &Raw, outcome: &Outcome) -> Result<(), Failure> {
+/// Where an answer is recorded and whom it answers.
+#[derive(Clone, Copy)]
+struct Answering<'a> {
+    home: (i16, i64),
+    ask: &'a TenantAsk,
+    raw: &'a Raw,
+}
+
+impl Answering<'_> {
+    async fn record(&self, connection: &mut PgConnection, outcome: &Outcome) -> Result<(), Failure> {
+        let Self { home, ask, .. } = *self;
         let reasons = outcome.reasons();
         sqlx::query(
             "insert into outcomes (shard, account_id, message_key, source, id, content, outcome, reasons, recorded_at) \
@@ -215,10 +246,11 @@ impl PostgresStore {
         .bind((!reasons.is_empty()).then_some(reasons))
         .execute(&mut *connection)
         .await?;
-        self.reply(connection, home, ask, raw, outcome, None).await
+        self.reply(connection, outcome, None).await
     }
 
-    async fn reply(&self, connection: &mut PgConnection, home: (i16, i64), ask: &TenantAsk, raw: &Raw, outcome: &Outcome, of: Option<&str>) -> Result<(), Failure> {
+    async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&str>) -> Result<(), Failure> {
+        let Self { home, ask, raw } = *self;
         let Some(reply_to) = &raw.reply_to else { return Ok(()) };
         let body = Reply { tenant: Some(&ask.tenant), account: None, id: Some(&ask.id), outcome, entries: &[], of }.body();
         sqlx::query(

@@ -158,4 +158,3 @@ pub async fn load(connection: &mut PgConnection, tenant: &Id) -> Result<Terms, F
     let staff = staff.iter().map(|(member, role)| Ok((id(member)?, staff_role(role)?))).collect::<Result<_, Failure>>()?;
     Ok(Terms { tenant: tenant.clone(), revision, settings: settings.0.settings()?, staff, catalogs, test_clock })
 }
-

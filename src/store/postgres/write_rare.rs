@@ -5,6 +5,7 @@
 use super::load::instant;
 use super::rows_money::WantedRow;
 use crate::domain::account::Debt;
+use crate::domain::credits::Credits;
 use crate::domain::decision::{On, Row};
 use crate::domain::payment::Payment;
 use crate::domain::request::CreditRequest;
@@ -25,15 +26,17 @@ pub async fn rows(connection: &mut PgConnection, shard: i16, write: &AccountWrit
             Row::Payment(row) => payment(connection, key, row).await?,
             Row::Request(row) => request(connection, key, row).await?,
             Row::Charge(row) => {
-                sqlx::query("insert into charges (shard, account_id, reference, purpose, service, credits) values ($1, $2, $3, $4, $5, $6)")
-                    .bind(shard)
-                    .bind(write.account_id)
-                    .bind(row.reference.as_str())
-                    .bind(row.purpose.word())
-                    .bind(row.service.as_ref().map(ToString::to_string))
-                    .bind(row.credits.decimal())
-                    .execute(&mut *connection)
-                    .await?;
+                sqlx::query(
+                    "insert into charges (shard, account_id, reference, purpose, service, credits) values ($1, $2, $3, $4, $5, $6)",
+                )
+                .bind(shard)
+                .bind(write.account_id)
+                .bind(row.reference.as_str())
+                .bind(row.purpose.word())
+                .bind(row.service.as_ref().map(ToString::to_string))
+                .bind(row.credits.decimal())
+                .execute(&mut *connection)
+                .await?;
             }
             Row::Subscription(row) => subscription(connection, key, row).await?,
             Row::HighWater(row) => {
@@ -96,7 +99,7 @@ async fn payment(connection: &mut PgConnection, key: Key, row: &Payment) -> Resu
     .bind(terms.package.as_ref().map(|purchase| purchase.package.to_string()))
     .bind(terms.package.as_ref().map(|purchase| i64::from(purchase.quantity)))
     .bind(terms.amount.decimal())
-    .bind(terms.before_tax.map(|amount| amount.decimal()))
+    .bind(terms.before_tax.map(Credits::decimal))
     .bind(terms.currency.as_str())
     .bind(terms.document.as_ref().map(ToString::to_string))
     .bind(row.status.word())
@@ -133,7 +136,7 @@ async fn request(connection: &mut PgConnection, key: Key, row: &CreditRequest) -
     .bind(instant(row.submitted_at))
     .bind(row.expires_at.map(instant))
     .bind(row.decided_by.as_ref().map(ToString::to_string))
-    .bind(row.received.map(|amount| amount.decimal()))
+    .bind(row.received.map(Credits::decimal))
     .bind(row.granted.decimal())
     .execute(connection)
     .await?;

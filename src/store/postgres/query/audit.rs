@@ -220,7 +220,11 @@ impl Audit {
     ///
     /// # Errors
     /// [`Failure`] of the database, or what `tell` returns.
-    pub async fn differences<E: From<Failure>>(&mut self, shard: i16, tell: &mut (impl FnMut(Difference) -> Result<(), E> + ?Sized)) -> Result<(), E> {
+    pub async fn differences<E: From<Failure>>(
+        &mut self,
+        shard: i16,
+        tell: &mut (impl FnMut(Difference) -> Result<(), E> + ?Sized),
+    ) -> Result<(), E> {
         for check in CHECKS {
             let mut rows = sqlx::query_as::<_, Difference>(check).bind(shard).fetch(&mut self.connection);
             while let Some(difference) = rows.try_next().await.map_err(Failure::from)? {
@@ -245,9 +249,7 @@ impl Audit {
             .bind(most)
             .fetch_all(&mut self.connection)
             .await?;
-        rows.iter()
-            .map(|row| row.entry().map(|(entry, hash)| Linked { account_id: row.account_id, entry, hash }))
-            .collect()
+        rows.iter().map(|row| row.entry().map(|(entry, hash)| Linked { account_id: row.account_id, entry, hash })).collect()
     }
 
     /// The name of an account by its row id.

@@ -4,13 +4,11 @@
 
 pub mod audit;
 
-use super::{PostgresStore, aside};
 use super::load::instant;
-use super::rows::{
-    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, unreadable,
-};
+use super::rows::{AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, unreadable};
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
+use super::{PostgresStore, aside};
 use crate::domain::account::Account;
 use crate::domain::entry::{Entry, EntryKind, Touch};
 use crate::domain::grant::Grant;
@@ -97,9 +95,7 @@ impl EntryRow {
     fn entry(&self) -> Result<(Entry, Hash), Failure> {
         let kind = EntryKind::from_words(&self.kind, &self.direction)
             .ok_or_else(|| unreadable("entry kind", &format!("{} {}", self.kind, self.direction)))?;
-        let touch = |(grant, change): (&i32, &Decimal)| {
-            Ok(Touch { grant: number((*grant).into())?, change: credits(*change)? })
-        };
+        let touch = |(grant, change): (&i32, &Decimal)| Ok(Touch { grant: number((*grant).into())?, change: credits(*change)? });
         let entry = Entry {
             seq: number(self.seq)?,
             kind,
@@ -162,8 +158,7 @@ impl PostgresStore {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let account = row.account(key.clone())?;
-        let rows: Vec<GrantRow> =
-            sqlx::query_as(GRANTS).bind(shard).bind(row.account_id).fetch_all(&mut *transaction).await?;
+        let rows: Vec<GrantRow> = sqlx::query_as(GRANTS).bind(shard).bind(row.account_id).fetch_all(&mut *transaction).await?;
         let grants = rows
             .into_iter()
             .map(|row| row.grant().map(|grant| (grant.terms.number, grant)))
@@ -183,12 +178,8 @@ impl PostgresStore {
             Basis::Recorded => "recorded_at",
         };
         let sql = format!("select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = $2 and {column} <= $3 order by seq");
-        let rows: Vec<EntryRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(home.shard)
-            .bind(home.account_id)
-            .bind(instant(at))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows: Vec<EntryRow> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(home.shard).bind(home.account_id).bind(instant(at)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| row.entry().map(|(entry, _)| entry)).collect()
     }
 
@@ -200,12 +191,8 @@ impl PostgresStore {
         let sql = format!(
             "select * from (select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = $2 order by seq desc limit $3) as newest order by seq"
         );
-        let rows: Vec<EntryRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(home.shard)
-            .bind(home.account_id)
-            .bind(most)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows: Vec<EntryRow> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(home.shard).bind(home.account_id).bind(most).fetch_all(&self.pool).await?;
         rows.iter().map(|row| row.entry().map(|(entry, _)| entry)).collect()
     }
 
@@ -288,19 +275,19 @@ impl PostgresStore {
             };
             return Ok(Some(Found { outcome, reasons: reasons.unwrap_or_default(), entries }));
         }
-        let waiting: bool = sqlx::query_scalar(
-            "select exists (select from waiting where shard = $1 and account_id = $2 and message_key = $3)",
-        )
-        .bind(home.shard)
-        .bind(home.account_id)
-        .bind(key)
-        .fetch_one(&self.pool)
-        .await?;
+        let waiting: bool =
+            sqlx::query_scalar("select exists (select from waiting where shard = $1 and account_id = $2 and message_key = $3)")
+                .bind(home.shard)
+                .bind(home.account_id)
+                .bind(key)
+                .fetch_one(&self.pool)
+                .await?;
         Ok(waiting.then(|| Found { outcome: "waiting".into(), reasons: Vec::new(), entries: Vec::new() }))
     }
 
     async fn entries_between(&self, home: Home, first: i64, last: i64) -> Result<Vec<Entry>, Failure> {
-        let sql = format!("select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = $2 and seq between $3 and $4 order by seq");
+        let sql =
+            format!("select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = $2 and seq between $3 and $4 order by seq");
         let rows: Vec<EntryRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(home.shard)
             .bind(home.account_id)
@@ -316,8 +303,10 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn tenant_clock(&self, tenant: &Id) -> Result<Option<TenantClock>, Failure> {
-        let row: Option<(bool, Option<SqlTimestamp>)> =
-            sqlx::query_as("select test_clock, clock from tenants where tenant = $1").bind(tenant.as_str()).fetch_optional(&self.pool).await?;
+        let row: Option<(bool, Option<SqlTimestamp>)> = sqlx::query_as("select test_clock, clock from tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(row.map(|(is_test, clock)| TenantClock { is_test, clock: clock.map(SqlTimestamp::to_jiff) }))
     }
 }

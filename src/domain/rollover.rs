@@ -1,0 +1,182 @@
+//! Closing cycles: what rolls over, what is forfeited (semantics §7).
+//!
+//! Owns the rollover rule at work. Opening the next cycle is `cycle`'s.
+
+use super::credits::{Credits, Overflow};
+use super::cycle::plan;
+use super::draft::Draft;
+use super::entry::EntryKind;
+use super::grant::{Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms, RolloverRule};
+use super::subscription::Subscription;
+
+/// What a close took and handed on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Closed {
+    /// Ended unused.
+    pub forfeited: Credits,
+    /// Handed on.
+    pub rolled_over: Credits,
+}
+
+/// What happens to closing grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close<'a> {
+    /// This subscription's cycle ends and another follows.
+    Cycle(&'a Subscription),
+    /// This subscription ends: everything of it is forfeited.
+    Last(&'a Subscription),
+    /// Only grants with a rollover of their own.
+    OwnRules,
+}
+
+/// Closes the grants a reset closes: those of the subscription's cycle and those with an explicit
+/// rollover, nothing else.
+///
+/// # Errors
+/// [`Overflow`] when a number leaves its bounds.
+pub fn close(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Closed, Overflow> {
+    let numbers: Vec<u32> = draft
+        .book
+        .grants
+        .values()
+        .filter(|grant| grant.status == GrantStatus::Active && closes(grant, what))
+        // Two subscriptions may reset at one instant: what the first handed on is not closed by the second.
+        .filter(|grant| grant.terms.parent.is_none() || grant.terms.effective_at < draft.occurred_at)
+        .map(|grant| grant.terms.number)
+        .collect();
+    let mut closed = Closed::default();
+    for number in numbers {
+        let Some(grant) = draft.book.grants.get(&number).cloned() else { continue };
+        let last_of = matches!(what, Close::Last(_)) && grant.terms.cycle.is_some();
+        if grant.closes_left > 1 && !last_of {
+            draft.change_grant(number, |grant| grant.closes_left = grant.closes_left.saturating_sub(1));
+            continue;
+        }
+        let one = close_grant(draft, &grant, what, last_of)?;
+        closed.forfeited = closed.forfeited.plus(one.forfeited)?;
+        closed.rolled_over = closed.rolled_over.plus(one.rolled_over)?;
+    }
+    closed.forfeited = closed.forfeited.plus(trim_to_cap(draft)?)?;
+    Ok(closed)
+}
+
+fn closes(grant: &Grant, what: Close<'_>) -> bool {
+    let own = grant.terms.rollover.is_some();
+    match (what, &grant.terms.cycle) {
+        (Close::Cycle(one) | Close::Last(one), Some(cycle)) => cycle.subscription == one.id,
+        (Close::Cycle(_) | Close::OwnRules, None) => own,
+        // A last close ends what belongs to the subscription; a grant's own rule waits for others.
+        (Close::Last(_), None) | (Close::OwnRules, Some(_)) => false,
+    }
+}
+
+fn close_grant(draft: &mut Draft<'_>, grant: &Grant, what: Close<'_>, last: bool) -> Result<Closed, Overflow> {
+    let number = grant.terms.number;
+    let free = grant.remaining.minus(grant.frozen)?;
+    let outlived = grant.terms.end.explicit().is_some_and(|end| end <= draft.occurred_at);
+    let rule = if last || outlived { None } else { rule_for(draft, grant, what) };
+    let rolled = match &rule {
+        Some((rule, allowance)) => rule.rolled(free, *allowance)?,
+        None => Credits::ZERO,
+    };
+    let from_remaining = rolled.min(free);
+    if from_remaining.is_positive() {
+        draft.take_from(number, EntryKind::RolledOut, from_remaining)?;
+    }
+    let forfeited = grant.remaining.minus(from_remaining)?;
+    if forfeited.is_positive() {
+        draft.take_from(number, EntryKind::Forfeited, forfeited)?;
+    }
+    draft.change_grant(number, |grant| {
+        grant.status = GrantStatus::Ended;
+        grant.refill_at = None;
+    });
+    if let (true, Some((rule, _))) = (rolled.is_positive(), rule) {
+        roll(draft, what, &Rolled { from: grant, rule: &rule, amount: rolled, from_remaining })?;
+    }
+    Ok(Closed { forfeited, rolled_over: rolled })
+}
+
+/// The rule that applies to a closing grant and the allowance its percentage refers to.
+fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Option<(RolloverRule, Credits)> {
+    let (rule, allowance) = match (&grant.terms.rollover, what, grant.terms.source) {
+        (Some(own), _, _) => (own.clone(), grant.terms.credits),
+        (None, Close::Cycle(one), GrantSource::Plan | GrantSource::Rollover { .. }) => {
+            let plan = plan(draft, &one.current.plan, one.cycle.catalog)?;
+            let rule = plan.rollover.clone()?;
+            (RolloverRule { count: rule.count.or(Some(1)), ..rule }, plan.allowance)
+        }
+        (None, _, _) => return None,
+    };
+    let spent = rule.count.is_some_and(|count| grant.terms.generation >= count);
+    (!spent).then_some((rule, allowance))
+}
+
+/// What one grant hands on.
+struct Rolled<'a> {
+    from: &'a Grant,
+    rule: &'a RolloverRule,
+    amount: Credits,
+    from_remaining: Credits,
+}
+
+fn roll(draft: &mut Draft<'_>, what: Close<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
+    let Rolled { from, rule, amount, from_remaining } = *rolled;
+    let cycles = rule.cycles.unwrap_or(1);
+    let expires_at = from.terms.end.explicit();
+    let end = match what {
+        Close::Cycle(one) | Close::Last(one) => {
+            let ahead = i32::try_from(cycles).map_err(|_| Overflow)?;
+            let close_at = one.cycle.k.checked_add(1).and_then(|k| k.checked_add(ahead)).and_then(|k| one.boundary(k));
+            close_at.map_or(GrantEnd::Never, |at| GrantEnd::Cycle { at, expires_at })
+        }
+        Close::OwnRules => expires_at.map_or(GrantEnd::Never, GrantEnd::At),
+    };
+    // What is minted beyond the remainder cost nothing; the basis is spread over the whole.
+    let cost_basis = from.terms.cost_basis.share_down(from_remaining.decimal(), amount.decimal())?;
+    let id = draft.derived_id("ro");
+    let number = draft.grant(
+        GrantTerms {
+            number: 0,
+            id,
+            source: GrantSource::Rollover { promotional: from.terms.source.is_promotional() },
+            credits: amount,
+            cost_basis,
+            priority: from.terms.priority,
+            effective_at: draft.occurred_at,
+            end,
+            scope: from.terms.scope.clone(),
+            rollover: from.terms.rollover.clone(),
+            recurs: None,
+            parent: Some(from.terms.number),
+            generation: from.terms.generation.checked_add(1).ok_or(Overflow)?,
+            cycle: from.terms.cycle.clone(),
+            cause: draft.cause.clone(),
+        },
+        None,
+    )?;
+    draft.change_grant(number, |grant| grant.closes_left = cycles.max(1));
+    Ok(())
+}
+
+/// Trims rollovers beyond the tenant's cap, the oldest first.
+fn trim_to_cap(draft: &mut Draft<'_>) -> Result<Credits, Overflow> {
+    let Some(cap) = draft.terms.settings.rollover_cap else { return Ok(Credits::ZERO) };
+    let rollovers: Vec<(u32, Credits)> = draft
+        .book
+        .grants
+        .values()
+        .filter(|grant| grant.status == GrantStatus::Active && matches!(grant.terms.source, GrantSource::Rollover { .. }))
+        .map(|grant| (grant.terms.number, grant.remaining))
+        .collect();
+    let mut over = Credits::sum(rollovers.iter().map(|(_, remaining)| *remaining))?.minus(cap)?.at_least_zero();
+    let trimmed = over;
+    for (number, remaining) in rollovers {
+        let part = remaining.min(over);
+        if part.is_positive() {
+            draft.take_from(number, EntryKind::Forfeited, part)?;
+            over = over.minus(part)?;
+        }
+    }
+    Ok(trimmed)
+}

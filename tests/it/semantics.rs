@@ -1,0 +1,15 @@
+//! The rules of the ledger, each told as a scenario with its arithmetic beside it.
+
+mod accounts;
+mod batches;
+mod burn_order;
+mod cycles;
+mod identity;
+mod plans;
+mod purchases;
+mod requests;
+mod rollover;
+mod spends;
+mod time;
+mod usage;
+mod waiting;

@@ -1,0 +1,163 @@
+//! A Postgres database of one test's own, read back row by row.
+
+use super::{TENANT, id};
+use credit_ledger::catalog::CatalogFile;
+use credit_ledger::domain::book::AccountState;
+use credit_ledger::domain::credits::Credits;
+use credit_ledger::domain::decision::Outcome;
+use credit_ledger::domain::entry::{Entry, EntryKind, Touch};
+use credit_ledger::domain::ids::{AccountKey, Hash, MessageId, Printable};
+use credit_ledger::message::{Raw, TenantMessage};
+use credit_ledger::store::postgres::tenant::{TenantAnswer, TenantAsk};
+use credit_ledger::store::postgres::{PostgresStore, catalogs, migrate};
+use credit_ledger::store::{Needs, Store as _, shard_of};
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
+use rust_decimal::Decimal;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use std::collections::BTreeSet;
+
+const SHARDS: i16 = 4;
+
+pub struct Database {
+    name: String,
+    server: String,
+    pub store: PostgresStore,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        let server = std::env::var("DATABASE_URL")
+            .unwrap_or_else(|_| panic!("DATABASE_URL is not set; run: eval \"$(./dev services && ./dev env)\""));
+        let name = format!("t_{}", uuid::Uuid::from_u128(rand::random()).simple());
+        let mut admin = PgConnection::connect(&server).await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{base}/{name}");
+        migrate::migrate(&url, SHARDS).await.unwrap();
+        let store = PostgresStore::connect(&url, 4).await.unwrap();
+        Self { name, server, store }
+    }
+
+    pub async fn drop(self) {
+        self.store.pool().close().await;
+        let mut admin = PgConnection::connect(&self.server).await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("drop database {} with (force)", self.name))).execute(&mut admin).await.unwrap();
+    }
+
+    pub fn shard(&self, key: &AccountKey) -> i16 {
+        shard_of(key.tenant.as_str(), key.account.as_str(), self.store.shards())
+    }
+
+    pub async fn catalog(&self, file: &CatalogFile, text: &str) {
+        catalogs::apply(self.store.pool(), &id(TENANT), file, text).await.unwrap();
+    }
+
+    pub async fn set_clock(&self, clock: Timestamp) {
+        sqlx::query("update tenants set clock = $1").bind(clock.to_sqlx()).execute(self.store.pool()).await.unwrap();
+    }
+
+    pub async fn due(&self, by: Timestamp) -> BTreeSet<AccountKey> {
+        let mut due = BTreeSet::new();
+        for shard in 0..SHARDS {
+            due.extend(self.store.due_of_tenant(shard, TENANT, by, 1000).await.unwrap());
+        }
+        due
+    }
+
+    pub async fn instruct(&self, message: &TenantMessage, raw: &Raw) -> Outcome {
+        let ask = TenantAsk {
+            tenant: message.tenant.clone(),
+            id: message.id.clone(),
+            content: message.content,
+            command: Some(message.command.clone()),
+            occurred_at: Some(message.occurred_at),
+        };
+        match self.store.answer_tenant(&ask, raw).await.unwrap() {
+            TenantAnswer::Final(outcome) => outcome,
+            TenantAnswer::Reset(_) => {
+                self.store.finish_tenant(&ask, raw).await.unwrap();
+                Outcome::Applied
+            }
+        }
+    }
+
+    /// The account as a batch loads it: with its open rows.
+    pub async fn state(&self, key: &AccountKey) -> AccountState {
+        let (transaction, mut loaded) = self.store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
+        drop(transaction);
+        loaded.accounts.remove(key).unwrap().state
+    }
+
+    async fn rows(&self, key: &AccountKey, query: &'static str) -> Vec<PgRow> {
+        let (shard, account_id) = self.store.account_id(key).await.unwrap().unwrap_or_default();
+        sqlx::query(query).bind(shard).bind(account_id).fetch_all(self.store.pool()).await.unwrap()
+    }
+
+    pub async fn history(&self, key: &AccountKey) -> Vec<(Entry, Hash)> {
+        self.rows(key, "select * from entries where shard = $1 and account_id = $2 order by seq").await.iter().map(entry).collect()
+    }
+
+    pub async fn outbox(&self, key: &AccountKey) -> Vec<Vec<u8>> {
+        let rows = self.rows(key, "select body from outbox where shard = $1 and account_id = $2 order by number").await;
+        rows.iter().map(|row| row.get("body")).collect()
+    }
+
+    /// Every grant there ever was: number, status, remaining.
+    pub async fn grants(&self, key: &AccountKey) -> Vec<(u32, String, Credits)> {
+        let rows =
+            self.rows(key, "select number, status, remaining from grants where shard = $1 and account_id = $2 order by number").await;
+        rows.iter().map(|row| (u32::try_from(row.get::<i32, _>("number")).unwrap(), row.get("status"), credits(row, "remaining"))).collect()
+    }
+
+    pub async fn outcome(&self, key: &AccountKey, message: &str) -> String {
+        let (shard, account_id) = self.store.account_id(key).await.unwrap().unwrap();
+        let found: Option<(String, Option<Vec<String>>)> = sqlx::query_as(
+            "select outcome, reasons from outcomes where shard = $1 and account_id = $2 and id = $3 \
+             union all select 'waiting', null from waiting where shard = $1 and account_id = $2 and id = $3 \
+             union all select 'quarantined', array[reason] from quarantine where shard = $1 and account = $4 and id = $3 limit 1",
+        )
+        .bind(shard)
+        .bind(account_id)
+        .bind(message)
+        .bind(key.account.as_str())
+        .fetch_optional(self.store.pool())
+        .await
+        .unwrap();
+        match found {
+            Some((word, Some(reasons))) => format!("{word}: {}", reasons.join(" ")),
+            Some((word, None)) => word,
+            None => "unknown".into(),
+        }
+    }
+}
+
+fn credits(row: &PgRow, column: &str) -> Credits {
+    Credits::new(row.get::<Decimal, _>(column)).unwrap()
+}
+
+fn entry(row: &PgRow) -> (Entry, Hash) {
+    let text = |column: &str| row.get::<Option<String>, _>(column).map(|text| Printable::new(&text).unwrap());
+    let time = |column: &str| row.get::<SqlTimestamp, _>(column).to_jiff();
+    let touched = row.get::<Vec<i32>, _>("touched_grants").into_iter().zip(row.get::<Vec<Decimal>, _>("touched_changes"));
+    let entry = Entry {
+        seq: u64::try_from(row.get::<i64, _>("seq")).unwrap(),
+        kind: EntryKind::from_words(row.get("kind"), row.get("direction")).unwrap(),
+        amount: credits(row, "amount"),
+        balance_after: credits(row, "balance_after"),
+        held_change: credits(row, "held_change"),
+        frozen_change: credits(row, "frozen_change"),
+        debt_change: credits(row, "debt_change"),
+        reference: text("reference"),
+        cause: MessageId { source: text("cause_source").unwrap(), id: text("cause_id").unwrap() },
+        actor: text("actor"),
+        memo: text("memo"),
+        occurred_at: time("occurred_at"),
+        recorded_at: time("recorded_at"),
+        touched: touched
+            .map(|(grant, change)| Touch { grant: u32::try_from(grant).unwrap(), change: Credits::new(change).unwrap() })
+            .collect(),
+    };
+    (entry, Hash(row.get::<Vec<u8>, _>("hash").try_into().unwrap()))
+}
