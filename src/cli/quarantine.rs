@@ -129,7 +129,11 @@ async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow:
             row.seen.to_string(),
         ]);
     }
-    print(&statement::shown(&table))
+    print(&statement::shown(&table))?;
+    if usize::try_from(LIST_MAX).is_ok_and(|most| rows.len() >= most) {
+        print(&format!("these are the oldest {LIST_MAX}; there may be more: name a --tenant, or replay and discard first"))?;
+    }
+    Ok(())
 }
 
 fn object(row: &Quarantined) -> serde_json::Value {

@@ -364,5 +364,4 @@ fn announcement(body: Vec<u8>) -> Option<Box<RawValue>> {
 }
 
 #[cfg(test)]
-#[path = "simulate_tests.rs"]
 mod tests;
