@@ -142,6 +142,8 @@ impl Fold<'_> {
             }));
         }
         state.book.check().map_err(violated)?;
+        // A refusal is a decision too: what follows is not recorded before it.
+        state.book.account.recorded_at = Some(at);
         let outbox = self.outbox(&mut state.book.account, &changes, (submissions, &deliveries), at);
         let mut write = AccountWrite {
             account_id,

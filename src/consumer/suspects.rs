@@ -1,8 +1,9 @@
 //! Deliveries that came back more than once: one of them may have ended the process each time.
 //!
-//! Owns the attempt counts. The first attempt goes in small groups, the second alone, the third is
-//! set aside unprocessed, so that what ends the process is found and innocent neighbours are not
-//! blamed.
+//! Owns the attempt counts. The first attempt goes in small groups, the next ones alone, and what was
+//! under way at the end of the process each time is set aside unprocessed, so that what ends the
+//! process is found and innocent neighbours are not blamed. A message that only waits for another
+//! one (an undecided claim) holds up nobody.
 
 use super::{Consumer, Finish};
 use crate::amqp::Ticket;
@@ -15,8 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Deliveries tried together at their first attempt.
-const GROUP_MAX: usize = 64;
+/// Deliveries tried together at their first attempt. All of them are counted before the first is
+/// tried, so a large group would blame many for one end of the process.
+const GROUP_MAX: usize = 16;
+/// Attempts before a message is set aside. A worker that is killed for other reasons blames whatever
+/// is under way; an innocent message is under way this often in a row practically never.
+const ATTEMPTS_MAX: i32 = 6;
+/// How long the next attempt waits for this one; what ends a process does so at once.
+const TRY_MAX: Duration = Duration::from_secs(1);
 
 pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::UnboundedReceiver<(Arc<Raw>, Ticket)>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
@@ -27,8 +34,8 @@ pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::U
         for ((raw, ticket), attempts) in group.drain(..).zip(attempts) {
             match attempts {
                 ..=1 => first.push((raw, ticket)),
-                2 => again.push((raw, ticket)),
-                3.. => give_up(&consumer, raw, ticket),
+                2..=ATTEMPTS_MAX => again.push((raw, ticket)),
+                _ => give_up(&consumer, raw, ticket),
             }
         }
         try_together(&store, &consumer, first).await;
@@ -62,11 +69,16 @@ async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<(Ar
         consumer.take(raw, finish);
         under_way.push(settled);
     }
-    for settled in under_way {
-        let _ = settled.await;
-    }
-    // What is left behind by a failure here is only a count too many for a message that is settled.
-    let _ = store.forget_attempts(&raws).await;
+    let store = store.clone();
+    let mut settling = tokio::spawn(async move {
+        for settled in under_way {
+            let _ = settled.await;
+        }
+        // What is left behind by a failure here is only a count too many for a message that is settled.
+        let _ = store.forget_attempts(&raws).await;
+    });
+    // One that waits for another account's claim must not keep that account's message from its turn.
+    let _ = tokio::time::timeout(TRY_MAX, &mut settling).await;
 }
 
 fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
@@ -77,7 +89,7 @@ fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
     };
     let row = QuarantineRow {
         reason: QuarantineReason::RetriesExhausted,
-        detail: "the worker ended twice while this message was being applied; it was not tried a third time".into(),
+        detail: format!("the worker ended {ATTEMPTS_MAX} times while this message was being applied; it was not tried again"),
         tenant: message.as_ref().map(|message| message.account.tenant.clone()),
         account: message.as_ref().map(|message| message.account.account.clone()),
         message: message.map(|message| message.id),

@@ -22,6 +22,7 @@ use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{LoadedTenant, Submission};
+pub use invariants::check_history;
 use database::Database;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
@@ -98,7 +99,7 @@ impl World {
         world.check().await;
     }
 
-    /// Runs a scenario in a database of its own, which is dropped at the end whatever happens.
+    /// Runs a scenario in a schema of its own, which is dropped at the end whatever happens.
     pub async fn in_postgres(catalog: &str, scenario: impl AsyncFnOnce(&mut Self)) {
         let database = Database::create().await;
         let mut world = Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0 };
