@@ -31,7 +31,7 @@ async fn answer() -> anyhow::Result<ExitCode> {
 
 /// Runs a worker. What an operator has to mend before it can start ends it with status 2.
 async fn work(args: &RunArgs, services: Services) -> anyhow::Result<()> {
-    let mut settings = config::load(args.config.as_deref()).map_err(|error| BadInput::error(error.to_string()))?;
+    let mut settings = config::load(args.config.as_deref()).map_err(|error| BadInput::new(error.to_string()))?;
     if let Some(url) = services.database_url {
         settings.database.url.0 = url;
     }
@@ -46,8 +46,8 @@ async fn work(args: &RunArgs, services: Services) -> anyhow::Result<()> {
 
 /// Kills workers while messages are sent, and compares what is left with what was sent.
 async fn endure(args: &SoakArgs, services: &Services) -> anyhow::Result<()> {
-    let span: jiff::SignedDuration = args.kill_every.parse().map_err(|_| BadInput::error("--kill-every is a time like 1s or 500ms"))?;
-    let kill_every = Duration::try_from(span).map_err(|_| BadInput::error("--kill-every is above zero"))?;
+    let span: jiff::SignedDuration = args.kill_every.parse().map_err(|_| BadInput::new("--kill-every is a time like 1s or 500ms"))?;
+    let kill_every = Duration::try_from(span).map_err(|_| BadInput::new("--kill-every is above zero"))?;
     let options = soak::Options {
         messages: args.messages,
         workers: args.workers,

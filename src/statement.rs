@@ -115,7 +115,7 @@ impl AccountView {
         if self.grants.is_empty() {
             return text;
         }
-        let mut table = table(&["Burns", "Grant", "Source", "Remaining", "From", "Until", "Priority"], &[0, 3, 6]);
+        let mut table = table(&["Burns", "Grant", "Source", "Remaining", "From (UTC)", "Until (UTC)", "Priority"], &[0, 3, 6]);
         for (index, grant) in self.grants.iter().enumerate() {
             let name = grant.parent.as_ref().map_or_else(|| grant.grant.clone(), |parent| format!("{} (from {parent})", grant.grant));
             table.add_row([
@@ -123,8 +123,8 @@ impl AccountView {
                 name,
                 grant.source.to_owned(),
                 grant.remaining.clone(),
-                grant.effective_at.clone(),
-                grant.ends_at.clone().unwrap_or_else(|| "no end".to_owned()),
+                minute(&grant.effective_at),
+                grant.ends_at.as_deref().map_or_else(|| "no end".to_owned(), minute),
                 grant.priority.to_string(),
             ]);
         }
@@ -168,6 +168,11 @@ pub fn table(header: &[&str], right: &[usize]) -> Table {
 #[must_use]
 pub fn shown(table: &Table) -> String {
     table.trim_fmt()
+}
+
+/// An RFC 3339 instant in UTC, to the minute.
+fn minute(at: &str) -> String {
+    at.chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
 }
 
 /// An instant to the second, in UTC.

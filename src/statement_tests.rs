@@ -1,3 +1,5 @@
+//! Tables as a reader sees them.
+
 use super::*;
 use crate::domain::entry::{EntryKind, Touch};
 use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};

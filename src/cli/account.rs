@@ -149,9 +149,9 @@ pub async fn subscriptions(services: &Services, args: &AccountArgs) -> anyhow::R
 pub async fn outcome(services: &Services, args: &OutcomeArgs) -> anyhow::Result<ExitCode> {
     let account = match args.account.as_str() {
         "-" => None,
-        name => Some(id(name).map_err(|error| BadInput::error(format!("{name:?} is no account: {error}")))?),
+        name => Some(id(name).map_err(|error| BadInput::new(format!("{name:?} is no account: {error}")))?),
     };
-    let named = |text: &str| Printable::new(text).map_err(|error| BadInput::error(format!("{text:?}: {error}")));
+    let named = |text: &str| Printable::new(text).map_err(|error| BadInput::new(format!("{text:?}: {error}")));
     let message = MessageId { source: named(&args.source)?, id: named(&args.id)? };
     let store = services.store().await?;
     let Some(found) = store.find_outcome(&args.tenant, account.as_ref(), &message).await? else {

@@ -28,7 +28,7 @@ pub async fn migrate(services: &Services, args: &MigrateArgs) -> anyhow::Result<
             print(&format!("the database is ready: schema for worker version {}, {} shards", migrate::WORKER, args.shards))?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(wrong @ SchemaError::Shards { .. }) => Err(BadInput::error(wrong.to_string())),
+        Err(wrong @ SchemaError::Shards { .. }) => Err(BadInput::new(wrong.to_string())),
         Err(error) => Err(error.into()),
     }
 }
@@ -93,10 +93,10 @@ pub fn id(text: &str) -> Result<Id, String> {
 fn load(file: &Path) -> anyhow::Result<(CatalogFile, String)> {
     let name = file.display().to_string();
     let text =
-        std::fs::read_to_string(file).map_err(|error| BadInput::error(format!("{name} cannot be read: {error}; nothing was changed")))?;
+        std::fs::read_to_string(file).map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was changed")))?;
     let read = catalog::parse(&name, &text);
     let read =
-        read.map_err(|errors: CatalogErrors| BadInput::error(format!("the catalog cannot be used and nothing was changed\n{errors}")))?;
+        read.map_err(|errors: CatalogErrors| BadInput::new(format!("the catalog cannot be used and nothing was changed\n{errors}")))?;
     Ok((read, text))
 }
 
@@ -133,7 +133,7 @@ pub async fn apply(services: &Services, tenant: &Id, file: &CatalogFile, text: &
     let old = before.as_deref().and_then(|text| catalog::parse("before", text).ok());
     let version = match catalogs::apply(store.pool(), tenant, file, text).await {
         Ok(version) => version,
-        Err(wrong @ ApplyError::TestClock { .. }) => return Err(BadInput::error(wrong.to_string())),
+        Err(wrong @ ApplyError::TestClock { .. }) => return Err(BadInput::new(wrong.to_string())),
         Err(error) => return Err(anyhow::Error::new(error).context("the catalog was not stored")),
     };
     let mut lines = catalog::changes(old.as_ref().map(|file| &file.catalog), &file.catalog);

@@ -37,12 +37,12 @@ pub async fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
 fn target(args: &HealthArgs) -> anyhow::Result<(String, String)> {
     let Some(url) = args.http_url.as_deref().filter(|url| !url.is_empty()) else {
         let Some((_, port)) = args.http_bind.rsplit_once(':') else {
-            return Err(BadInput::error(format!("{:?} is no HOST:PORT; set CREDITS_HTTP_BIND as the worker has it", args.http_bind)));
+            return Err(BadInput::new(format!("{:?} is no HOST:PORT; set CREDITS_HTTP_BIND as the worker has it", args.http_bind)));
         };
         return Ok((format!("127.0.0.1:{port}"), String::new()));
     };
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(BadInput::error("the worker's address must begin with http://; for TLS ask through the proxy that ends it"));
+        return Err(BadInput::new("the worker's address must begin with http://; for TLS ask through the proxy that ends it"));
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };

@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 pub fn read_lines(file: &Path) -> anyhow::Result<Vec<(usize, Line)>> {
     let name = file.display();
     let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin().lock()) } else { std::fs::read_to_string(file) };
-    let text = text.map_err(|error| BadInput::error(format!("{name} cannot be read: {error}; nothing was done")))?;
+    let text = text.map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was done")))?;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index.saturating_add(1);
         let read = Line::parse(line);
-        let read = read.map_err(|error| BadInput::error(format!("{name}:{number}: {error}; nothing was done")))?;
+        let read = read.map_err(|error| BadInput::new(format!("{name}:{number}: {error}; nothing was done")))?;
         lines.extend(read.map(|line| (number, line)));
     }
     Ok(lines)
@@ -61,7 +61,7 @@ pub fn tenant_of(line: &Line) -> Option<Id> {
 pub fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyhow::Result<()> {
     for (number, line) in lines {
         line.raw(|tenant| secrets.stripe(tenant).into_iter().next())
-            .map_err(|error| BadInput::error(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
+            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
     }
     Ok(())
 }

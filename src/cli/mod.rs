@@ -215,7 +215,8 @@ pub struct BadInput(String);
 impl BadInput {
     /// The error as the command line reports it.
     #[must_use]
-    pub fn error(what: impl Into<String>) -> anyhow::Error {
+    #[allow(clippy::new_ret_no_self, reason = "it is only ever reported")]
+    pub fn new(what: impl Into<String>) -> anyhow::Error {
         Self(what.into()).into()
     }
 }
@@ -292,7 +293,7 @@ impl Services {
         self.database_url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .ok_or_else(|| BadInput::error("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
+            .ok_or_else(|| BadInput::new("no database was named and nothing was changed; set DATABASE_URL or give --database-url"))
     }
 
     /// The broker's address.
@@ -303,7 +304,7 @@ impl Services {
         self.amqp_url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .ok_or_else(|| BadInput::error("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
+            .ok_or_else(|| BadInput::new("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
     }
 
     async fn store(&self) -> anyhow::Result<PostgresStore> {
@@ -314,7 +315,7 @@ impl Services {
         let Some(dir) = self.secrets_dir.as_deref().filter(|dir| !dir.as_os_str().is_empty()) else {
             return Ok(crate::secrets::Secrets::default());
         };
-        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::error(error.to_string()))
+        crate::secrets::Secrets::load(dir).map_err(|error| BadInput::new(error.to_string()))
     }
 }
 

@@ -318,7 +318,7 @@ impl Session<'_> {
     }
 
     async fn catalog(&mut self, tenant: &Id, text: &CatalogText) -> anyhow::Result<()> {
-        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::error(error.to_string()))?;
+        let file = load_catalog(&self.folder, text).map_err(|error| BadInput::new(error.to_string()))?;
         let document = match text {
             CatalogText::File(name) => std::fs::read_to_string(self.folder.join(name))?,
             CatalogText::Inline(value) => toml::document(value),

@@ -68,7 +68,7 @@ pub async fn run(services: &Services, command: &QuarantineCommand) -> anyhow::Re
         QuarantineCommand::Replay(named) => replay(services, named).await?,
         QuarantineCommand::Discard { named, reason } => {
             if reason.trim().is_empty() {
-                return Err(BadInput::error("a reason is needed to discard a message; nothing was changed"));
+                return Err(BadInput::new("a reason is needed to discard a message; nothing was changed"));
             }
             let store = services.store().await?;
             let row = named.one(&store).await?;
@@ -86,16 +86,13 @@ impl Named {
     async fn one(&self, store: &PostgresStore) -> anyhow::Result<Quarantined> {
         let prefix = self.digest_prefix.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(BadInput::error(format!(
-                "{:?} is not the beginning of a digest; `quarantine list` shows them",
-                self.digest_prefix
-            )));
+            return Err(BadInput::new(format!("{:?} is not the beginning of a digest; `quarantine list` shows them", self.digest_prefix)));
         }
         let mut rows = quarantine::list(store.pool(), None, &prefix, 2).await?;
         match (rows.pop(), rows.pop()) {
             (Some(row), None) => Ok(row),
             (Some(_), Some(_)) => {
-                Err(BadInput::error(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
+                Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
             }
             (None, _) => Err(anyhow!("no open message in quarantine begins with {prefix}; `quarantine list` shows them")),
         }
@@ -132,7 +129,11 @@ async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow:
             row.seen.to_string(),
         ]);
     }
-    print(&statement::shown(&table))
+    print(&statement::shown(&table))?;
+    if usize::try_from(LIST_MAX).is_ok_and(|most| rows.len() >= most) {
+        print(&format!("these are the oldest {LIST_MAX}; there may be more: name a --tenant, or replay and discard first"))?;
+    }
+    Ok(())
 }
 
 fn object(row: &Quarantined) -> serde_json::Value {

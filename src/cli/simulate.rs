@@ -39,7 +39,7 @@ pub async fn run(services: &Services, args: &SimulateArgs) -> anyhow::Result<Exi
     for (number, line) in lines {
         let step = simulation.take(&line).await.map_err(|error| match error {
             SimulateError::Line(reason) => {
-                BadInput::error(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
+                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
             }
             SimulateError::Failure(failure) => {
                 anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", args.file.display()))

@@ -131,7 +131,7 @@ fn functions(lines: &[&str]) -> Vec<Function> {
 
 /// Parameters of the signature that begins here, `self` not counted.
 fn parameters(lines: &[&str]) -> usize {
-    let text = lines.iter().take(12).copied().collect::<Vec<_>>().join(" ");
+    let text = lines.iter().take(12).copied().collect::<Vec<_>>().join(" ").replace("->", "");
     let (mut depth, mut count, mut seen) = (0_i32, 0, false);
     let mut inside = String::new();
     for letter in text.chars() {
@@ -150,7 +150,6 @@ fn parameters(lines: &[&str]) -> usize {
             inside.push(letter);
         }
     }
-    let inside = inside.replace("->", "");
     let mut depth = 0;
     let mut part = String::new();
     for letter in inside.chars().skip(1).chain([',']) {

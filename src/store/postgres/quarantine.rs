@@ -12,8 +12,7 @@ use sqlx::{PgConnection, PgPool};
 /// How much of a body that is too large is kept; its digest tells the rest.
 pub const BODY_KEPT_MAX: usize = 256 * 1024;
 
-/// Sets messages aside in one statement; a repeat of the same bytes only counts up. One that comes
-/// back after a replay is open again; one that was discarded stays so.
+/// Sets messages aside in one statement; a repeat of the same bytes only counts up.
 pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&QuarantineRow]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
@@ -33,8 +32,7 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
          $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
          on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp(), \
-         ended_at = case when quarantine.ended_as = 'discarded' then quarantine.ended_at end, \
-         ended_as = case when quarantine.ended_as = 'discarded' then quarantine.ended_as end",
+         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null",
     )
     .bind(shard)
     .bind(rows.iter().map(|(row, _, _)| row.raw.queue.word()).collect::<Vec<_>>())
