@@ -1,7 +1,7 @@
-//! A tenant's terms: settings, staff and catalog versions, and the messages that change them.
+//! A tenant's terms: settings, staff and catalog versions, as they are stored and read.
 //!
-//! Owns their stored form and the tenant's row lock. A change bumps the tenant's revision, which
-//! every batch compares; nothing else invalidates a worker's copy.
+//! Owns their stored form. Never changes them: `tenant` and `catalogs` do, and bump the revision
+//! that every batch compares; nothing else invalidates a worker's copy.
 
 use super::rows::{id, unreadable};
 use crate::catalog;
