@@ -192,6 +192,8 @@ create table outbox (
     number        bigint   not null,
     -- Events go to the events exchange under their routing key; replies to a queue by its name.
     is_reply      boolean  not null default false,
+    -- Events of an account go out one after the other; replies and what was quarantined stand alone.
+    in_order      boolean  not null default true,
     routing_key   text     not null,
     correlation_id text,
     body          bytea    not null,
@@ -202,7 +204,10 @@ create table outbox (
 -- Compressing bodies would cost more than it saves.
 alter table outbox alter column body set storage external;
 
-create index outbox_unpublished_idx on outbox (shard, account_id, number) where published_at is null;
+create index outbox_unpublished_idx on outbox (shard, in_order, account_id, number) where published_at is null;
+
+-- Rows are appended, so the oldest lie together: a block range index finds them and costs nearly nothing.
+create index outbox_published_idx on outbox using brin (published_at);
 
 create table debts (
     shard         smallint not null,

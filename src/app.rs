@@ -115,10 +115,10 @@ impl Worker {
         if roles.relay {
             let relay = Relay {
                 store: store.clone(),
-                database_url: settings.database.url.0.clone(),
                 amqp_url: settings.amqp.url.0.clone(),
                 topology,
                 dirty,
+                keep: Duration::from_hours(settings.relay.keep_published_hours),
             };
             background.spawn(relay.run(hurry.clone()));
         }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub lanes: Lanes,
     /// Signing secrets.
     pub secrets: Secrets,
+    /// Publishing.
+    pub relay: Relay,
     /// Health.
     pub http: Http,
     /// Logs.
@@ -99,6 +101,14 @@ pub struct Lanes {
     pub batch_max: usize,
     /// Most transactions in flight.
     pub at_work_max: usize,
+}
+
+/// Publishing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    /// Hours that published rows are kept.
+    pub keep_published_hours: u64,
 }
 
 /// Signing secrets.
@@ -172,6 +182,13 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     let connections = usize::try_from(settings.database.connections_max).unwrap_or(usize::MAX);
     if connections < settings.lanes.at_work_max.saturating_add(4) {
         return wrong("database.connections_max must be at least 4 more than lanes.at_work_max: lanes would wait for connections");
+    }
+    let amqp = &settings.amqp;
+    if [amqp.prefetch_payments, amqp.prefetch_usage, amqp.prefetch_approvals, amqp.prefetch_commands].contains(&0) {
+        return wrong("amqp.prefetch_* must be above 0: RabbitMQ takes 0 for no limit, and nothing would bound the worker's memory");
+    }
+    if settings.relay.keep_published_hours == 0 {
+        return wrong("relay.keep_published_hours must be above 0");
     }
     if !["text", "json"].contains(&settings.log.format.as_str()) {
         return wrong("log.format is text or json");

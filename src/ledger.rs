@@ -202,7 +202,7 @@ impl Fold<'_> {
                     id: Some(&message.id),
                     kind: Some(message.command.word()),
                 };
-                out.announce(account.seq, |_| event::quarantined(&what));
+                out.set_aside(&what);
             }
             if let Some(reply_to) = &raw.reply_to {
                 let body = Reply {
@@ -235,27 +235,36 @@ struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
+    /// An event of the account, to be sent after all before it.
     fn announce(&mut self, sequence: u64, render: impl FnOnce(&Heading<'_>) -> Outgoing) {
-        self.number = self.number.saturating_add(1);
-        let heading = Heading { source: self.source, key: self.key, number: self.number, sequence, time: self.at };
+        let number = self.next();
+        let heading = Heading { source: self.source, key: self.key, number, sequence, time: self.at };
         let Outgoing { routing_key, body, .. } = render(&heading);
-        self.rows.push(OutboxRow { number: self.number, is_reply: false, routing_key, correlation_id: None, body });
+        self.rows.push(OutboxRow { number, is_reply: false, in_order: true, routing_key, correlation_id: None, body });
+    }
+
+    fn set_aside(&mut self, what: &event::Quarantined<'_>) {
+        let Outgoing { routing_key, body, .. } = event::quarantined(what);
+        let number = self.next();
+        self.rows.push(OutboxRow { number, is_reply: false, in_order: false, routing_key, correlation_id: None, body });
     }
 
     fn reply(&mut self, reply_to: &str, correlation_id: Option<String>, body: Vec<u8>) {
+        let (number, routing_key) = (self.next(), reply_to.to_owned());
+        self.rows.push(OutboxRow { number, is_reply: true, in_order: false, routing_key, correlation_id, body });
+    }
+
+    fn next(&mut self) -> u64 {
         self.number = self.number.saturating_add(1);
-        self.rows.push(OutboxRow { number: self.number, is_reply: true, routing_key: reply_to.to_owned(), correlation_id, body });
+        self.number
     }
 }
 
-/// The entries an answer names; entries of a batch are contiguous.
+/// The entries an answer names; those of a batch follow one another without a gap.
 fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> &'a [Entry] {
-    let Some((first, last)) = answer.entries else { return &[] };
-    let position = |seq: u64| changes.entries.iter().position(|entry| entry.seq == seq);
-    match (position(first), position(last)) {
-        (Some(first), Some(last)) => changes.entries.get(first..=last).unwrap_or_default(),
-        _ => &[],
-    }
+    let place = |seq: u64| usize::try_from(seq.checked_sub(changes.entries.first()?.seq)?).ok();
+    let named = answer.entries.and_then(|(first, last)| changes.entries.get(place(first)?..=place(last)?));
+    named.unwrap_or_default()
 }
 
 fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &HashMap<MessageKey, Arc<Raw>>) -> Vec<QuarantineRow> {

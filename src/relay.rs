@@ -2,28 +2,33 @@
 //!
 //! Owns publishing and marking. One relay is at work per database, held by a session lock; a former
 //! holder that wakes up late can only publish twice, which subscribers drop by id. Per round the
-//! oldest unpublished row of each account goes out, so the order per account holds and one row that
-//! cannot be published keeps back its own account only. Never reads anything but the outbox.
+//! oldest unpublished event of each account goes out, so the order per account holds and one event
+//! that cannot be published keeps back its own account only. Never reads anything but the outbox.
 
-use crate::amqp::{Outgoing, Published, Publisher, Topology};
+use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Topology};
 use crate::failure::{Failure, pause};
 use crate::message::raw::CLOUDEVENT;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::outbox::Unpublished;
-use sqlx::{Connection as _, PgConnection};
-use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::time::Duration;
+use crate::store::postgres::outbox::{RelayLock, Unpublished};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-/// Rows published in one round.
-const ROUND_MAX: i64 = 1000;
+/// Rows of one round; they are published and confirmed together within the publisher's deadline.
+const ROUND_MAX: i64 = 2048;
+/// The least of it for one shard.
+const SHARD_MIN: i64 = 64;
+/// Before every account.
+const FIRST: i64 = i64::MIN;
 /// How often all shards are looked at, whether somebody said so or not.
 const SWEEP: Duration = Duration::from_millis(500);
-/// The session lock of the one relay at work.
-const LOCK: i64 = 0x6372_6564_6974;
+/// How often a relay that is not at work asks whether it is its turn.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often rows that were published long ago are deleted.
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
 
 /// Shards written since the relay last looked.
 #[derive(Debug, Default)]
@@ -48,29 +53,23 @@ impl Dirty {
 pub struct Relay {
     /// Where the outbox is.
     pub store: PostgresStore,
-    /// The database's address: the session lock has a connection of its own.
-    pub database_url: String,
     /// The broker's address.
     pub amqp_url: String,
     /// Names at the broker.
     pub topology: Topology,
     /// Shards to look at first.
-    pub dirty: std::sync::Arc<Dirty>,
+    pub dirty: Arc<Dirty>,
+    /// How long published rows are kept.
+    pub keep: Duration,
 }
 
-/// Why a round ended.
+/// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 enum RelayError {
     #[error(transparent)]
     Failure(#[from] Failure),
     #[error(transparent)]
-    Broker(#[from] crate::amqp::BrokerError),
-}
-
-impl From<sqlx::Error> for RelayError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failure(error.into())
-    }
+    Broker(#[from] BrokerError),
 }
 
 impl Relay {
@@ -78,7 +77,7 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let mut attempt = 0;
         while !stop.is_cancelled() {
-            match self.session(&stop, &mut attempt).await {
+            match self.turn(&stop, &mut attempt).await {
                 Ok(()) => return,
                 Err(error) => {
                     if attempt == 0 {
@@ -95,64 +94,21 @@ impl Relay {
         }
     }
 
-    async fn session(&self, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
-        let mut lock = PgConnection::connect(&self.database_url).await?;
-        let mut publisher = Publisher::new(&self.amqp_url, "credit-ledger relay");
-        while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut lock).await? {
+    /// Waits for its turn, then relays until something goes wrong or it is told to stop.
+    async fn turn(&self, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
+        let mut lock = self.store.relay_lock().await?;
+        while !lock.take().await? {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = tokio::time::sleep(ASK_EVERY) => {}
             }
         }
-        let mut shards: BTreeSet<i16> = (0..self.store.shards()).collect();
-        loop {
-            while self.round(&mut publisher, &shards).await? {
-                if std::mem::take(attempt) > 0 {
-                    info!("relaying again");
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.dirty.woken.notified() => shards = self.dirty.take(),
-                () = tokio::time::sleep(SWEEP) => {
-                    shards = (0..self.store.shards()).collect();
-                    // The lock lives as long as its session: a dead one must be noticed.
-                    sqlx::query("select 1").execute(&mut lock).await?;
-                }
-            }
-        }
-        publisher.close().await;
-        lock.close().await?;
-        Ok(())
-    }
-
-    /// Publishes the first unpublished row of each account; true when there may be more.
-    async fn round(&self, publisher: &mut Publisher, shards: &BTreeSet<i16>) -> Result<bool, RelayError> {
-        let mut connection = self.store.pool().acquire().await?;
-        let mut rows: Vec<(i16, Unpublished)> = Vec::new();
-        for shard in shards {
-            let found = self.store.unpublished(&mut connection, *shard, ROUND_MAX).await?;
-            rows.extend(found.into_iter().map(|row| (*shard, row)));
-        }
-        if rows.is_empty() {
-            return Ok(false);
-        }
-        let messages: Vec<Outgoing> = rows.iter().map(|(_, row)| self.outgoing(row)).collect();
-        let published = publisher.publish_all(&messages).await?;
-        let mut progress = false;
-        for shard in shards {
-            let sent: Vec<(i64, i64)> = rows
-                .iter()
-                .zip(&published)
-                .filter(|((of, _), published)| of == shard && is_sent(**published))
-                .map(|((_, row), _)| (row.account_id, row.number))
-                .collect();
-            if !sent.is_empty() {
-                self.store.mark_published(&mut connection, *shard, &sent).await?;
-                progress = true;
-            }
-        }
-        Ok(progress)
+        let publisher = Publisher::new(&self.amqp_url, "credit-ledger relay");
+        let mut session = Session { relay: self, publisher, after: HashMap::new(), refused: BTreeSet::new() };
+        let relayed = session.run(&mut lock, stop, attempt).await;
+        session.publisher.close().await;
+        lock.release().await;
+        relayed
     }
 
     fn outgoing(&self, row: &Unpublished) -> Outgoing {
@@ -170,11 +126,123 @@ impl Relay {
     }
 }
 
-/// An event nobody subscribes to and a reply whose queue is gone are done; what the broker refused
-/// is tried again.
-fn is_sent(published: Published) -> bool {
-    match published {
-        Published::Confirmed | Published::Unroutable => true,
-        Published::Refused => false,
+/// One relay at work.
+struct Session<'a> {
+    relay: &'a Relay,
+    publisher: Publisher,
+    /// Where the last round of a shard ended: busy accounts must not keep the others from their turn.
+    after: HashMap<i16, i64>,
+    /// Rows the broker refused: told once.
+    refused: BTreeSet<(i16, i64, i64)>,
+}
+
+impl Session<'_> {
+    async fn run(&mut self, lock: &mut RelayLock, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
+        let mut shards = BTreeSet::new();
+        let mut swept: Option<Instant> = None;
+        let mut pruned = Instant::now();
+        while !stop.is_cancelled() {
+            shards.append(&mut self.relay.dirty.take());
+            if swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
+                // A lock lives as long as its session: a dead one must be noticed, busy or not.
+                lock.check().await?;
+                shards.extend(0..self.relay.store.shards());
+                swept = Some(Instant::now());
+            }
+            if shards.is_empty() {
+                if pruned.elapsed() >= PRUNE_EVERY {
+                    self.prune(stop).await?;
+                    pruned = Instant::now();
+                }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.relay.dirty.woken.notified() => {}
+                    () = tokio::time::sleep(SWEEP) => {}
+                }
+                continue;
+            }
+            self.round(&mut shards).await?;
+            if std::mem::take(attempt) > 0 {
+                info!("relaying again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes once what the shards have; leaves in `shards` those that may have more.
+    async fn round(&mut self, shards: &mut BTreeSet<i16>) -> Result<(), RelayError> {
+        let most = ROUND_MAX.checked_div(i64::try_from(shards.len()).unwrap_or(i64::MAX)).unwrap_or(ROUND_MAX).max(SHARD_MIN);
+        let mut found = Vec::new();
+        for shard in shards.iter() {
+            let after = self.after.insert(*shard, FIRST).unwrap_or(FIRST);
+            let rows = self.relay.store.unpublished(*shard, after, most).await?;
+            let events = rows.iter().filter(|row| row.in_order);
+            if i64::try_from(events.clone().count()).unwrap_or(i64::MAX) >= most {
+                self.after.insert(*shard, events.last().map_or(FIRST, |row| row.account_id));
+            }
+            found.push((*shard, after, rows));
+        }
+        let messages: Vec<Outgoing> = found.iter().flat_map(|(_, _, rows)| rows).map(|row| self.relay.outgoing(row)).collect();
+        let mut published = self.publish(messages).await?.into_iter();
+        for (shard, after, rows) in found {
+            let mut sent = Vec::new();
+            for (row, published) in rows.iter().zip(published.by_ref()) {
+                if self.is_sent(shard, row, published) {
+                    sent.push((row.account_id, row.number));
+                }
+            }
+            if !sent.is_empty() {
+                self.relay.store.mark_published(shard, &sent).await?;
+            } else if after == FIRST || !rows.is_empty() {
+                // Nothing there, or nothing but what is refused: it is looked at again with the sweep.
+                shards.remove(&shard);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes in order; a message that cannot be sent at all is searched for by halves, so that it
+    /// keeps back nothing but its own account.
+    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<Vec<Published>, RelayError> {
+        let mut published = Vec::with_capacity(messages.len());
+        let mut parts = vec![messages];
+        while let Some(mut part) = parts.pop() {
+            match self.publisher.publish_all(&part).await {
+                Ok(mut answers) => published.append(&mut answers),
+                Err(BrokerError::Refused { .. } | BrokerError::TooLong { .. }) if part.len() > 1 => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.push(second);
+                    parts.push(part);
+                }
+                Err(BrokerError::Refused { .. } | BrokerError::TooLong { .. }) => published.push(Published::Refused),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(published)
+    }
+
+    /// An event nobody subscribes to and a reply whose queue is gone are done; what the broker
+    /// refused is tried again.
+    fn is_sent(&mut self, shard: i16, row: &Unpublished, published: Published) -> bool {
+        let place = (shard, row.account_id, row.number);
+        match published {
+            Published::Confirmed | Published::Unroutable => {
+                self.refused.remove(&place);
+                true
+            }
+            Published::Refused => {
+                if self.refused.insert(place) {
+                    error!(routing_key = %row.routing_key, "the broker refuses this announcement (a subscriber's queue is full?); it is tried again, and its account's later ones wait");
+                }
+                false
+            }
+        }
+    }
+
+    async fn prune(&self, stop: &CancellationToken) -> Result<(), RelayError> {
+        for shard in 0..self.relay.store.shards() {
+            while !stop.is_cancelled() && self.relay.store.prune_published(shard, self.relay.keep).await? {}
+        }
+        Ok(())
     }
 }

@@ -105,10 +105,10 @@ async fn drain(bench: &Bench, amqp_url: &str, limits: LaneLimits, count: u32, re
     let relaying = relay.then(|| {
         let relay = Relay {
             store: (*bench.store).clone(),
-            database_url: bench.url().unwrap_or_default(),
             amqp_url: amqp_url.to_owned(),
             topology: bench.topology.clone(),
             dirty,
+            keep: Duration::from_hours(1),
         };
         tokio::spawn(relay.run(stop.clone()))
     });

@@ -103,9 +103,6 @@ impl Bench {
         Ok(())
     }
 
-    pub(crate) fn url(&self) -> anyhow::Result<String> {
-        address(&self.server, &self.name)
-    }
 }
 
 /// The address of another database on the same server.

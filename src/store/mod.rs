@@ -161,6 +161,8 @@ pub struct OutboxRow {
     pub number: u64,
     /// A reply goes to a queue by name, an event to the events exchange.
     pub is_reply: bool,
+    /// Sent only after all before it of the account; a reply or a quarantine stands alone.
+    pub in_order: bool,
     /// Routing key or queue.
     pub routing_key: String,
     /// Copied to a reply.

@@ -64,8 +64,8 @@ pub async fn set_aside(store: &PostgresStore, origin: &str, rows: &[QuarantineRo
     }
     let made = i64::try_from(keys.len()).unwrap_or(i64::MAX);
     sqlx::query(
-        "insert into outbox (shard, account_id, number, is_reply, routing_key, correlation_id, body) \
-         select $1, $2, $3 + row_number() over (order by position), is_reply, routing_key, correlation_id, body \
+        "insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body) \
+         select $1, $2, $3 + row_number() over (order by position), is_reply, false, routing_key, correlation_id, body \
          from unnest($4::bool[], $5::text[], $6::text[], $7::bytea[]) with ordinality as new (is_reply, routing_key, correlation_id, body, position)",
     )
     .bind(shard)

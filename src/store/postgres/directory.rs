@@ -120,18 +120,20 @@ impl PostgresStore {
         let of = |index: &usize| messages.get(*index).copied();
         let accounts: Vec<String> = wanted.iter().filter_map(|(index, _)| Some(of(index)?.account.account.to_string())).collect();
         let keys: Vec<Uuid> = wanted.iter().filter_map(|(index, _)| Some(uuid(of(index)?.id.key()))).collect();
+        // Every row is written, if only to itself: what the insert returns is the row as it stands now,
+        // while reading the table beside it would miss what another worker committed a moment ago.
         let rows: Vec<(String, String, String, String, Vec<Uuid>)> = sqlx::query_as(
             "with wanted as ( \
                select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as w (tenant, kind, key, account, message) \
              ), made as ( \
                insert into directory as known (shard, tenant, kind, key, account, claimed_by) \
                select $1, tenant, kind, key, account, array[message] from wanted join tenants using (tenant) order by tenant, kind, key \
-               on conflict (shard, tenant, kind, key) do update set claimed_by = known.claimed_by || excluded.claimed_by \
-               where known.account = excluded.account and not known.claimed_by @> excluded.claimed_by \
-               returning tenant, kind, key) \
-             select known.tenant, known.kind, known.key, known.account, known.claimed_by \
-             from directory known join wanted using (tenant, kind, key) \
-             where known.shard = $1 and known.account <> wanted.account",
+               on conflict (shard, tenant, kind, key) do update set claimed_by = case \
+                 when known.account = excluded.account and not known.claimed_by @> excluded.claimed_by \
+                 then known.claimed_by || excluded.claimed_by else known.claimed_by end \
+               returning tenant, kind, key, account, claimed_by) \
+             select made.tenant, made.kind, made.key, made.account, made.claimed_by \
+             from made join wanted using (tenant, kind, key) where made.account <> wanted.account",
         )
         .bind(shard)
         .bind(wanted.iter().map(|(_, (tenant, _, _))| tenant.to_string()).collect::<Vec<_>>())
@@ -170,11 +172,14 @@ impl PostgresStore {
                 .fetch_optional(&self.pool)
                 .await?;
         let Some(account_id) = account_id else { return Ok(Claimed::Undecided) };
+        // What was set aside for any other reason may have a copy under way, or be replayed: it stays
+        // undecided until that has happened or a person discards it.
         // Decided first, then the fact: a claim that is accepted between the two is seen as a fact.
         let decided: i64 = sqlx::query_scalar(
             "select count(*) from unnest($3::uuid[]) as claim (message) where exists \
              (select from outcomes where shard = $1 and account_id = $2 and message_key = claim.message) \
-             or exists (select from quarantine where shard in ($1, $4) and message_key = claim.message)",
+             or exists (select from quarantine where shard in ($1, $4) and message_key = claim.message \
+             and (reason in ('idempotency_conflict', 'not_permitted') or ended_as = 'discarded'))",
         )
         .bind(home)
         .bind(account_id)

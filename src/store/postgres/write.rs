@@ -304,6 +304,7 @@ columns!(Outbox {
     account_id: i64,
     number: i64,
     is_reply: bool,
+    in_order: bool,
     routing_key: String,
     correlation_id: Option<String>,
     body: Vec<u8>,
@@ -314,6 +315,7 @@ impl Outbox {
         self.account_id.push(account_id);
         self.number.push(signed(row.number));
         self.is_reply.push(row.is_reply);
+        self.in_order.push(row.in_order);
         self.routing_key.push(row.routing_key.clone());
         self.correlation_id.push(row.correlation_id.clone());
         self.body.push(row.body.clone());

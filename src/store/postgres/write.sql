@@ -44,7 +44,7 @@ with changed_accounts as (
                 $57::bigint[], $58::bigint[], $59::timestamptz[])
         as new (account_id, message_key, source, id, content, outcome, reasons, first_seq, last_seq, recorded_at)
 )
-insert into outbox (shard, account_id, number, is_reply, routing_key, correlation_id, body)
-select $1, account_id, number, is_reply, routing_key, correlation_id, body
-from unnest($60::bigint[], $61::bigint[], $62::bool[], $63::text[], $64::text[], $65::bytea[])
-    as new (account_id, number, is_reply, routing_key, correlation_id, body)
+insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body)
+select $1, account_id, number, is_reply, in_order, routing_key, correlation_id, body
+from unnest($60::bigint[], $61::bigint[], $62::bool[], $63::bool[], $64::text[], $65::text[], $66::bytea[])
+    as new (account_id, number, is_reply, in_order, routing_key, correlation_id, body)
