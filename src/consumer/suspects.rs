@@ -1,9 +1,11 @@
 //! Deliveries that came back more than once: one of them may have ended the process each time.
 //!
-//! Owns the attempt counts. The first attempt goes in small groups, the next ones alone, and what was
-//! under way at the end of the process each time is set aside unprocessed, so that what ends the
-//! process is found and innocent neighbours are not blamed. A message that only waits for another
-//! one (an undecided claim) holds up nobody.
+//! Owns the attempts. They are tried in groups, and each try is counted, and the count committed,
+//! before it begins; what was under way when the process ended comes back with a higher count and is
+//! tried in a smaller group, at last alone twice. So what ends the process is found in a few ends of
+//! it, whoever comes back for another reason (a worker that was killed, a broker that was restarted)
+//! goes on almost as fast as ever, and innocent neighbours are not blamed. What was tried least goes
+//! first: it is out of the way before something dangerous is tried again.
 
 use super::{Consumer, Finish};
 use crate::amqp::Ticket;
@@ -12,54 +14,59 @@ use crate::failure::pause;
 use crate::message::{Incoming, Raw, reread};
 use crate::store::QuarantineRow;
 use crate::store::postgres::PostgresStore;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Deliveries tried together at their first attempt. All of them are counted before the first is
-/// tried, so a large group would blame many for one end of the process.
-const GROUP_MAX: usize = 16;
-/// Attempts before a message is set aside. A worker that is killed for other reasons blames whatever
-/// is under way; an innocent message is under way this often in a row practically never.
-const ATTEMPTS_MAX: i32 = 6;
+/// Most deliveries tried together, by how often they were tried before. Beyond the last they are set
+/// aside unprocessed: they were alone when the process ended, twice.
+const GROUP_MAX: [usize; 6] = [256, 64, 16, 4, 1, 1];
+/// Deliveries looked at together.
+const TAKEN_MAX: usize = 1024;
 /// How long the next attempt waits for this one; what ends a process does so at once.
 const TRY_MAX: Duration = Duration::from_secs(1);
 
-pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::UnboundedReceiver<(Arc<Raw>, Ticket)>) {
-    let mut group = Vec::with_capacity(GROUP_MAX);
-    while suspects.recv_many(&mut group, GROUP_MAX).await > 0 {
-        let raws: Vec<Arc<Raw>> = group.iter().map(|(raw, _)| raw.clone()).collect();
-        let attempts = count(&store, &raws).await;
-        let (mut first, mut again) = (Vec::new(), Vec::new());
-        for ((raw, ticket), attempts) in group.drain(..).zip(attempts) {
-            match attempts {
-                ..=1 => first.push((raw, ticket)),
-                2..=ATTEMPTS_MAX => again.push((raw, ticket)),
-                _ => give_up(&consumer, raw, ticket),
-            }
+type Suspect = (Arc<Raw>, Ticket);
+
+pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::UnboundedReceiver<Suspect>) {
+    let mut taken = Vec::with_capacity(TAKEN_MAX);
+    while suspects.recv_many(&mut taken, TAKEN_MAX).await > 0 {
+        let raws: Vec<Arc<Raw>> = taken.iter().map(|(raw, _)| raw.clone()).collect();
+        let attempts = until_done(|| store.attempts(&raws)).await;
+        let mut by_attempts: BTreeMap<usize, Vec<Suspect>> = BTreeMap::new();
+        for (suspect, attempts) in taken.drain(..).zip(attempts) {
+            by_attempts.entry(attempts).or_default().push(suspect);
         }
-        try_together(&store, &consumer, first).await;
-        for suspect in again {
-            try_together(&store, &consumer, vec![suspect]).await;
+        for (attempts, mut suspects) in by_attempts {
+            let Some(most) = GROUP_MAX.get(attempts) else {
+                suspects.into_iter().for_each(|suspect| give_up(&store, &consumer, suspect));
+                continue;
+            };
+            while !suspects.is_empty() {
+                let rest = suspects.split_off(suspects.len().min(*most));
+                try_together(&store, &consumer, std::mem::replace(&mut suspects, rest)).await;
+            }
         }
     }
 }
 
-/// Commits one more attempt for each and returns the counts.
-async fn count(store: &PostgresStore, raws: &[Arc<Raw>]) -> Vec<i32> {
+/// Asks the database until it answers: without its counts nothing is tried.
+async fn until_done<T, F: Future<Output = Result<T, crate::failure::Failure>>>(ask: impl Fn() -> F) -> T {
     let mut attempt = 0;
     loop {
-        match store.count_attempts(raws).await {
-            Ok(counts) => return counts,
+        match ask().await {
+            Ok(answer) => return answer,
             Err(_) => tokio::time::sleep(pause(attempt, Duration::from_millis(50), Duration::from_secs(5))).await,
         }
         attempt = attempt.saturating_add(1);
     }
 }
 
-async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<(Arc<Raw>, Ticket)>) {
+async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<Suspect>) {
     let mut under_way = Vec::with_capacity(group.len());
     let raws: Vec<Arc<Raw>> = group.iter().map(|(raw, _)| raw.clone()).collect();
+    until_done(|| store.count_attempts(&raws)).await;
     for (raw, ticket) in group {
         let (done, settled) = oneshot::channel::<()>();
         let finish: Finish = Box::new(move || {
@@ -74,14 +81,19 @@ async fn try_together(store: &PostgresStore, consumer: &Consumer, group: Vec<(Ar
         for settled in under_way {
             let _ = settled.await;
         }
-        // What is left behind by a failure here is only a count too many for a message that is settled.
-        let _ = store.forget_attempts(&raws).await;
+        forget(&store, &raws).await;
     });
     // One that waits for another account's claim must not keep that account's message from its turn.
     let _ = tokio::time::timeout(TRY_MAX, &mut settling).await;
 }
 
-fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
+/// What is left behind by a failure here is a count too many for a message that is settled.
+async fn forget(store: &PostgresStore, raws: &[Arc<Raw>]) {
+    let _ = store.forget_attempts(raws).await;
+}
+
+/// Sets aside what was tried often enough, and forgets the count: a replay begins anew.
+fn give_up(store: &PostgresStore, consumer: &Consumer, (raw, ticket): Suspect) {
     // Reading it is safe: what ended the process came after that. Whose it was is worth knowing.
     let message = match reread(&raw) {
         Ok(Incoming::Account(message)) => Some(message),
@@ -89,11 +101,19 @@ fn give_up(consumer: &Consumer, raw: Arc<Raw>, ticket: Ticket) {
     };
     let row = QuarantineRow {
         reason: QuarantineReason::RetriesExhausted,
-        detail: format!("the worker ended {ATTEMPTS_MAX} times while this message was being applied; it was not tried again"),
+        detail: format!(
+            "the worker ended {} times while this message was being applied, at last alone; it was not tried again",
+            GROUP_MAX.len()
+        ),
         tenant: message.as_ref().map(|message| message.account.tenant.clone()),
         account: message.as_ref().map(|message| message.account.account.clone()),
         message: message.map(|message| message.id),
-        raw,
+        raw: raw.clone(),
     };
-    let _ = consumer.aside.send((row, Box::new(move || ticket.settle())));
+    let store = store.clone();
+    let finish: Finish = Box::new(move || {
+        ticket.settle();
+        tokio::spawn(async move { forget(&store, &[raw]).await });
+    });
+    let _ = consumer.aside.send((row, finish));
 }

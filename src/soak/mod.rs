@@ -89,8 +89,11 @@ async fn soak(deployment: &Deployment, options: &Options) -> anyhow::Result<Repo
     run.settle().await?;
     let seconds = started.elapsed().as_secs_f64();
     let (kills, crashes) = (crew.kills, crew.crashes);
-    crew.stop().await?;
+    let stopped = crew.stop().await;
     let mut report = run.report().await?;
+    if let Err(error) = stopped {
+        report.wrong.push(format!("{error:#}"));
+    }
     report.kills = kills;
     report.seconds = seconds;
     if crashes > 0 {

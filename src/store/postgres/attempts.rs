@@ -9,43 +9,67 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 impl PostgresStore {
-    /// Counts one more attempt for each delivery and returns the counts, one for one.
+    /// How often each delivery was tried before, one for one.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn attempts(&self, raws: &[Arc<Raw>]) -> Result<Vec<usize>, Failure> {
+        let (queues, digests) = keys(raws);
+        let rows: Vec<(String, Vec<u8>, i32)> = sqlx::query_as(
+            "select queue, digest, attempts from unnest($2::text[], $3::bytea[]) as asked (queue, digest) \
+             join attempts using (queue, digest) where shard = $1",
+        )
+        .bind(aside::home(self.shards))
+        .bind(&queues)
+        .bind(&digests)
+        .fetch_all(&self.pool)
+        .await?;
+        let counts: HashMap<(&str, &[u8]), i32> =
+            rows.iter().map(|(queue, digest, count)| ((queue.as_str(), digest.as_slice()), *count)).collect();
+        let count = |(queue, digest): (&&str, &Vec<u8>)| counts.get(&(*queue, digest.as_slice())).copied().unwrap_or(0);
+        Ok(queues.iter().zip(&digests).map(count).map(|count| usize::try_from(count).unwrap_or(0)).collect())
+    }
+
+    /// Counts one more attempt for each delivery.
     ///
     /// # Errors
     /// [`Failure`] of the database; nothing was counted.
-    pub async fn count_attempts(&self, raws: &[Arc<Raw>]) -> Result<Vec<i32>, Failure> {
-        let keys: Vec<(&str, Vec<u8>)> = raws.iter().map(|raw| (raw.queue.word(), raw.digest().0.to_vec())).collect();
+    pub async fn count_attempts(&self, raws: &[Arc<Raw>]) -> Result<(), Failure> {
+        let (queues, digests) = keys(raws);
         // The same bytes may be in the group twice; they are counted once.
-        let mut unique = keys.clone();
-        unique.sort();
-        unique.dedup();
-        let (queues, digests): (Vec<&str>, Vec<Vec<u8>>) = unique.into_iter().unzip();
-        let rows: Vec<(String, Vec<u8>, i32)> = sqlx::query_as(
-            "insert into attempts (shard, queue, digest, attempts) select $1, *, 1 from unnest($2::text[], $3::bytea[]) \
-             on conflict (shard, queue, digest) do update set attempts = attempts.attempts + 1, last_at = clock_timestamp() \
-             returning queue, digest, attempts",
+        sqlx::query(
+            "insert into attempts (shard, queue, digest, attempts) \
+             select $1, queue, digest, 1 from unnest($2::text[], $3::bytea[]) as tried (queue, digest) group by queue, digest \
+             order by queue, digest \
+             on conflict (shard, queue, digest) do update set attempts = attempts.attempts + 1, last_at = clock_timestamp()",
         )
         .bind(aside::home(self.shards))
         .bind(queues)
         .bind(digests)
-        .fetch_all(&self.pool)
+        .execute(&self.pool)
         .await?;
-        let counts: HashMap<(String, Vec<u8>), i32> = rows.into_iter().map(|(queue, digest, count)| ((queue, digest), count)).collect();
-        Ok(keys.into_iter().map(|(queue, digest)| counts.get(&(queue.to_owned(), digest)).copied().unwrap_or(1)).collect())
+        Ok(())
     }
 
-    /// Forgets deliveries that were settled.
+    /// Forgets deliveries that were settled, and all that were last tried a day ago.
     ///
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn forget_attempts(&self, raws: &[Arc<Raw>]) -> Result<(), Failure> {
-        let (queues, digests): (Vec<&str>, Vec<Vec<u8>>) = raws.iter().map(|raw| (raw.queue.word(), raw.digest().0.to_vec())).unzip();
-        sqlx::query("delete from attempts where shard = $1 and (queue, digest) in (select * from unnest($2::text[], $3::bytea[]))")
-            .bind(aside::home(self.shards))
-            .bind(queues)
-            .bind(digests)
-            .execute(&self.pool)
-            .await?;
+        let (queues, digests) = keys(raws);
+        sqlx::query(
+            "delete from attempts where shard = $1 and ((queue, digest) in (select * from unnest($2::text[], $3::bytea[])) \
+             or last_at < clock_timestamp() - interval '1 day')",
+        )
+        .bind(aside::home(self.shards))
+        .bind(queues)
+        .bind(digests)
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
+}
+
+fn keys(raws: &[Arc<Raw>]) -> (Vec<&'static str>, Vec<Vec<u8>>) {
+    raws.iter().map(|raw| (raw.queue.word(), raw.digest().0.to_vec())).unzip()
 }

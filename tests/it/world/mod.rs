@@ -4,7 +4,7 @@
 //! runs in memory, and in Postgres with memory beside it: whatever either answers or stores must be
 //! equal. Invariants of every account are checked at the end.
 
-mod database;
+pub mod database;
 mod invariants;
 
 use credit_ledger::catalog;
