@@ -13,8 +13,11 @@ use lapin::{Channel, Connection, ExchangeKind};
 use std::fmt;
 
 /// Hand-outs before the broker gives a message up to the parking queue. Said
-/// explicitly because `RabbitMQ` 3 has no default and `RabbitMQ` 4 has this one.
-const DELIVERY_LIMIT: i32 = 20;
+/// explicitly because `RabbitMQ` 3 has no limit and `RabbitMQ` 4 has 20, which
+/// counts every message a dying worker had been handed, processed or not: twenty
+/// restarts in a row would park thousands of innocent ones. What ends a worker is
+/// found after a few ends, by counting attempts.
+const DELIVERY_LIMIT: i32 = 100;
 /// Nothing takes over from the parking queue, so it must practically never give
 /// up (and `RabbitMQ` 4 would after 20, losing the message).
 const PARKING_DELIVERY_LIMIT: i32 = 1_000_000;

@@ -25,7 +25,7 @@ const GROUP_MAX: [usize; 6] = [256, 64, 16, 4, 1, 1];
 /// Deliveries looked at together.
 const TAKEN_MAX: usize = 1024;
 /// How long the next attempt waits for this one; what ends a process does so at once.
-const TRY_MAX: Duration = Duration::from_secs(1);
+const TRY_MAX: Duration = Duration::from_millis(250);
 
 type Suspect = (Arc<Raw>, Ticket);
 

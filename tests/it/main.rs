@@ -6,6 +6,7 @@
 mod amqp;
 mod claims;
 mod semantics;
+mod soak;
 mod tidy;
 mod worker;
 mod world;
