@@ -33,9 +33,8 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
 
 const GRANTS: &str = select_grants!("where shard = $1 and account_id = any($2) and is_open");
 
-const GRANTS_NAMED: &str = select_grants!(
-    "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
-);
+const GRANTS_NAMED: &str =
+    select_grants!("where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open");
 
 impl Store for PostgresStore {
     type Transaction = PostgresTransaction;

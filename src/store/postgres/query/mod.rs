@@ -5,7 +5,9 @@
 pub mod audit;
 
 use super::load::instant;
-use super::rows::{AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, select_accounts, select_grants, unreadable};
+use super::rows::{
+    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, select_accounts, select_grants, unreadable,
+};
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
 use super::{PostgresStore, aside};
@@ -67,7 +69,6 @@ pub struct TenantClock {
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
-    account_id: i64,
     seq: i64,
     kind: String,
     direction: String,
