@@ -205,7 +205,7 @@ async fn connect(settings: &Settings, stop: &CancellationToken) -> anyhow::Resul
     loop {
         let cause = match postgres::pool(&settings.database.url.0, settings.database.connections_max).await {
             Ok(pool) => match migrate::check(&pool, settings.database.shards).await {
-                Ok(()) => match PostgresStore::connect(&settings.database.url.0, settings.database.connections_max).await {
+                Ok(()) => match PostgresStore::open(pool).await {
                     Ok(store) => return Ok(Some(store)),
                     Err(failure) => failure,
                 },

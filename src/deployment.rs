@@ -87,6 +87,12 @@ impl Deployment {
         &self.pool
     }
 
+    /// The database's address.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database
+    }
+
     /// Its exchanges and queues.
     #[must_use]
     pub fn topology(&self) -> &Topology {

@@ -3,7 +3,6 @@
 //! Owns the rounds, the report and the rule that a run whose audit fails has no speed. Figures are
 //! medians of interleaved rounds, because machines are noisy; compare them within one run only.
 
-mod audit;
 mod broker;
 mod engine;
 mod workload;
@@ -11,6 +10,7 @@ mod yardstick;
 
 use crate::amqp::Topology;
 use crate::lanes::LaneLimits;
+use crate::reconcile::differences;
 use crate::store::postgres::{PostgresStore, migrate};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -103,6 +103,9 @@ impl Bench {
         Ok(())
     }
 
+    fn url(&self) -> anyhow::Result<String> {
+        address(&self.server, &self.name)
+    }
 }
 
 /// The address of another database on the same server.
@@ -127,7 +130,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<R
         let bench = Bench::new(options).await?;
         let (rates, applied) = engine::measure(&bench, options).await?;
         engines.push(rates);
-        audit::check(bench.store.pool(), applied).await?;
+        audit(&bench, applied).await?;
         bench.remove().await?;
         if let Some(amqp_url) = &options.amqp_url {
             progress("with the broker");
@@ -136,7 +139,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<R
             let measured = broker::measure(&bench, amqp_url, options).await;
             bench.topology.delete(amqp_url).await?;
             let (rates, latency, applied) = measured?;
-            audit::check(bench.store.pool(), applied).await?;
+            audit(&bench, applied).await?;
             brokers.push(rates);
             latencies.push(latency);
             bench.remove().await?;
@@ -165,6 +168,21 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<R
         rss_mib: rss_mib(),
         audit: "clean",
     })
+}
+
+/// Compares the ledger with itself and with the number of messages: a run that lost one, or that
+/// does not add up, has no speed.
+async fn audit(bench: &Bench, applied: u64) -> anyhow::Result<()> {
+    let (report, first) = differences(&bench.url()?, 1).await?;
+    if let Some(first) = first.first() {
+        bail!("audit: {} differences, the first of them {first}", report.differences);
+    }
+    for (what, count) in [("entries", report.counts.entries), ("outcomes", report.counts.outcomes)] {
+        if u64::try_from(count)? != applied {
+            bail!("audit: {applied} messages were sent and there are {count} {what}");
+        }
+    }
+    Ok(())
 }
 
 fn median_of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> f64 {

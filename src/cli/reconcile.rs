@@ -19,7 +19,7 @@ pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<Ex
             serde_json::json!({"account": found.account, "check": found.check, "stored": found.stored, "computed": found.computed})
                 .to_string()
         } else {
-            format!("{}: {}: stored {}, computed {}", found.account, found.check, found.stored, found.computed)
+            found.to_string()
         })
     });
     let Report { counts, differences } = told.await?;

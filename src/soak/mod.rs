@@ -3,7 +3,6 @@
 //!
 //! Owns the order of the run and its report. Never takes the ledger's word for what was sent.
 
-pub mod audit;
 mod compare;
 mod crew;
 mod journal;
@@ -12,6 +11,7 @@ mod traffic;
 
 use crate::amqp::{Events, Publisher, Replies};
 use crate::deployment::{Client, Deployment, Said, Servers, log_hint, this_program, until_interrupted};
+use crate::reconcile::differences;
 use anyhow::{Context as _, bail};
 use crew::Crew;
 use journal::{Journal, TENANT};
@@ -83,7 +83,8 @@ async fn soak(deployment: &Deployment, options: &Options) -> anyhow::Result<Repo
     let mut crew = Crew::start(deployment, options.workers)?;
     staff(deployment).await?;
     let started = Instant::now();
-    let mut run = Run { pool: deployment.pool(), journal: &journal, lines, first: usize::try_from(options.accounts)? };
+    let first = usize::try_from(options.accounts)?;
+    let mut run = Run { pool: deployment.pool(), database_url: deployment.database_url(), journal: &journal, lines, first };
     run.setup().await?;
     run.traffic(&mut crew, options.kill_every).await?;
     run.settle().await?;
@@ -148,6 +149,7 @@ impl Drop for Lines {
 
 struct Run<'a> {
     pool: &'a PgPool,
+    database_url: &'a str,
     journal: &'a Journal,
     lines: Lines,
     /// Number of the first copy after the accounts' first grants.
@@ -240,7 +242,7 @@ impl Run<'_> {
     }
 
     async fn report(&self) -> anyhow::Result<Report> {
-        let audit = audit::audit(self.pool).await?;
+        let (reconciled, differences) = differences(self.database_url, report::SHOWN_MAX).await?;
         let unpublished: i64 = sqlx::query_scalar("select count(*) from outbox where published_at is null").fetch_one(self.pool).await?;
         let waiting: i64 = sqlx::query_scalar("select count(*) from waiting").fetch_one(self.pool).await?;
         let ledger = compare::Ledger::read(self.pool).await?;
@@ -249,7 +251,7 @@ impl Run<'_> {
         let (events, events_again) = (received.distinct(), received.again);
         drop(received);
         let mut wrong = verdict.wrong;
-        wrong.extend(audit.differences);
+        wrong.extend(differences);
         for (count, what) in [(unpublished, "events are not published"), (waiting, "messages still wait")] {
             if count > 0 {
                 wrong.push(format!("{count} {what}"));
@@ -273,8 +275,8 @@ impl Run<'_> {
             answered_again: again,
             events,
             events_again,
-            accounts: audit.accounts,
-            entries: audit.entries,
+            accounts: reconciled.counts.accounts,
+            entries: reconciled.counts.entries,
             seconds: 0.0,
             lost: verdict.lost,
             twice: verdict.twice,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// Differences printed in full.
-const SHOWN_MAX: usize = 20;
+pub const SHOWN_MAX: usize = 20;
 
 /// The result of a run.
 #[derive(Debug, Clone, Default)]
@@ -29,9 +29,9 @@ pub struct Report {
     /// Events received once more.
     pub events_again: u64,
     /// Accounts recomputed.
-    pub accounts: u64,
+    pub accounts: i64,
     /// Entries recomputed.
-    pub entries: u64,
+    pub entries: i64,
     /// From the first message to the last event.
     pub seconds: f64,
     /// Facts missing from the ledger.

@@ -1,7 +1,7 @@
 //! Facts claimed by several accounts at once.
 
-use crate::world::database::Database;
 use crate::world::TENANT;
+use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
 use credit_ledger::message::{Incoming, Queue, Raw, read};

@@ -5,6 +5,7 @@
 
 mod amqp;
 mod claims;
+mod reconcile;
 mod semantics;
 mod soak;
 mod tidy;

@@ -3,7 +3,7 @@
 //! Owns the order: lock in a statement of its own, sorted, so that two batches never wait for each
 //! other in a circle; read in later statements, which see what the former holders committed.
 
-use super::rows::{AccountRow, GrantRow, hash};
+use super::rows::{AccountRow, GrantRow, hash, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::PostgresTransaction;
 use super::{PostgresStore, terms};
@@ -21,11 +21,9 @@ use sqlx::types::{Json, Uuid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-const LOCK: &str = "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, \
-     balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
-     open_debts, open_requests, open_subscriptions, open_waiting \
-     from accounts where shard = $1 and (tenant, account) in (select * from unnest($2::text[], $3::text[])) \
-     order by account_id for update";
+const LOCK: &str = select_accounts!(
+    "where shard = $1 and (tenant, account) in (select * from unnest($2::text[], $3::text[])) order by account_id for update"
+);
 
 const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      select $1, wanted.tenant, wanted.account from unnest($2::text[], $3::text[]) as wanted (tenant, account) \
@@ -33,15 +31,10 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account) \
      order by wanted.tenant, wanted.account on conflict do nothing";
 
-const GRANTS: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
-     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
-     remaining, frozen, closes_left, refill_at \
-     from grants where shard = $1 and account_id = any($2) and is_open";
+const GRANTS: &str = select_grants!("where shard = $1 and account_id = any($2) and is_open");
 
-const GRANTS_NAMED: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
-     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
-     remaining, frozen, closes_left, refill_at \
-     from grants where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open";
+const GRANTS_NAMED: &str =
+    select_grants!("where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open");
 
 impl Store for PostgresStore {
     type Transaction = PostgresTransaction;

@@ -44,7 +44,14 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] when the database cannot be reached or was not migrated.
     pub async fn connect(url: &str, connections: u32) -> Result<Self, Failure> {
-        let pool = pool(url, connections).await?;
+        Self::open(pool(url, connections).await?).await
+    }
+
+    /// Works on connections that are there, and reads the shard count.
+    ///
+    /// # Errors
+    /// [`Failure`] when the database was not migrated.
+    pub async fn open(pool: PgPool) -> Result<Self, Failure> {
         let shards: i16 = sqlx::query_scalar("select shards from databases").fetch_one(&pool).await?;
         Ok(Self { pool, shards, terms: Arc::default() })
     }

@@ -51,6 +51,19 @@ pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
     T::try_from(value).map_err(|_| unreadable("number", &value.to_string()))
 }
 
+/// A statement that reads [`AccountRow`]s; the rest of it follows `from accounts`.
+macro_rules! select_accounts {
+    ($rest:literal) => {
+        concat!(
+            "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, \
+             balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
+             open_debts, open_requests, open_subscriptions, open_waiting from accounts ",
+            $rest
+        )
+    };
+}
+pub(super) use select_accounts;
+
 #[derive(sqlx::FromRow)]
 pub struct AccountRow {
     pub account_id: i64,
@@ -178,6 +191,19 @@ impl GrantRules {
         Ok((rollover.transpose()?, recurs.transpose()?))
     }
 }
+
+/// A statement that reads [`GrantRow`]s; the rest of it follows `from grants`.
+macro_rules! select_grants {
+    ($rest:literal) => {
+        concat!(
+            "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
+             expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
+             remaining, frozen, closes_left, refill_at from grants ",
+            $rest
+        )
+    };
+}
+pub(super) use select_grants;
 
 #[derive(sqlx::FromRow)]
 pub struct GrantRow {

@@ -26,6 +26,7 @@ const SHARDS: i16 = 4;
 pub struct Database {
     schema: String,
     server: String,
+    pub url: String,
     pub store: PostgresStore,
 }
 
@@ -40,7 +41,7 @@ impl Database {
         let url = format!("{server}{separator}options=-c%20search_path%3D{schema}");
         migrate::migrate(&url, SHARDS).await.unwrap();
         let store = PostgresStore::connect(&url, 4).await.unwrap();
-        Self { schema, server, store }
+        Self { schema, server, url, store }
     }
 
     pub async fn drop(self) {

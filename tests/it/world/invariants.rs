@@ -7,6 +7,7 @@ use credit_ledger::domain::entry::{Direction, Entry};
 use credit_ledger::domain::grant::GrantStatus;
 use credit_ledger::domain::ids::Hash;
 use credit_ledger::domain::request::RequestStatus;
+use credit_ledger::reconcile::differences;
 use std::collections::BTreeMap;
 
 /// Gap-free positions, running balances, an unbroken chain, and numbers that follow from them.
@@ -66,7 +67,7 @@ fn open_part(mut state: AccountState) -> AccountState {
 }
 
 impl World {
-    /// Checks every account, and that both stores hold the same of it.
+    /// Checks every account, that both stores hold the same of it, and that the audit finds nothing.
     pub(super) async fn check(&self) {
         let accounts: Vec<_> = self.memory.lock().await.accounts.keys().cloned().collect();
         for key in accounts {
@@ -89,6 +90,10 @@ impl World {
             stored.book.high_waters.clear();
             stored.answered.clear();
             assert_eq!(stored, open_part(state), "open rows of {key}");
+        }
+        if let Some(database) = &self.database {
+            let (_, differences) = differences(&database.url, 20).await.unwrap();
+            assert!(differences.is_empty(), "{differences:#?}");
         }
     }
 }

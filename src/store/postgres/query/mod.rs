@@ -5,7 +5,9 @@
 pub mod audit;
 
 use super::load::instant;
-use super::rows::{AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, unreadable};
+use super::rows::{
+    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, select_accounts, select_grants, unreadable,
+};
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
 use super::{PostgresStore, aside};
@@ -67,7 +69,6 @@ pub struct TenantClock {
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
-    account_id: i64,
     seq: i64,
     kind: String,
     direction: String,
@@ -116,15 +117,9 @@ impl EntryRow {
     }
 }
 
-const ACCOUNT: &str = "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, \
-     balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
-     open_debts, open_requests, open_subscriptions, open_waiting \
-     from accounts where shard = $1 and tenant = $2 and account = $3";
+const ACCOUNT: &str = select_accounts!("where shard = $1 and tenant = $2 and account = $3");
 
-const GRANTS: &str = "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
-     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
-     remaining, frozen, closes_left, refill_at \
-     from grants where shard = $1 and account_id = $2";
+const GRANTS: &str = select_grants!("where shard = $1 and account_id = $2");
 
 impl PostgresStore {
     /// The rows of an account; an empty name is the tenant itself. `None` when nobody named it.
