@@ -99,7 +99,7 @@ impl Worker {
             stop: hurry.clone(),
         };
         let marks = dirty.clone();
-        let (lanes, lane_tasks) = Lanes::start(Arc::new(store.clone()), setup, move |shard| marks.mark(shard));
+        let (lanes, lane_tasks) = Lanes::start(Arc::new(store.clone()), setup, move |shard, _| marks.mark(shard));
         let connected = watch::Sender::new(!roles.consume);
         let background = TaskTracker::new();
         let standing = lanes.standing();

@@ -66,7 +66,7 @@ struct Shared<S> {
     at_work: Semaphore,
     standing: watch::Sender<Standing>,
     stop: CancellationToken,
-    on_commit: Box<dyn Fn(i16) + Send + Sync>,
+    on_commit: Box<dyn Fn(i16, usize) + Send + Sync>,
 }
 
 /// Hands jobs to the lanes of one worker. The lanes end when every handle is gone and what they
@@ -97,9 +97,9 @@ pub struct LaneSetup {
 }
 
 impl<S: Store + Quarantine> Lanes<S> {
-    /// Starts one lane per shard. `on_commit` is told of each shard that was written; the tracker
-    /// is done when the lanes are.
-    pub fn start(store: Arc<S>, setup: LaneSetup, on_commit: impl Fn(i16) + Send + Sync + 'static) -> (Self, TaskTracker) {
+    /// Starts one lane per shard. `on_commit` is told of each shard that was written and how many
+    /// jobs that finished; the tracker is done when the lanes are.
+    pub fn start(store: Arc<S>, setup: LaneSetup, on_commit: impl Fn(i16, usize) + Send + Sync + 'static) -> (Self, TaskTracker) {
         let shards = setup.shards;
         let shared = Arc::new(Shared {
             store,
@@ -172,8 +172,9 @@ impl<S: Store + Quarantine> Shared<S> {
             match self.persist(shard, &batch_of(&jobs)).await {
                 None => return false,
                 Some(Ok(settled)) => {
-                    (self.on_commit)(shard);
+                    let finished = jobs.len();
                     finish(jobs, settled);
+                    (self.on_commit)(shard, finished);
                 }
                 Some(Err(_)) if jobs.len() > 1 => {
                     let second = jobs.split_off(jobs.len() / 2);

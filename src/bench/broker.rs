@@ -15,7 +15,7 @@ use crate::secrets::Secrets;
 use crate::store::Submission;
 use anyhow::bail;
 use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -81,10 +81,10 @@ async fn preload(bench: &Bench, amqp_url: &str, spread: Spread, count: u32) -> a
 fn lanes(
     bench: &Bench,
     limits: LaneLimits,
-    dirty: Arc<Dirty>,
+    on_commit: impl Fn(i16, usize) + Send + Sync + 'static,
 ) -> (Lanes<crate::store::postgres::PostgresStore>, tokio_util::task::TaskTracker) {
     let setup = LaneSetup { origin: "bench".into(), shards: bench.store.shards(), limits, stop: CancellationToken::new() };
-    Lanes::start(bench.store.clone(), setup, move |shard| dirty.mark(shard))
+    Lanes::start(bench.store.clone(), setup, on_commit)
 }
 
 /// Starts consuming with a prefetch of 1024; deliveries come out of the receiver.
@@ -97,56 +97,63 @@ fn subscribe(bench: &Bench, amqp_url: &str, stop: &CancellationToken) -> (mpsc::
     (deliveries, task)
 }
 
-/// From the first delivery to the last acknowledgement of a preloaded queue; messages per second.
+/// From just before the first delivery to the last settled one of a preloaded queue; messages per
+/// second. A settled delivery is acknowledged within milliseconds.
 async fn drain(bench: &Bench, amqp_url: &str, limits: LaneLimits, count: u32, relay: bool) -> anyhow::Result<f64> {
     let dirty = Arc::new(Dirty::default());
-    let (lanes, lane_tasks) = lanes(bench, limits, dirty.clone());
     let stop = CancellationToken::new();
     let relaying = relay.then(|| {
         let relay = Relay {
             store: (*bench.store).clone(),
             amqp_url: amqp_url.to_owned(),
             topology: bench.topology.clone(),
-            dirty,
+            dirty: dirty.clone(),
             keep: Duration::from_hours(1),
         };
         tokio::spawn(relay.run(stop.clone()))
     });
-    let (mut deliveries, consuming) = subscribe(bench, amqp_url, &stop);
-    let (forward, handed) = mpsc::channel(64);
+    let before = bench.store.entry_count().await?;
+    let (settled, mut watching) = watch::channel(0_usize);
+    let (lanes, lane_tasks) = lanes(bench, limits, move |shard, finished| {
+        dirty.mark(shard);
+        settled.send_modify(|settled| *settled = settled.saturating_add(finished));
+    });
+    let start = Instant::now();
+    let (deliveries, consuming) = subscribe(bench, amqp_url, &stop);
     let secrets = watch::Sender::new(Arc::new(Secrets::default()));
-    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), handed);
-    let mut start = None;
-    for _ in 0..count {
-        let Some(delivery) = deliveries.recv().await else { bail!("the broker ended the subscription") };
-        start.get_or_insert_with(Instant::now);
-        if forward.send(delivery).await.is_err() {
-            bail!("the worker stopped taking messages");
+    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries);
+    let mut wanted = usize::try_from(count)?;
+    let seconds = loop {
+        watching.wait_for(|settled| *settled >= wanted).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        // A delivery that came twice was settled twice: the ledger knows how many are left.
+        let left = i64::from(count) - (bench.store.entry_count().await? - before);
+        if left <= 0 {
+            break seconds;
         }
-    }
-    drop(forward);
+        wanted = wanted.saturating_add(usize::try_from(left)?);
+    };
+    stop.cancel();
+    consuming.await?;
     handling.wait().await;
     lane_tasks.wait().await;
-    let rate = f64::from(count) / start.map_or(f64::INFINITY, |start| start.elapsed().as_secs_f64());
-    stop.cancel();
-    drop(deliveries);
-    consuming.await?;
     if let Some(relaying) = relaying {
         relaying.await?;
     }
-    Ok(rate)
+    Ok(f64::from(count) / seconds)
 }
 
 /// A steady stream; the time from before a publish to after its commit.
 async fn latency(bench: &Bench, amqp_url: &str, limits: LaneLimits) -> anyhow::Result<Latency> {
-    let (lanes, lane_tasks) = lanes(bench, limits, Arc::default());
+    let (lanes, lane_tasks) = lanes(bench, limits, |_, _| {});
     let stop = CancellationToken::new();
     let (mut deliveries, consuming) = subscribe(bench, amqp_url, &stop);
     let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
     let times = Arc::new(Mutex::new(Histogram::<u64>::new_with_bounds(1, 60_000_000, 3)?));
     let count = LATENCY_RATE * LATENCY_SECONDS;
     let producer = tokio::spawn(produce(outgoing(bench, Vec::new()), amqp_url.to_owned(), sent.clone()));
-    for _ in 0..count {
+    let mut ids = HashSet::new();
+    while ids.len() < usize::try_from(count)? {
         let Some(delivery) = deliveries.recv().await else { bail!("the broker ended the subscription") };
         let (sent, times) = (sent.clone(), times.clone());
         let Delivery { ticket, body, routing_key, content_type, .. } = delivery;
@@ -154,6 +161,7 @@ async fn latency(bench: &Bench, amqp_url: &str, limits: LaneLimits) -> anyhow::R
             Raw { queue: Queue::Usage, routing_key, content_type, headers: BTreeMap::new(), reply_to: None, correlation_id: None, body };
         let Ok(Incoming::Account(message)) = reread(&raw) else { bail!("the benchmark's own message cannot be read") };
         let id = message.id.id.to_string();
+        ids.insert(id.clone());
         let done = move |_| {
             ticket.settle();
             let published = sent.lock().ok().and_then(|mut sent| sent.remove(&id));

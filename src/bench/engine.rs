@@ -53,7 +53,7 @@ async fn drive(
     messages: impl Iterator<Item = anyhow::Result<Submission>>,
 ) -> anyhow::Result<f64> {
     let setup = LaneSetup { origin: "bench".into(), shards: bench.store.shards(), limits, stop: CancellationToken::new() };
-    let (lanes, tasks) = Lanes::start(bench.store.clone(), setup, |_| {});
+    let (lanes, tasks) = Lanes::start(bench.store.clone(), setup, |_, _| {});
     let room = Arc::new(Semaphore::new(usize::try_from(window)?));
     let mut count = 0_u32;
     let start = Instant::now();

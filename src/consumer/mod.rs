@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 /// Deliveries that the broker counted this often come through the side door.
 const SUSPECT_FROM: u32 = 2;
+/// Deliveries read without looking at anything else in between.
+const TAKEN_MAX: usize = 64;
 /// Rows set aside in one transaction.
 const ASIDE_MAX: usize = 256;
 
@@ -73,14 +75,17 @@ impl Consumer {
     }
 
     async fn run(self, mut deliveries: mpsc::Receiver<Delivery>, suspects: mpsc::UnboundedSender<(Arc<Raw>, Ticket)>) {
-        while let Some(delivery) = deliveries.recv().await {
-            let suspect = delivery.delivery_count >= SUSPECT_FROM;
-            let (raw, ticket) = raw_of(delivery);
-            if suspect {
-                // A lane that has stopped lets it go: the delivery returns to the broker.
-                let _ = suspects.send((raw, ticket));
-            } else {
-                self.take(raw, Box::new(move || ticket.settle()));
+        let mut taken = Vec::with_capacity(TAKEN_MAX);
+        while deliveries.recv_many(&mut taken, TAKEN_MAX).await > 0 {
+            for delivery in taken.drain(..) {
+                let suspect = delivery.delivery_count >= SUSPECT_FROM;
+                let (raw, ticket) = raw_of(delivery);
+                if suspect {
+                    // A lane that has stopped lets it go: the delivery returns to the broker.
+                    let _ = suspects.send((raw, ticket));
+                } else {
+                    self.take(raw, Box::new(move || ticket.settle()));
+                }
             }
         }
     }

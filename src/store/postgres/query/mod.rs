@@ -304,4 +304,12 @@ impl PostgresStore {
             .await?;
         Ok(row.map(|(is_test, clock)| TenantClock { is_test, clock: clock.map(SqlTimestamp::to_jiff) }))
     }
+
+    /// How many entries all accounts have together.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn entry_count(&self) -> Result<i64, Failure> {
+        Ok(sqlx::query_scalar("select coalesce(sum(last_seq), 0)::bigint from accounts").fetch_one(&self.pool).await?)
+    }
 }
