@@ -115,7 +115,7 @@ async fn drain(bench: &Bench, amqp_url: &str, limits: LaneLimits, count: u32, re
     let (mut deliveries, consuming) = subscribe(bench, amqp_url, &stop);
     let (forward, handed) = mpsc::channel(64);
     let secrets = watch::Sender::new(Arc::new(Secrets::default()));
-    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), handed);
+    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), handed, Arc::default());
     let mut start = None;
     for _ in 0..count {
         let Some(delivery) = deliveries.recv().await else { bail!("the broker ended the subscription") };
@@ -161,7 +161,7 @@ async fn latency(bench: &Bench, amqp_url: &str, limits: LaneLimits) -> anyhow::R
                 times.saturating_record(u64::try_from(published.elapsed().as_micros()).unwrap_or(u64::MAX));
             }
         };
-        lanes.submit(Job::Message(Submission { message: Arc::new(*message), raw: Arc::new(raw) }, Box::new(done)));
+        lanes.submit(Job::Message(Submission::new(Arc::new(*message), Arc::new(raw)), Box::new(done)));
     }
     producer.await??;
     drop(lanes);
