@@ -17,9 +17,11 @@ use std::collections::{BTreeMap, HashSet};
 const SHARDS_AT_ONCE: usize = 4;
 
 /// A message of account $3 that was set aside after it claimed; an earlier end was taken back by a
-/// replay.
+/// replay. What a fault of the ledger set aside may have a copy under way: it is undecided until it
+/// is replayed or discarded.
 const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key = message \
-     and tenant = $2 and account = $3 and last_seen_at >= claimed_at";
+     and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
+     and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
 /// What kind of fact is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
