@@ -155,7 +155,7 @@ worker_test!(a_test_clock_moves_with_the_reset_that_is_recorded, |deployment| {
     deployment.send_to("lab", "g", "credits.grant", Some("a0"), crate::worker::grant("5")).await;
     assert_eq!(deployment.reply().await["outcome"], "applied");
     let kinds: Vec<String> =
-        sqlx::query_scalar("select kind from entries join accounts using (shard, account_id) where account = 'a0' order by seq")
+        sqlx::query_scalar("select entries.kind from entries join accounts using (shard, account_id) where account = 'a0' order by seq")
             .fetch_all(&deployment.pool)
             .await
             .unwrap();
@@ -165,7 +165,6 @@ worker_test!(a_test_clock_moves_with_the_reset_that_is_recorded, |deployment| {
     deployment.start_as("relay,schedule");
     assert_eq!(deployment.reply().await["id"], "feb");
     assert_eq!(deployment.count("resets").await, i64::try_from(ACCOUNTS).unwrap());
-    // Backwards, even as the first message of a clock.
     deployment.kill();
     deployment.start();
     deployment.send_to("lab", "jan", "cycle.reset", None, json!({"as_of": "2026-01-15T00:00:00Z"})).await;
