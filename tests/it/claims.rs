@@ -1,7 +1,7 @@
 //! Two accounts and one fact: one of them gets it, the other hears about it, whatever happens between.
 
-use crate::world::database::Database;
 use crate::worker::{Deployment, SOON, grant, worker_test};
+use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
 use credit_ledger::domain::decision::Claim;
@@ -145,7 +145,8 @@ async fn of_accounts_that_claim_one_fact_at_once_exactly_one_goes_on() {
         tokio::spawn(async move {
             let mut mine = vec![false; FACTS];
             for (fact, mine) in mine.iter_mut().enumerate() {
-                let message = message("credits.spend", &format!("a{account}"), &format!("m{account}-{fact}"), &spend(&format!("inv-{fact}")));
+                let message =
+                    message("credits.spend", &format!("a{account}"), &format!("m{account}-{fact}"), &spend(&format!("inv-{fact}")));
                 barrier.wait().await;
                 *mine = claim(&store, &[message]).await == [Claim::Ours];
             }

@@ -246,13 +246,11 @@ impl PostgresStore {
             .bind(&holder.claims)
             .fetch_one(&self.pool)
             .await?;
-        Ok(match (exists, waits, open.is_empty()) {
-            (true, _, _) => Standing::Theirs,
-            (false, true, _) => Standing::Undecided,
-            (false, false, true) => Standing::Free,
-            (false, false, false) if self.all_set_aside(fact, holder, &open).await? => Standing::Free,
-            (false, false, false) => Standing::Undecided,
-        })
+        if exists {
+            return Ok(Standing::Theirs);
+        }
+        let free = !waits && (open.is_empty() || self.all_set_aside(fact, holder, &open).await?);
+        Ok(if free { Standing::Free } else { Standing::Undecided })
     }
 
     /// Whether messages that never reached their account were set aside since they claimed.
