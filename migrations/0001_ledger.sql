@@ -340,7 +340,9 @@ create table waiting (
     id            text     not null,
     content       bytea    not null,
     waits_on      text collate "C" not null,
+    -- The request or subscription; of a claim, what the directory answered: undecided, ours, taken.
     waits_key     text collate "C",
+    -- The instant waited for; of a claim, when the directory is asked again.
     waits_until   timestamptz,
     deadline      timestamptz not null,
     arrived_at    timestamptz not null default clock_timestamp(),
@@ -350,20 +352,20 @@ create table waiting (
     constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'subscription', 'time', 'claim'))
 );
 
--- What the sweep resubmits.
-create index waiting_claims_idx on waiting (shard, arrived_at) where waits_on = 'claim';
+-- Those the scheduler asks the directory about again.
+create index waiting_claims_idx on waiting (shard, waits_until) where waits_on = 'claim';
 
--- Which account of the tenant a business fact belongs to. `claimed_by` are the messages that went
--- on with the claim; a claim is final once one of them was accepted, and open to others once all
--- of them were refused.
+-- Which account of the tenant a business fact belongs to. `claims` are the messages that went on with
+-- the claim, each with the time it last did; a claim is final once one of them was accepted, and open
+-- to others once all of them were refused, or set aside since that time.
 create table directory (
     shard         smallint not null,
     tenant        text collate "C" not null,
     kind          text collate "C" not null,
     key           text collate "C" not null,
     account       text collate "C" not null,
-    -- Message keys.
-    claimed_by    uuid[]   not null,
+    -- Message key to instant.
+    claims        jsonb    not null,
     constraint directory_pkey primary key (shard, tenant, kind, key)
 );
 
@@ -406,11 +408,21 @@ create table attempts (
     constraint attempts_pkey primary key (shard, queue, digest)
 );
 
--- Tenant-wide resets that are being carried out, shard by shard.
+-- Tenant-wide resets that are being carried out, shard by shard; removed by the transaction that
+-- answers them.
 create table reset_jobs (
     tenant        text collate "C" not null,
     message_key   uuid     not null,
+    source        text     not null,
+    id            text     not null,
+    content       bytea    not null,
     as_of         timestamptz not null,
+    reply_to      text,
+    correlation_id text,
+    -- Until then a worker is at it; from then on any may take it up.
+    try_at        timestamptz not null default clock_timestamp(),
+    -- Accounts that could not be written, at most 20 by name.
+    held_up_by    text[]   not null default '{}',
     created_at    timestamptz not null default clock_timestamp(),
     constraint reset_jobs_pkey primary key (tenant, message_key)
 );

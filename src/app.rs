@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -105,12 +105,13 @@ impl Worker {
         let standing = lanes.standing();
         let _ = readiness.set(reasons(standing.clone(), connected.subscribe(), stop.clone()));
         let mut front = TaskTracker::new();
+        let begun = Arc::new(Notify::new());
         if roles.consume {
-            front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &stop));
+            front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &begun, &stop));
             background.spawn(drain_parking(settings.amqp.url.0.clone(), topology.clone(), lanes.clone(), stop.clone()));
         }
         if roles.schedule {
-            background.spawn(scheduler::run(store.clone(), lanes.clone(), stop.clone()));
+            background.spawn(scheduler::run(store.clone(), lanes.clone(), begun, stop.clone()));
         }
         if roles.relay {
             let relay = Relay {
@@ -149,7 +150,7 @@ impl Worker {
     }
 }
 
-type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a CancellationToken);
+type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a Arc<Notify>, &'a CancellationToken);
 
 /// Starts taking messages; the tracker is done when every delivery is.
 fn consume(
@@ -157,7 +158,7 @@ fn consume(
     topology: &Topology,
     store: &PostgresStore,
     lanes: &Lanes<PostgresStore>,
-    (secrets, connected, stop): Taking<'_>,
+    (secrets, connected, begun, stop): Taking<'_>,
 ) -> TaskTracker {
     let gate = watch::Sender::new(true);
     let mut config = ConsumeConfig::new(&settings.amqp.url.0, topology.clone(), gate.subscribe());
@@ -168,7 +169,7 @@ fn consume(
         commands: settings.amqp.prefetch_commands,
     };
     let (sender, deliveries) = mpsc::channel(64);
-    let handling = Consumer::start(store.clone(), lanes.clone(), secrets.subscribe(), deliveries);
+    let handling = Consumer::start(store.clone(), lanes.clone(), secrets.subscribe(), deliveries, begun.clone());
     let front = TaskTracker::new();
     front.spawn(amqp::consume(config, sender, stop.clone(), connected));
     front.spawn(async move { handling.wait().await });

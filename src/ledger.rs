@@ -16,7 +16,7 @@
 //! Owns the sequence and the announcements. Decides nothing and names no database.
 
 use crate::domain::account::Account;
-use crate::domain::apply::{self, Answer, Changes};
+use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
@@ -133,7 +133,8 @@ impl Fold<'_> {
         for submission in submissions {
             deliveries.entry(submission.message.id.key()).or_insert_with(|| submission.raw.clone());
             let before = changes.answers.len();
-            apply::receive(&mut state, &self.tenant.terms, &submission.message, self.now, &mut changes).map_err(violated)?;
+            let arrived = Arrived { message: &submission.message, claim: submission.claim };
+            apply::receive(&mut state, &self.tenant.terms, arrived, self.now, &mut changes).map_err(violated)?;
             let mine = changes.answers.iter().skip(before).find(|answer| answer.message.id == submission.message.id);
             answers.push(mine.map_or_else(unknown_tenant, |answer| Settled {
                 outcome: answer.outcome.clone(),

@@ -121,7 +121,7 @@ async fn drain(bench: &Bench, amqp_url: &str, limits: LaneLimits, count: u32, re
     let start = Instant::now();
     let (deliveries, consuming) = subscribe(bench, amqp_url, &stop);
     let secrets = watch::Sender::new(Arc::new(Secrets::default()));
-    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries);
+    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries, Arc::default());
     let mut wanted = usize::try_from(count)?;
     let seconds = loop {
         watching.wait_for(|settled| *settled >= wanted).await?;
@@ -169,7 +169,7 @@ async fn latency(bench: &Bench, amqp_url: &str, limits: LaneLimits) -> anyhow::R
                 times.saturating_record(u64::try_from(published.elapsed().as_micros()).unwrap_or(u64::MAX));
             }
         };
-        lanes.submit(Job::Message(Submission { message: Arc::new(*message), raw: Arc::new(raw) }, Box::new(done)));
+        lanes.submit(Job::Message(Submission::new(Arc::new(*message), Arc::new(raw)), Box::new(done)));
     }
     producer.await??;
     drop(lanes);

@@ -57,7 +57,7 @@ fn submission(id: &str, account: &str, command: Command) -> anyhow::Result<Submi
         correlation_id: None,
         body: Vec::new(),
     };
-    Ok(Submission { message: Arc::new(message), raw: Arc::new(raw) })
+    Ok(Submission::new(Arc::new(message), Arc::new(raw)))
 }
 
 /// The `index`-th grant of the set-up: two for every account.

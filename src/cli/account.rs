@@ -169,11 +169,18 @@ pub async fn outcome(services: &Services, args: &OutcomeArgs) -> anyhow::Result<
         text.push_str(&serde_json::to_string(&found.reasons)?);
         text.push_str(",\"entries\":");
         text.push_str(&serde_json::to_string(&entries)?);
+        if !found.held_up_by.is_empty() {
+            text.push_str(",\"held_up_by\":");
+            text.push_str(&serde_json::to_string(&found.held_up_by)?);
+        }
         text.push('}');
         print(&text)?;
     } else {
         let reasons = if found.reasons.is_empty() { String::new() } else { format!(": {}", found.reasons.join(", ")) };
         print(&format!("{}{reasons}", found.outcome))?;
+        if !found.held_up_by.is_empty() {
+            print(&format!("held up by accounts that cannot be written: {}", found.held_up_by.join(", ")))?;
+        }
         if !found.entries.is_empty() {
             print(&statement::history(&found.entries))?;
         }

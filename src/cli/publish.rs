@@ -164,7 +164,7 @@ impl Session<'_> {
             return Ok(());
         };
         self.drain().await?;
-        let Ok(incoming) = incoming else { return self.send_alone(number, message).await };
+        let Ok(incoming) = incoming else { return self.send_alone(number, message, false).await };
         let received_at = match line {
             Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => Some(*received_at),
             Line::Event { .. } | Line::Tick(_) | Line::Read { .. } | Line::Catalog { .. } => None,
@@ -181,7 +181,7 @@ impl Session<'_> {
                 self.clocks.insert(tenant.clone(), self.clock);
             }
         }
-        self.send_alone(number, message).await?;
+        self.send_alone(number, message, as_of.is_some()).await?;
         if let Some(as_of) = as_of.filter(|as_of| self.clock.is_none_or(|clock| *as_of > clock)) {
             self.clocks.insert(tenant, Some(as_of));
             self.move_clocks(as_of).await?;
@@ -218,7 +218,7 @@ impl Session<'_> {
             body: body.to_string().into_bytes(),
         };
         let message = outgoing(&self.exchange, raw);
-        let answer = self.ask(0, message).await?;
+        let answer = self.ask(0, message, true).await?;
         if answer.outcome != "applied" {
             bail!("the clock of {tenant} could not be moved to {clock}: {} {}", answer.outcome, answer.reasons.join(", "));
         }
@@ -226,14 +226,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn send_alone(&mut self, number: usize, message: Outgoing) -> anyhow::Result<()> {
-        let answer = self.ask(number, message).await?;
+    async fn send_alone(&mut self, number: usize, message: Outgoing, is_reset: bool) -> anyhow::Result<()> {
+        let answer = self.ask(number, message, is_reset).await?;
         self.bar.inc(1);
         self.show(number, &answer)
     }
 
-    /// Sends one message and waits for its answer. A reset is answered once it is done.
-    async fn ask(&mut self, number: usize, message: Outgoing) -> anyhow::Result<Answer> {
+    /// Sends one message and waits for its answer. A tenant-wide reset is answered once it is done.
+    async fn ask(&mut self, number: usize, message: Outgoing, is_reset: bool) -> anyhow::Result<Answer> {
         let published = self.publisher.publish_all(std::slice::from_ref(&message)).await?;
         taken(published.first().copied(), &message)?;
         loop {
@@ -243,7 +243,7 @@ impl Session<'_> {
                     self.wait.as_secs()
                 );
             };
-            if line == number && !(number == 0 && answer.outcome == "waiting") {
+            if line == number && !(is_reset && answer.outcome == "waiting") {
                 return Ok(answer);
             }
         }

@@ -20,7 +20,8 @@ use crate::store::postgres::directory;
 use crate::store::postgres::tenant::TenantAsk;
 use crate::store::{QuarantineRow, Submission};
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tenants::{Answerer, Asked};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 /// Deliveries that the broker counted this often come through the side door.
@@ -46,18 +47,20 @@ pub struct Consumer {
     secrets: watch::Receiver<Arc<Secrets>>,
     aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>,
     claims: mpsc::UnboundedSender<Read>,
-    tenants: mpsc::UnboundedSender<(TenantAsk, Arc<Raw>, Finish)>,
+    tenants: mpsc::UnboundedSender<Asked>,
 }
 
 impl Consumer {
     /// Handles deliveries until the channel ends; the tracker is done when all of them are.
     ///
-    /// The channels between the stages are unbounded: the prefetch bounds what is in them.
+    /// The channels between the stages are unbounded: the prefetch bounds what is in them. `begun`
+    /// is told of tenant-wide resets for the scheduler to carry out.
     pub fn start(
         store: PostgresStore,
         lanes: Lanes<PostgresStore>,
         secrets: watch::Receiver<Arc<Secrets>>,
         deliveries: mpsc::Receiver<Delivery>,
+        begun: Arc<Notify>,
     ) -> TaskTracker {
         let tasks = TaskTracker::new();
         let (aside, aside_rows) = mpsc::unbounded_channel();
@@ -65,9 +68,9 @@ impl Consumer {
         let (tenants, asked) = mpsc::unbounded_channel();
         let (suspects, suspected) = mpsc::unbounded_channel();
         let consumer = Self { lanes: lanes.clone(), secrets, aside, claims, tenants };
-        tasks.spawn(set_aside(lanes.clone(), aside_rows));
+        tasks.spawn(set_aside(lanes, aside_rows));
         tasks.spawn(claims::run(store.clone(), consumer.lanes.clone(), consumer.aside.clone(), to_claim));
-        tasks.spawn(tenants::run(store.clone(), lanes, consumer.aside.clone(), asked));
+        tasks.spawn(tenants::run(Answerer { store: store.clone(), aside: consumer.aside.clone(), begun }, asked));
         tasks.spawn(suspects::run(store, consumer.clone(), suspected));
         tasks.spawn(consumer.run(deliveries, suspects));
         tasks.close();
@@ -95,7 +98,7 @@ impl Consumer {
         let secrets = self.secrets.borrow().clone();
         match read(&raw, &|tenant: &_| secrets.stripe(tenant)) {
             Ok(Incoming::Account(message)) => {
-                let read = Read { submission: Submission { message: Arc::new(*message), raw }, finish };
+                let read = Read { submission: Submission::new(Arc::new(*message), raw), finish };
                 if directory::claims(&read.submission.message).is_empty() {
                     submit(&self.lanes, &self.aside, read);
                 } else {

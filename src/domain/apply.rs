@@ -9,7 +9,7 @@ use super::book::{AccountState, Answered, InvariantViolated, Waiting};
 use super::command::{Command, Message};
 use super::credits::{Credits, Overflow};
 use super::decide::{Case, decide};
-use super::decision::{Decision, Mutation, On, Outcome, Row};
+use super::decision::{Claim, Decision, Mutation, On, Outcome, Row};
 use super::entry::Entry;
 use super::event::{Asked, Event, Refusal};
 use super::ids::{Hash, MessageKey, Printable};
@@ -65,6 +65,15 @@ pub fn recorded_time(state: &AccountState, now: Timestamp) -> Timestamp {
     state.book.account.recorded_at.map_or(now, |last| last.max(now))
 }
 
+/// A message, and whose the facts it names are.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived<'a> {
+    /// The message.
+    pub message: &'a Arc<Message>,
+    /// What the directory said about its facts.
+    pub claim: Claim,
+}
+
 /// Applies one message.
 ///
 /// # Errors
@@ -72,26 +81,33 @@ pub fn recorded_time(state: &AccountState, now: Timestamp) -> Timestamp {
 pub fn receive(
     state: &mut AccountState,
     terms: &Terms,
-    message: &Arc<Message>,
+    arrived: Arrived<'_>,
     now: Timestamp,
     changes: &mut Changes,
 ) -> Result<(), InvariantViolated> {
     let at = recorded_time(state, now);
     let first = state.book.account.seq;
-    pass_time(state, terms, at, changes)?;
+    write_due(state, terms, at, changes)?;
     // A reset's entries are the ones that were due; every other message's are its own.
-    let resets = matches!(message.command, Command::ResetCycle(_));
+    let resets = matches!(arrived.message.command, Command::ResetCycle(_));
     let before = if resets { first } else { state.book.account.seq };
-    submit(state, Now { terms, at }, message, before, changes);
+    submit(state, Now { terms, at }, arrived, before, changes);
     release(state, terms, at, changes);
     Ok(())
 }
 
-/// Writes everything due up to `at`, instant by instant.
+/// Writes everything due up to `at`, instant by instant; then decides waiting messages whose claim
+/// was answered.
 ///
 /// # Errors
 /// [`InvariantViolated`] when that does not end or leaves the bounds of amounts.
 pub fn pass_time(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
+    write_due(state, terms, at, changes)?;
+    release(state, terms, at, changes);
+    Ok(())
+}
+
+fn write_due(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
     let broken =
         |state: &AccountState, broken: &str| InvariantViolated { account: state.book.account.key.clone(), broken: broken.to_owned() };
     for _ in 0..STEPS_MAX {
@@ -102,7 +118,6 @@ pub fn pass_time(state: &mut AccountState, terms: &Terms, at: Timestamp, changes
             if let Some(mutation) = step {
                 write(state, mutation, changes);
             }
-            release(state, terms, at, changes);
         } else {
             end_wait(state, terms, due, at, changes);
         }
@@ -118,8 +133,7 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
     changes.released.push(waiting.message.id.key());
     if matches!(waiting.on, On::Time(_)) {
         let before = state.book.account.seq;
-        submit(state, Now { terms, at }, &waiting.message, before, changes);
-        release(state, terms, at, changes);
+        submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim: Claim::Ours }, before, changes);
     } else {
         changes.answers.push(Answer {
             message: waiting.message,
@@ -139,8 +153,9 @@ struct Now<'a> {
 }
 
 /// Identity first, then the decision.
-fn submit(state: &mut AccountState, now: Now<'_>, message: &Arc<Message>, before: u64, changes: &mut Changes) {
+fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: u64, changes: &mut Changes) {
     let Now { terms, at } = now;
+    let Arrived { message, claim } = arrived;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
     let known = state.answered.get(&key).map(|known| (known.content, known.outcome.clone()));
@@ -159,7 +174,11 @@ fn submit(state: &mut AccountState, now: Now<'_>, message: &Arc<Message>, before
         return;
     }
     answer.is_new = true;
-    let decision = decide(Case { book: &state.book, terms, message, at });
+    let decision = match claim {
+        Claim::Ours => decide(Case { book: &state.book, terms, message, at }),
+        Claim::Undecided => Decision::Waiting(On::Claim(Claim::Undecided)),
+        Claim::Taken => Decision::Quarantined(QuarantineReason::IdempotencyConflict),
+    };
     answer.outcome = match decision {
         Decision::Accepted(mutation) => {
             write(state, *mutation, changes);
@@ -192,7 +211,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, message: &Arc<Message>, before
 fn deadline(on: &On, at: Timestamp) -> Timestamp {
     let wait = match on {
         On::Account => ACCOUNT_WAIT,
-        On::Request(_) | On::Subscription(_) | On::Claim => FACT_WAIT,
+        On::Request(_) | On::Subscription(_) | On::Claim(_) => FACT_WAIT,
         On::Time(time) => return *time,
     };
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
@@ -205,12 +224,14 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
         On::Account => state.book.account.status != AccountStatus::Unopened,
         On::Request(request) => state.book.requests.contains_key(request),
         On::Subscription(subscription) => state.book.subscriptions.contains_key(subscription),
-        On::Time(_) | On::Claim => false,
+        On::Claim(claim) => *claim != Claim::Undecided,
+        On::Time(_) => false,
     }) {
         let waiting = state.waiting.remove(index);
         changes.released.push(waiting.message.id.key());
         let before = state.book.account.seq;
-        submit(state, Now { terms, at }, &waiting.message, before, changes);
+        let claim = if let On::Claim(claim) = waiting.on { claim } else { Claim::Ours };
+        submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim }, before, changes);
     }
 }
 

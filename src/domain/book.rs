@@ -189,7 +189,7 @@ impl AccountState {
     pub fn next_due(&self) -> Option<Timestamp> {
         let waits = self.waiting.iter().map(|waiting| match waiting.on {
             On::Time(at) => at.min(waiting.deadline),
-            On::Account | On::Request(_) | On::Subscription(_) | On::Claim => waiting.deadline,
+            On::Account | On::Request(_) | On::Subscription(_) | On::Claim(_) => waiting.deadline,
         });
         self.book.next_due().into_iter().chain(waits).min()
     }

@@ -40,8 +40,37 @@ pub enum On {
     Subscription(Id),
     /// An instant to come.
     Time(Timestamp),
-    /// Another account's undecided claim on the same business fact.
-    Claim,
+    /// A business fact that another account's message claims and has not decided (30 days).
+    Claim(Claim),
+}
+
+/// Whose the business facts of a message are, as far as the directory knows (semantics §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Its own account's, or it names none: it is decided.
+    Ours,
+    /// Another account's message about one of them is undecided: it waits.
+    Undecided,
+    /// Another account has one of them: it contradicts what is recorded.
+    Taken,
+}
+
+impl Claim {
+    /// The word used in the database.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Undecided => "undecided",
+            Self::Taken => "taken",
+        }
+    }
+
+    /// The claim for its [word](Self::word).
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ours, Self::Undecided, Self::Taken].into_iter().find(|claim| claim.word() == word)
+    }
 }
 
 impl On {
@@ -53,7 +82,7 @@ impl On {
             Self::Request(_) => "request",
             Self::Subscription(_) => "subscription",
             Self::Time(_) => "time",
-            Self::Claim => "claim",
+            Self::Claim(_) => "claim",
         }
     }
 }

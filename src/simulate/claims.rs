@@ -5,16 +5,15 @@
 
 use crate::domain::book::Book;
 use crate::domain::command::Message;
+use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::store::memory::Memory;
 use crate::store::postgres::directory::{FactKind, claims};
 use std::collections::HashMap;
 
-pub use crate::store::postgres::directory::Claimed;
-
 /// Who claims a fact.
 #[derive(Debug)]
-struct Claim {
+struct Held {
     account: AccountKey,
     by: Vec<MessageKey>,
 }
@@ -22,33 +21,33 @@ struct Claim {
 /// Every claim of a simulation.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: HashMap<(Id, FactKind, String), Claim>,
+    held: HashMap<(Id, FactKind, String), Held>,
 }
 
 impl Claims {
     /// Claims the facts of a message for its account.
-    pub fn claim(&mut self, memory: &Memory, message: &Message) -> Claimed {
+    pub fn claim(&mut self, memory: &Memory, message: &Message) -> Claim {
         let facts = claims(message);
         for (kind, key) in &facts {
             let fact = (message.account.tenant.clone(), *kind, key.clone());
             let Some(claim) = self.held.get(&fact).filter(|claim| claim.account != message.account) else { continue };
             let Some(holder) = memory.accounts.get(&claim.account) else { continue };
             if exists(&holder.state.book, *kind, key) {
-                return Claimed::Taken;
+                return Claim::Taken;
             }
             if holder.state.waiting.iter().any(|waiting| claim.by.contains(&waiting.message.id.key())) {
-                return Claimed::Undecided;
+                return Claim::Undecided;
             }
         }
         for (kind, key) in facts {
             let fact = (message.account.tenant.clone(), kind, key);
-            let claim = self.held.entry(fact).or_insert_with(|| Claim { account: message.account.clone(), by: Vec::new() });
+            let claim = self.held.entry(fact).or_insert_with(|| Held { account: message.account.clone(), by: Vec::new() });
             if claim.account != message.account {
-                *claim = Claim { account: message.account.clone(), by: Vec::new() };
+                *claim = Held { account: message.account.clone(), by: Vec::new() };
             }
             claim.by.push(message.id.key());
         }
-        Claimed::Yes
+        Claim::Ours
     }
 }
 

@@ -8,8 +8,8 @@ mod claims;
 
 use crate::catalog::{self, CatalogFile};
 use crate::domain::book::Book;
-use crate::domain::command::TenantCommand;
-use crate::domain::decision::Outcome;
+use crate::domain::command::{Message, TenantCommand};
+use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
@@ -22,7 +22,7 @@ use crate::secrets::Secrets;
 use crate::statement::AccountView;
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::{LoadedTenant, Submission};
-use claims::{Claimed, Claims};
+use claims::Claims;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -84,8 +84,8 @@ pub struct Simulation {
     due: BTreeSet<(Timestamp, AccountKey)>,
     due_of: HashMap<AccountKey, Timestamp>,
     claims: Claims,
-    /// Messages whose fact another account's message claims and has not decided.
-    undecided: Vec<Submission>,
+    /// Messages that wait for another account's to be decided.
+    undecided: Vec<Arc<Message>>,
     /// Answers to messages about tenants.
     answers: HashMap<(Id, MessageId), Hash>,
     entries: Vec<(AccountKey, Entry)>,
@@ -133,7 +133,7 @@ impl Simulation {
         match read(&raw, &known) {
             Ok(Incoming::Account(message)) => {
                 self.advance(received_at.map_or(message.occurred_at, |at| at.max(message.occurred_at))).await?;
-                Ok(self.submit(Submission { message: Arc::new(*message), raw: Arc::new(raw) }).await?)
+                Ok(self.submit(Submission::new(Arc::new(*message), Arc::new(raw))).await?)
             }
             Ok(Incoming::Tenant(message)) => {
                 self.advance(message.occurred_at).await?;
@@ -183,22 +183,13 @@ impl Simulation {
         Ok(())
     }
 
-    /// Hands a message to the ledger, unless its fact is another account's.
-    async fn submit(&mut self, submission: Submission) -> Result<Outcome, Failure> {
+    /// Hands a message to the ledger, with whose its facts are.
+    async fn submit(&mut self, mut submission: Submission) -> Result<Outcome, Failure> {
         let message = submission.message.clone();
         let raw = submission.raw.clone();
-        let claimed = self.claims.claim(&*self.store.lock().await, &message);
-        match claimed {
-            Claimed::Yes => {}
-            Claimed::Undecided => {
-                self.undecided.push(submission);
-                return Ok(Outcome::Waiting);
-            }
-            Claimed::Taken => {
-                let outcome = Outcome::Quarantined(QuarantineReason::IdempotencyConflict);
-                self.tell_quarantined(&outcome, &raw, Some(&message.account.tenant), Some(&message.id));
-                return Ok(outcome);
-            }
+        submission.claim = self.claims.claim(&*self.store.lock().await, &message);
+        if submission.claim == Claim::Undecided {
+            self.undecided.push(message.clone());
         }
         let batch = Batch { submissions: vec![submission], due: BTreeSet::new() };
         let settled = ledger::apply(&self.store, ORIGIN, 0, &batch).await?;
@@ -210,11 +201,45 @@ impl Simulation {
         Ok(outcome)
     }
 
+    /// Asks again about messages that wait for another account's, until none of them is set free.
     async fn retry_undecided(&mut self) -> Result<(), Failure> {
-        for submission in std::mem::take(&mut self.undecided) {
-            self.submit(submission).await?;
+        let mut asked = std::mem::take(&mut self.undecided);
+        loop {
+            let before = asked.len();
+            for message in std::mem::take(&mut asked) {
+                if self.ask_again(&message).await? {
+                    asked.push(message);
+                }
+            }
+            if asked.len() == before {
+                self.undecided = asked;
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Decides a waiting message if its facts have an owner by now; true when it waits on.
+    async fn ask_again(&mut self, message: &Arc<Message>) -> Result<bool, Failure> {
+        {
+            let mut memory = self.store.lock().await;
+            let waits = |memory: &Memory| {
+                let account = memory.accounts.get(&message.account)?;
+                account.state.waiting.iter().position(|waiting| waiting.message.id == message.id && matches!(waiting.on, On::Claim(_)))
+            };
+            let Some(place) = waits(&memory) else { return Ok(false) };
+            let claim = self.claims.claim(&memory, message);
+            if claim == Claim::Undecided {
+                return Ok(true);
+            }
+            let account = memory.accounts.get_mut(&message.account);
+            if let Some(waiting) = account.and_then(|account| account.state.waiting.get_mut(place)) {
+                waiting.on = On::Claim(claim);
+            }
+        }
+        let batch = Batch { submissions: Vec::new(), due: BTreeSet::from([message.account.clone()]) };
+        ledger::apply(&self.store, ORIGIN, 0, &batch).await?;
+        self.collect(&message.account).await;
+        Ok(false)
     }
 
     /// Takes up what an account has written since the last time, and when it is due next.

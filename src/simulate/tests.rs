@@ -142,6 +142,23 @@ async fn a_reference_belongs_to_the_account_that_had_it_first() {
 }
 
 #[tokio::test]
+async fn a_reference_that_is_refused_goes_to_the_account_that_waits_for_it() {
+    let at = "2026-01-01T00:00:00Z";
+    let spend =
+        |id: &str, account: &str| event(id, "credits.spend", account, at, r#"{"purpose":"invoice","reference":"order-1","credits":"4"}"#);
+    let steps = run(&[
+        CATALOG.to_owned(),
+        event("g", "credits.grant", "rich", at, r#"{"credits":"10","reason":"r","actor":"staff"}"#),
+        spend("a", "poor"),
+        spend("b", "rich"),
+        event("o", "account.opened", "poor", at, r#"{"kind":"user","owner":"o"}"#),
+    ])
+    .await;
+    assert_eq!([done(&steps[2]).0, done(&steps[3]).0], ["waiting", "waiting"]);
+    assert_eq!(done(&steps[4]), owned("applied", &["spent 4 6"]), "under the line that set it free");
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_quarantined_and_announced() {
     let steps = run(&[
         CATALOG.to_owned(),

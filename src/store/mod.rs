@@ -9,7 +9,7 @@ use crate::domain::account::Account;
 use crate::domain::apply::Answer;
 use crate::domain::book::{AccountState, Waiting};
 use crate::domain::command::{Command, Message};
-use crate::domain::decision::Row;
+use crate::domain::decision::{Claim, Row};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageKey, Printable};
 use crate::domain::rejection::QuarantineReason;
@@ -41,6 +41,16 @@ pub struct Submission {
     pub message: Arc<Message>,
     /// The delivery: kept while it waits, and for quarantine.
     pub raw: Arc<Raw>,
+    /// Whose the facts it names are.
+    pub claim: Claim,
+}
+
+impl Submission {
+    /// A message whose facts, if it names any, are its account's.
+    #[must_use]
+    pub fn new(message: Arc<Message>, raw: Arc<Raw>) -> Self {
+        Self { message, raw, claim: Claim::Ours }
+    }
 }
 
 /// Things named, each with the account it is looked for in.

@@ -1,35 +1,136 @@
-//! Facts claimed by several accounts at once.
+//! Two accounts and one fact: one of them gets it, the other hears about it, whatever happens between.
 
-use crate::world::TENANT;
+use crate::worker::{Deployment, SOON, grant, worker_test};
 use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
-use credit_ledger::message::{Incoming, Queue, Raw, read};
-use credit_ledger::store::postgres::directory::Claimed;
-use serde_json::json;
+use credit_ledger::domain::decision::Claim;
+use credit_ledger::message::{Incoming, Queue, Raw, reread};
+use credit_ledger::store::postgres::PostgresStore;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Barrier;
+use tokio::time::timeout;
 
-fn spend(account: usize, reference: usize) -> Message {
-    let event = json!({
-        "specversion": "1.0", "id": format!("m{account}-{reference}"), "source": "shop", "type": "credits.spend", "tenant": TENANT,
-        "subject": format!("a{account}"), "time": "2026-01-01T00:00:00Z",
-        "data": {"purpose": "invoice", "reference": format!("inv-{reference}"), "credits": 1},
-    });
+fn spend(reference: &str) -> Value {
+    json!({"purpose": "invoice", "reference": reference, "credits": "150"})
+}
+
+/// A message as the store sees it.
+fn message(kind: &str, account: &str, id: &str, data: &Value) -> Message {
+    let event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "acme", "subject": account,
+        "time": "2026-01-01T00:00:00Z", "data": data});
+    let routing_key = format!("{kind}.acme");
     let raw = Raw {
-        queue: Queue::Commands,
-        routing_key: format!("credits.spend.{TENANT}"),
-        content_type: Some("application/cloudevents+json".into()),
-        headers: std::collections::BTreeMap::new(),
+        queue: Queue::of_routing_key(&routing_key).unwrap(),
+        routing_key,
+        content_type: None,
+        headers: BTreeMap::new(),
         reply_to: None,
         correlation_id: None,
         body: event.to_string().into_bytes(),
     };
-    match read(&raw, &|_: &_| Vec::new()) {
-        Ok(Incoming::Account(message)) => *message,
+    match reread(&raw).unwrap() {
+        Incoming::Account(message) => *message,
         other => panic!("{other:?}"),
     }
 }
+
+async fn claim(store: &PostgresStore, messages: &[Message]) -> Vec<Claim> {
+    store.claim(&messages.iter().collect::<Vec<_>>()).await.unwrap()
+}
+
+impl Deployment {
+    /// The final answers to some messages; a worker that is killed may repeat one, never change it.
+    async fn finals(&mut self, wanted: &[&str]) -> BTreeMap<String, String> {
+        let mut finals = BTreeMap::new();
+        while !wanted.iter().all(|id| finals.contains_key(*id)) {
+            let reply = self.reply().await;
+            let outcome = reply["outcome"].as_str().unwrap();
+            if ["waiting", "duplicate"].contains(&outcome) {
+                continue;
+            }
+            let reason = reply["reasons"][0].as_str().map_or_else(String::new, |reason| format!(" {reason}"));
+            let answer = format!("{outcome}{reason}");
+            if let Some(before) = finals.insert(reply["id"].as_str().unwrap().to_owned(), answer.clone()) {
+                assert_eq!(before, answer);
+            }
+        }
+        finals
+    }
+
+    async fn poor_waits_and_rich_behind_it(&mut self) {
+        assert_eq!(self.ask("g", "credits.grant", "rich", grant("500")).await["outcome"], "applied");
+        // Nobody has opened this account, so its claim is undecided for up to a day.
+        assert_eq!(self.ask("s-poor", "credits.spend", "poor", spend("inv-7")).await["outcome"], "waiting");
+        assert_eq!(self.ask("s-rich", "credits.spend", "rich", spend("inv-7")).await["outcome"], "waiting");
+        assert_eq!(self.count("waiting where waits_on = 'claim'").await, 1, "it is stored, and so acknowledged");
+    }
+}
+
+worker_test!(a_claim_that_waits_and_is_refused_goes_to_the_next, |deployment| {
+    deployment.start();
+    deployment.poor_waits_and_rich_behind_it().await;
+    deployment.send("o", "account.opened", Some("poor"), json!({"kind": "user", "owner": "o"})).await;
+    let finals = deployment.finals(&["s-poor", "s-rich"]).await;
+    assert_eq!((finals["s-poor"].as_str(), finals["s-rich"].as_str()), ("rejected insufficient_credits", "applied"));
+    assert_eq!(deployment.count("waiting").await, 0);
+});
+
+worker_test!(a_claim_that_waits_and_is_accepted_stays, |deployment| {
+    deployment.start();
+    deployment.poor_waits_and_rich_behind_it().await;
+    deployment.send("g2", "credits.grant", Some("poor"), grant("200")).await;
+    let finals = deployment.finals(&["s-poor", "s-rich"]).await;
+    assert_eq!((finals["s-poor"].as_str(), finals["s-rich"].as_str()), ("applied", "quarantined idempotency_conflict"));
+    assert_eq!(deployment.count("entries where kind = 'spent'").await, 1);
+    assert_eq!(deployment.ask("s-rich", "credits.spend", "rich", spend("inv-7")).await["reasons"][0], "idempotency_conflict");
+});
+
+worker_test!(a_waiting_claim_survives_the_worker, |deployment| {
+    deployment.start();
+    deployment.poor_waits_and_rich_behind_it().await;
+    deployment.kill();
+    deployment.start();
+    deployment.send("o", "account.opened", Some("poor"), json!({"kind": "user", "owner": "o"})).await;
+    let finals = deployment.finals(&["s-poor", "s-rich"]).await;
+    assert_eq!((finals["s-poor"].as_str(), finals["s-rich"].as_str()), ("rejected insufficient_credits", "applied"));
+    assert_eq!(deployment.count("waiting").await, 0);
+});
+
+worker_test!(a_refusal_stands_though_another_account_got_the_fact, |deployment| {
+    deployment.start();
+    assert_eq!(deployment.ask("o", "account.opened", "poor", json!({"kind": "user", "owner": "o"})).await["outcome"], "applied");
+    assert_eq!(deployment.ask("g", "credits.grant", "rich", grant("500")).await["outcome"], "applied");
+    assert_eq!(deployment.ask("s1", "credits.spend", "poor", spend("inv-7")).await["outcome"], "rejected");
+    assert_eq!(deployment.ask("s2", "credits.spend", "rich", spend("inv-7")).await["outcome"], "applied");
+    let again = deployment.ask("s1", "credits.spend", "poor", spend("inv-7")).await;
+    assert_eq!((again["outcome"].as_str(), again["of"].as_str()), (Some("duplicate"), Some("rejected")), "identity comes first");
+});
+
+worker_test!(workers_that_race_for_facts_never_both_get_one, |deployment| {
+    let (one, two) =
+        (PostgresStore::connect(&deployment.database, 6).await.unwrap(), PostgresStore::connect(&deployment.database, 6).await.unwrap());
+    for round in 0..10 {
+        let batch = |account: &str| -> Vec<Message> {
+            (0..20)
+                .map(|index| message("credits.spend", account, &format!("s{round}-{index}"), &spend(&format!("inv-{round}-{index}"))))
+                .collect()
+        };
+        let (anns, mut bobs) = (batch("ann"), batch("bob"));
+        bobs.reverse();
+        let (ann, mut bob) = tokio::join!(claim(&one, &anns), claim(&two, &bobs));
+        bob.reverse();
+        for (index, (ann, bob)) in ann.into_iter().zip(bob).enumerate() {
+            let got = [ann, bob].into_iter().filter(|claim| *claim == Claim::Ours).count();
+            assert_eq!(got, 1, "fact {round}-{index}: ann {ann:?}, bob {bob:?}");
+        }
+    }
+    one.pool().close().await;
+    two.pool().close().await;
+});
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_accounts_that_claim_one_fact_at_once_exactly_one_goes_on() {
@@ -37,17 +138,17 @@ async fn of_accounts_that_claim_one_fact_at_once_exactly_one_goes_on() {
     const FACTS: usize = 300;
     let database = Database::create().await;
     let text = "currency = \"USD\"";
-    let file = catalog::parse("test", text).unwrap();
-    database.catalog(&file, text).await;
+    database.catalog(&catalog::parse("test", text).unwrap(), text).await;
     let barrier = Arc::new(Barrier::new(ACCOUNTS));
     let claiming = (0..ACCOUNTS).map(|account| {
         let (store, barrier) = (database.store.clone(), barrier.clone());
         tokio::spawn(async move {
             let mut mine = vec![false; FACTS];
             for (fact, mine) in mine.iter_mut().enumerate() {
-                let message = spend(account, fact);
+                let message =
+                    message("credits.spend", &format!("a{account}"), &format!("m{account}-{fact}"), &spend(&format!("inv-{fact}")));
                 barrier.wait().await;
-                *mine = store.claim(&[&message]).await.unwrap()[0] == Claimed::Yes;
+                *mine = claim(&store, &[message]).await == [Claim::Ours];
             }
             mine
         })
@@ -60,4 +161,63 @@ async fn of_accounts_that_claim_one_fact_at_once_exactly_one_goes_on() {
     }
     database.drop().await;
     assert!(winners.iter().all(|count| *count == 1), "{:?}", winners.iter().filter(|count| **count != 1).count());
+}
+
+worker_test!(one_batch_gives_a_fact_to_one_account, |deployment| {
+    let store = PostgresStore::connect(&deployment.database, 6).await.unwrap();
+    let batch = [("ann", "1"), ("bob", "2"), ("ann", "3")].map(|(account, id)| message("credits.spend", account, id, &spend("inv")));
+    assert_eq!(claim(&store, &batch).await, [Claim::Ours, Claim::Undecided, Claim::Ours]);
+    store.pool().close().await;
+});
+
+worker_test!(requests_with_evidence_never_wait_for_each_other, |deployment| {
+    let (one, two) =
+        (PostgresStore::connect(&deployment.database, 6).await.unwrap(), PostgresStore::connect(&deployment.database, 6).await.unwrap());
+    for round in 0..10 {
+        let batch = |account: &str| -> Vec<Message> {
+            let request = |index| {
+                let data = json!({"request": format!("r{round}-{index}"), "package": "starter", "method": "bank_transfer",
+                    "requested_by": "mia", "evidence": {"reference": format!("e{round}-{index}")}});
+                message("credit_request.submitted", account, &format!("{account}-{round}-{index}"), &data)
+            };
+            (0..10).map(request).collect()
+        };
+        let (anns, mut bobs) = (batch("ann"), batch("bob"));
+        bobs.reverse();
+        let (ann, mut bob) = tokio::join!(claim(&one, &anns), claim(&two, &bobs));
+        bob.reverse();
+        for (ann, bob) in ann.into_iter().zip(bob) {
+            // Whoever has the first of the two facts gets the second.
+            assert!([(Claim::Ours, Claim::Undecided), (Claim::Undecided, Claim::Ours)].contains(&(ann, bob)), "{ann:?} {bob:?}");
+        }
+    }
+    one.pool().close().await;
+    two.pool().close().await;
+});
+
+worker_test!(a_replay_takes_its_fact_back, |deployment| {
+    let store = PostgresStore::connect(&deployment.database, 6).await.unwrap();
+    let (ann, bob) = (message("credits.spend", "ann", "1", &spend("inv")), message("credits.spend", "bob", "2", &spend("inv")));
+    assert_eq!(claim(&store, std::slice::from_ref(&ann)).await, [Claim::Ours]);
+    let aside = "insert into quarantine (shard, queue, digest, reason, detail, tenant, account, source, id, message_key, raw, body, body_bytes) \
+        select $1, 'commands', '\\x01', 'wait_timeout', '', 'acme', 'ann', 'test', '1', $2, '{}', '', 0";
+    let shard = credit_ledger::store::shard_of("acme", "ann", store.shards());
+    sqlx::query(aside).bind(shard).bind(uuid::Uuid::from_bytes(ann.id.key().0)).execute(store.pool()).await.unwrap();
+    // The replayed message claims again: what happened before counts no more.
+    assert_eq!(claim(&store, std::slice::from_ref(&ann)).await, [Claim::Ours]);
+    assert_eq!(claim(&store, std::slice::from_ref(&bob)).await, [Claim::Undecided]);
+    sqlx::query("update quarantine set last_seen_at = clock_timestamp()").execute(store.pool()).await.unwrap();
+    assert_eq!(claim(&store, std::slice::from_ref(&bob)).await, [Claim::Ours]);
+    assert_eq!(claim(&store, std::slice::from_ref(&ann)).await, [Claim::Undecided]);
+    store.pool().close().await;
+});
+
+/// Waits until a query says yes.
+pub async fn until(deployment: &Deployment, what: &str, query: &'static str) {
+    let yes = async {
+        while !sqlx::query_scalar::<_, bool>(query).fetch_one(&deployment.pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, yes).await.unwrap_or_else(|_| panic!("{what}"));
 }

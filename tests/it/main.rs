@@ -8,6 +8,7 @@ mod claims;
 mod reconcile;
 mod semantics;
 mod soak;
+mod tenants;
 mod tidy;
 mod worker;
 mod world;

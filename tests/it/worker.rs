@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const SHARDS: i16 = 4;
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 const SECRET: &str = "whsec_0123456789abcdef0123456789abcdef";
 const CATALOG: &str = r#"
 currency = "USD"
@@ -27,14 +27,14 @@ price = "2"
 credits = "150"
 "#;
 
-fn environment(name: &str) -> String {
+pub fn environment(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run: ./dev services && eval \"$(./dev env)\""))
 }
 
 /// Servers' corner of one test: a database and a topology of its own, and a worker on them.
-struct Deployment {
-    database: String,
-    pool: PgPool,
+pub struct Deployment {
+    pub database: String,
+    pub pool: PgPool,
     topology: Topology,
     secrets: tempfile::TempDir,
     worker: Option<Child>,
@@ -43,7 +43,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let name = format!("t_{}", uuid::Uuid::from_u128(rand::random()).simple());
         let server = environment("DATABASE_URL");
         let mut admin = PgConnection::connect(&server).await.unwrap();
@@ -70,9 +70,14 @@ impl Deployment {
         }
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
+        self.start_as("consume,relay,schedule");
+    }
+
+    /// Starts a worker with some roles only.
+    pub fn start_as(&mut self, roles: &str) {
         let worker = Command::new(env!("CARGO_BIN_EXE_credit-ledger"))
-            .arg("run")
+            .args(["run", "--roles", roles])
             .env("DATABASE_URL", &self.database)
             .env("AMQP_URL", environment("AMQP_URL"))
             .env("AMQP_PREFIX", self.topology.prefix())
@@ -86,11 +91,11 @@ impl Deployment {
         self.worker = Some(worker);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         drop(self.worker.take());
     }
 
-    async fn publish(&mut self, routing_key: &str, headers: Vec<(String, String)>, body: Vec<u8>) {
+    pub async fn publish(&mut self, routing_key: &str, headers: Vec<(String, String)>, body: Vec<u8>) {
         let message = Outgoing {
             exchange: self.topology.incoming(),
             routing_key: routing_key.into(),
@@ -105,30 +110,35 @@ impl Deployment {
         assert_eq!(self.publisher.publish_all(&[message]).await.unwrap(), [Published::Confirmed]);
     }
 
-    async fn send(&mut self, id: &str, kind: &str, subject: Option<&str>, data: Value) {
-        let mut event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "acme",
+    pub async fn send(&mut self, id: &str, kind: &str, subject: Option<&str>, data: Value) {
+        self.send_to("acme", id, kind, subject, data).await;
+    }
+
+    /// Sends a message of any tenant.
+    pub async fn send_to(&mut self, tenant: &str, id: &str, kind: &str, subject: Option<&str>, data: Value) {
+        let mut event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": tenant,
             "time": "2026-01-01T00:00:00Z", "data": data});
         if let Some(subject) = subject {
             event["subject"] = subject.into();
         }
-        self.publish(&format!("{kind}.acme"), Vec::new(), event.to_string().into_bytes()).await;
+        self.publish(&format!("{kind}.{tenant}"), Vec::new(), event.to_string().into_bytes()).await;
     }
 
-    async fn reply(&mut self) -> Value {
+    pub async fn reply(&mut self) -> Value {
         let (_, body) = timeout(SOON, self.replies.next()).await.expect("no reply came").unwrap();
         serde_json::from_slice(&body).unwrap()
     }
 
-    async fn ask(&mut self, id: &str, kind: &str, subject: &str, data: Value) -> Value {
+    pub async fn ask(&mut self, id: &str, kind: &str, subject: &str, data: Value) -> Value {
         self.send(id, kind, Some(subject), data).await;
         self.reply().await
     }
 
-    async fn count(&self, table: &str) -> i64 {
+    pub async fn count(&self, table: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select count(*) from {table}"))).fetch_one(&self.pool).await.unwrap()
     }
 
-    async fn remove(mut self) {
+    pub async fn remove(mut self) {
         self.kill();
         self.pool.close().await;
         self.topology.delete(&environment("AMQP_URL")).await.unwrap();
@@ -138,7 +148,7 @@ impl Deployment {
     }
 }
 
-fn grant(credits: &str) -> Value {
+pub fn grant(credits: &str) -> Value {
     json!({"credits": credits, "reason": "welcome", "actor": "ops"})
 }
 
@@ -169,12 +179,16 @@ macro_rules! worker_test {
     ($name:ident, |$deployment:ident| $body:block) => {
         #[tokio::test(flavor = "multi_thread")]
         async fn $name() {
-            let mut $deployment = Deployment::new().await;
+            // Not every test sends something.
+            #[allow(unused_mut)]
+            let mut $deployment = $crate::worker::Deployment::new().await;
             $body
             $deployment.remove().await;
         }
     };
 }
+
+pub(crate) use worker_test;
 
 worker_test!(a_grant_and_usage_reach_the_ledger_and_are_announced, |deployment| {
     let mut events = Events::subscribe(&environment("AMQP_URL"), &deployment.topology, "#").await.unwrap();

@@ -5,11 +5,23 @@
 
 use super::PostgresStore;
 use crate::domain::command::{Command, Message};
+use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::store::shard_of;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::types::Uuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+/// Directory shards claimed in at the same time, on a connection each.
+const SHARDS_AT_ONCE: usize = 4;
+
+/// A message of account $3 that was set aside after it claimed; an earlier end was taken back by a
+/// replay. What a fault of the ledger set aside may have a copy under way: it is undecided until it
+/// is replayed or discarded.
+const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key = message \
+     and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
+     and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
 /// What kind of fact is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,16 +46,16 @@ impl FactKind {
         }
     }
 
-    /// Whether the fact exists in an account.
+    /// Whether fact $4 exists in the account of `home`.
     fn exists(self) -> &'static str {
         match self {
-            Self::Payment => "select exists (select from payments where shard = $1 and account_id = $2 and payment = $3)",
-            Self::Request => "select exists (select from credit_requests where shard = $1 and account_id = $2 and request = $3)",
+            Self::Payment => "exists (select from payments join home using (account_id) where shard = $1 and payment = $4)",
+            Self::Request => "exists (select from credit_requests join home using (account_id) where shard = $1 and request = $4)",
             Self::Evidence => {
-                "select exists (select from credit_requests where shard = $1 and account_id = $2 \
-                 and method || ':' || evidence_reference = $3 and status in ('pending', 'accepted'))"
+                "exists (select from credit_requests join home using (account_id) where shard = $1 \
+                 and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
             }
-            Self::Reference => "select exists (select from charges where shard = $1 and account_id = $2 and reference = $3)",
+            Self::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
         }
     }
 }
@@ -63,152 +75,199 @@ pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
     }
 }
 
-/// What became of a message's claims.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
-    /// All facts are this account's to decide.
-    Yes,
-    /// Another account has one of them.
-    Taken,
-    /// Another account's message about one of them is undecided.
-    Undecided,
-}
-
-struct Row {
+/// A fact, with the shard it is claimed in. Facts are claimed in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fact {
+    shard: i16,
     tenant: Id,
     kind: FactKind,
     key: String,
+}
+
+/// Who claims a fact in this batch: one account, and its messages.
+struct Claimant {
+    fact: Fact,
+    account: AccountKey,
+    messages: Vec<Uuid>,
+    places: Vec<usize>,
+}
+
+/// Whom a fact stands for.
+struct Holder {
     account: String,
-    claimed_by: Vec<Uuid>,
+    /// Message keys with the times of their claims, as stored.
+    claims: String,
 }
 
 impl PostgresStore {
     /// Claims the facts of many messages, one sorted statement per directory shard; each message
     /// stands beside its answer.
     ///
+    /// A message claims its facts one after the other in one order, and stops at the first that is
+    /// not its own, so that no two messages hold what the other one waits for.
+    ///
     /// # Errors
     /// [`Failure`] of the database; claims that were made stay and are found again.
-    pub async fn claim(&self, messages: &[&Message]) -> Result<Vec<Claimed>, Failure> {
-        let mut by_shard: BTreeMap<i16, BTreeMap<(Id, FactKind, String), Vec<usize>>> = BTreeMap::new();
-        for (index, message) in messages.iter().enumerate() {
-            for (kind, key) in claims(message) {
-                let tenant = message.account.tenant.clone();
-                let shard = shard_of(tenant.as_str(), &key, self.shards);
-                by_shard.entry(shard).or_default().entry((tenant, kind, key)).or_default().push(index);
+    pub async fn claim(&self, messages: &[&Message]) -> Result<Vec<Claim>, Failure> {
+        let facts: Vec<Vec<Fact>> = messages.iter().map(|message| self.facts(message)).collect();
+        let mut answers = vec![Claim::Ours; messages.len()];
+        for turn in 0..facts.iter().map(Vec::len).max().unwrap_or(0) {
+            let mut wanted: BTreeMap<&Fact, Vec<usize>> = BTreeMap::new();
+            for (place, facts) in facts.iter().enumerate() {
+                if let (Some(fact), Some(Claim::Ours)) = (facts.get(turn), answers.get(place)) {
+                    wanted.entry(fact).or_default().push(place);
+                }
             }
-        }
-        let mut answers = vec![Claimed::Yes; messages.len()];
-        for (shard, facts) in by_shard {
-            // Several messages of the batch may claim one fact; each passes in turn.
-            let rounds = facts.values().map(Vec::len).max().unwrap_or(0);
-            for round in 0..rounds {
-                let wanted: Vec<(usize, &(Id, FactKind, String))> =
-                    facts.iter().filter_map(|(fact, indexes)| Some((*indexes.get(round)?, fact))).collect();
-                self.claim_round(shard, messages, &wanted, &mut answers).await?;
+            let mut by_shard: BTreeMap<i16, Vec<Claimant>> = BTreeMap::new();
+            for (fact, places) in wanted {
+                let (claimant, others) = claimant(fact, &places, messages);
+                // Another account of the same batch is a moment late; it asks again.
+                for place in others {
+                    answer(&mut answers, place, Claim::Undecided);
+                }
+                by_shard.entry(fact.shard).or_default().extend(claimant);
+            }
+            let asked = by_shard.into_iter().map(|(shard, claimants)| self.claim_in(shard, claimants));
+            let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+            for (place, claim) in told.into_iter().flatten() {
+                answer(&mut answers, place, claim);
             }
         }
         Ok(answers)
     }
 
-    async fn claim_round(
-        &self,
-        shard: i16,
-        messages: &[&Message],
-        wanted: &[(usize, &(Id, FactKind, String))],
-        answers: &mut [Claimed],
-    ) -> Result<(), Failure> {
-        let of = |index: &usize| messages.get(*index).copied();
-        let accounts: Vec<String> = wanted.iter().filter_map(|(index, _)| Some(of(index)?.account.account.to_string())).collect();
-        let keys: Vec<Uuid> = wanted.iter().filter_map(|(index, _)| Some(uuid(of(index)?.id.key()))).collect();
-        // Every row is written, if only to itself: what the insert returns is the row as it stands now,
-        // while reading the table beside it would miss what another worker committed a moment ago.
-        let rows: Vec<(String, String, String, String, Vec<Uuid>)> = sqlx::query_as(
-            "with wanted as ( \
-               select * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as w (tenant, kind, key, account, message) \
-             ), made as ( \
-               insert into directory as known (shard, tenant, kind, key, account, claimed_by) \
-               select $1, tenant, kind, key, account, array[message] from wanted join tenants using (tenant) order by tenant, kind, key \
-               on conflict (shard, tenant, kind, key) do update set claimed_by = case \
-                 when known.account = excluded.account and not known.claimed_by @> excluded.claimed_by \
-                 then known.claimed_by || excluded.claimed_by else known.claimed_by end \
-               returning tenant, kind, key, account, claimed_by) \
-             select made.tenant, made.kind, made.key, made.account, made.claimed_by \
-             from made join wanted using (tenant, kind, key) where made.account <> wanted.account",
+    /// The facts of a message in the order they are claimed.
+    fn facts(&self, message: &Message) -> Vec<Fact> {
+        let tenant = &message.account.tenant;
+        let fact = |(kind, key): (FactKind, String)| Fact {
+            shard: shard_of(tenant.as_str(), &key, self.shards),
+            tenant: tenant.clone(),
+            kind,
+            key,
+        };
+        let mut facts: Vec<Fact> = claims(message).into_iter().map(fact).collect();
+        facts.sort_unstable();
+        facts
+    }
+
+    async fn claim_in(&self, shard: i16, claimants: Vec<Claimant>) -> Result<Vec<(usize, Claim)>, Failure> {
+        let rows = || claimants.iter().flat_map(|claimant| claimant.messages.iter().map(move |message| (claimant, message)));
+        // What is returned is ours, seen under the row's lock. A look at the table in the same
+        // statement would miss a row that another worker has just made.
+        let ours: Vec<(String, String, String)> = sqlx::query_as(
+            "insert into directory as known (shard, tenant, kind, key, account, claims) \
+             select $1, tenant, kind, key, account, jsonb_object_agg(message::text, clock_timestamp()) \
+             from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as wanted (tenant, kind, key, account, message) \
+             join tenants using (tenant) group by tenant, kind, key, account order by tenant, kind, key \
+             on conflict (shard, tenant, kind, key) do update set claims = known.claims || excluded.claims \
+             where known.account = excluded.account returning tenant, kind, key",
         )
         .bind(shard)
-        .bind(wanted.iter().map(|(_, (tenant, _, _))| tenant.to_string()).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|(_, (_, kind, _))| kind.word()).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|(_, (_, _, key))| key.clone()).collect::<Vec<_>>())
-        .bind(accounts)
-        .bind(keys)
+        .bind(rows().map(|(claimant, _)| claimant.fact.tenant.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.fact.kind.word()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.fact.key.clone()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.account.account.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|(_, message)| *message).collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
-        for (tenant, kind, key, account, claimed_by) in rows {
-            let mine = wanted.iter().find(|(_, (t, k, name))| t.as_str() == tenant && k.word() == kind && *name == key);
-            let Some((index, (tenant, kind, _))) = mine else { continue };
-            let Some(message) = of(index) else { continue };
-            let row = Row { tenant: tenant.clone(), kind: *kind, key, account, claimed_by };
-            let answer = self.challenge(shard, &row, message).await?;
-            if let Some(place) = answers.get_mut(*index) {
-                // A taken fact outweighs an undecided one, which outweighs a free one.
-                *place = match (*place, answer) {
-                    (Claimed::Taken, _) | (_, Claimed::Taken) => Claimed::Taken,
-                    (Claimed::Undecided, _) | (_, Claimed::Undecided) => Claimed::Undecided,
-                    (Claimed::Yes, Claimed::Yes) => Claimed::Yes,
-                };
+        let ours: HashSet<(&str, &str, &str)> =
+            ours.iter().map(|(tenant, kind, key)| (tenant.as_str(), kind.as_str(), key.as_str())).collect();
+        let mut told = Vec::new();
+        for claimant in &claimants {
+            let fact = &claimant.fact;
+            if !ours.contains(&(fact.tenant.as_str(), fact.kind.word(), fact.key.as_str())) {
+                let claim = self.challenge(claimant).await?;
+                told.extend(claimant.places.iter().map(|place| (*place, claim)));
             }
         }
-        Ok(())
+        Ok(told)
     }
 
     /// A fact stands for another account: theirs, undecided, or free to take over.
-    async fn challenge(&self, shard: i16, row: &Row, message: &Message) -> Result<Claimed, Failure> {
-        let home = shard_of(row.tenant.as_str(), &row.account, self.shards);
-        let account_id: Option<i64> =
-            sqlx::query_scalar("select account_id from accounts where shard = $1 and tenant = $2 and account = $3")
-                .bind(home)
-                .bind(row.tenant.as_str())
-                .bind(&row.account)
+    async fn challenge(&self, claimant: &Claimant) -> Result<Claim, Failure> {
+        let Fact { shard, tenant, kind, key } = &claimant.fact;
+        let holder: Option<(String, String)> =
+            sqlx::query_as("select account, claims::text from directory where shard = $1 and tenant = $2 and kind = $3 and key = $4")
+                .bind(shard)
+                .bind(tenant.as_str())
+                .bind(kind.word())
+                .bind(key)
                 .fetch_optional(&self.pool)
                 .await?;
-        let Some(account_id) = account_id else { return Ok(Claimed::Undecided) };
-        // What was set aside for any other reason may have a copy under way, or be replayed: it stays
-        // undecided until that has happened or a person discards it.
-        // Decided first, then the fact: a claim that is accepted between the two is seen as a fact.
-        let decided: i64 = sqlx::query_scalar(
-            "select count(*) from unnest($3::uuid[]) as claim (message) where exists \
-             (select from outcomes where shard = $1 and account_id = $2 and message_key = claim.message) \
-             or exists (select from quarantine where shard in ($1, $4) and message_key = claim.message \
-             and (reason in ('idempotency_conflict', 'not_permitted') or ended_as = 'discarded'))",
-        )
-        .bind(home)
-        .bind(account_id)
-        .bind(&row.claimed_by)
-        .bind(super::aside::home(self.shards))
-        .fetch_one(&self.pool)
-        .await?;
-        let exists: bool = sqlx::query_scalar(row.kind.exists()).bind(home).bind(account_id).bind(&row.key).fetch_one(&self.pool).await?;
-        if exists {
-            return Ok(Claimed::Taken);
+        // Nobody's: there is no such tenant, which the ledger says.
+        let Some((account, claims)) = holder else { return Ok(Claim::Ours) };
+        if account == claimant.account.account.as_str() {
+            return Ok(Claim::Undecided);
         }
-        if usize::try_from(decided).unwrap_or(0) < row.claimed_by.len() {
-            return Ok(Claimed::Undecided);
+        let holder = Holder { account, claims };
+        match self.standing(&claimant.fact, &holder).await? {
+            Standing::Theirs => return Ok(Claim::Taken),
+            Standing::Undecided => return Ok(Claim::Undecided),
+            Standing::Free => {}
         }
         let taken = sqlx::query(
-            "update directory set account = $5, claimed_by = array[$6] \
-             where shard = $1 and tenant = $2 and kind = $3 and key = $4 and account = $7 and claimed_by = $8",
+            "update directory set account = $5, \
+             claims = (select jsonb_object_agg(message::text, clock_timestamp()) from unnest($6::uuid[]) as mine (message)) \
+             where shard = $1 and tenant = $2 and kind = $3 and key = $4 and account = $7 and claims = $8::jsonb",
         )
         .bind(shard)
-        .bind(row.tenant.as_str())
-        .bind(row.kind.word())
-        .bind(&row.key)
-        .bind(message.account.account.as_str())
-        .bind(uuid(message.id.key()))
-        .bind(&row.account)
-        .bind(&row.claimed_by)
+        .bind(tenant.as_str())
+        .bind(kind.word())
+        .bind(key)
+        .bind(claimant.account.account.as_str())
+        .bind(&claimant.messages)
+        .bind(&holder.account)
+        .bind(&holder.claims)
         .execute(&self.pool)
         .await?;
-        Ok(if taken.rows_affected() > 0 { Claimed::Yes } else { Claimed::Undecided })
+        Ok(if taken.rows_affected() > 0 { Claim::Ours } else { Claim::Undecided })
+    }
+
+    /// What has become of the claims of a holder.
+    async fn standing(&self, fact: &Fact, holder: &Holder) -> Result<Standing, Failure> {
+        let home = shard_of(fact.tenant.as_str(), &holder.account, self.shards);
+        // One statement sees one moment: whoever was accepted is seen with the fact. A message that
+        // waits is undecided, even when a contradiction of it was set aside under its name.
+        let sql = format!(
+            "with home as (select account_id from accounts where shard = $1 and tenant = $2 and account = $3), \
+             claim as (select claim.key::uuid as message, claim.value::timestamptz as claimed_at from jsonb_each_text($5::jsonb) claim) \
+             select {exists}, \
+             exists (select from waiting join home using (account_id) join claim on claim.message = message_key where shard = $1), \
+             array(select message from claim \
+               where not exists (select from outcomes join home using (account_id) where shard = $1 and message_key = message) \
+               and not exists ({SET_ASIDE}))",
+            exists = fact.kind.exists()
+        );
+        let (exists, waits, open): (bool, bool, Vec<Uuid>) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(home)
+            .bind(fact.tenant.as_str())
+            .bind(&holder.account)
+            .bind(&fact.key)
+            .bind(&holder.claims)
+            .fetch_one(&self.pool)
+            .await?;
+        if exists {
+            return Ok(Standing::Theirs);
+        }
+        let free = !waits && (open.is_empty() || self.all_set_aside(fact, holder, &open).await?);
+        Ok(if free { Standing::Free } else { Standing::Undecided })
+    }
+
+    /// Whether messages that never reached their account were set aside since they claimed.
+    async fn all_set_aside(&self, fact: &Fact, holder: &Holder, open: &[Uuid]) -> Result<bool, Failure> {
+        let sql = format!(
+            "with claim as (select claim.key::uuid as message, claim.value::timestamptz as claimed_at from jsonb_each_text($4::jsonb) claim) \
+             select not exists (select from claim where message = any($5) and not exists ({SET_ASIDE}))"
+        );
+        let all = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(super::aside::home(self.shards))
+            .bind(fact.tenant.as_str())
+            .bind(&holder.account)
+            .bind(&holder.claims)
+            .bind(open)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(all)
     }
 
     /// Whether the account a message is about exists at all; used by read commands.
@@ -224,6 +283,47 @@ impl PostgresStore {
             .fetch_optional(&self.pool)
             .await?;
         Ok(id.map(|id| (shard, id)))
+    }
+}
+
+/// How another account stands towards a fact.
+enum Standing {
+    /// It has the fact.
+    Theirs,
+    /// One of its messages is undecided.
+    Undecided,
+    /// All of its messages were refused.
+    Free,
+}
+
+/// The first account of a batch that claims a fact, and the places of other accounts' messages.
+fn claimant(fact: &Fact, places: &[usize], messages: &[&Message]) -> (Option<Claimant>, Vec<usize>) {
+    let mut claimant: Option<Claimant> = None;
+    let mut others = Vec::new();
+    for place in places {
+        let Some(message) = messages.get(*place) else { continue };
+        let first = claimant.get_or_insert_with(|| Claimant {
+            fact: fact.clone(),
+            account: message.account.clone(),
+            messages: Vec::new(),
+            places: Vec::new(),
+        });
+        if first.account == message.account {
+            let key = uuid(message.id.key());
+            if !first.messages.contains(&key) {
+                first.messages.push(key);
+            }
+            first.places.push(*place);
+        } else {
+            others.push(*place);
+        }
+    }
+    (claimant, others)
+}
+
+fn answer(answers: &mut [Claim], place: usize, claim: Claim) {
+    if let Some(answer) = answers.get_mut(place) {
+        *answer = claim;
     }
 }
 

@@ -8,7 +8,7 @@ use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow
 use super::write::PostgresTransaction;
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
-use crate::domain::decision::On;
+use crate::domain::decision::{Claim, On};
 use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::message;
@@ -319,7 +319,9 @@ impl Batch {
                 ("request", Some(request), _) => On::Request(request),
                 ("subscription", Some(subscription), _) => On::Subscription(subscription),
                 ("time", _, Some(until)) => On::Time(until.to_jiff()),
-                ("claim", _, _) => On::Claim,
+                ("claim", Some(claim), _) => {
+                    On::Claim(Claim::from_word(claim.as_str()).ok_or_else(|| super::rows::unreadable("claim", claim.as_str()))?)
+                }
                 (other, _, _) => return Err(super::rows::unreadable("wait", other)),
             };
             needs.add(&message);

@@ -1,18 +1,34 @@
-//! What is due without a message.
+//! What is due without a message, and what waits for another account's message.
 //!
-//! Owns the question; the answer goes through the same lanes as messages. Any number of workers
+//! Owns the questions; the answers go through the same lanes as messages. Any number of workers
 //! may ask: rows another one holds are skipped, and what is due is written once.
 
 use super::PostgresStore;
 use super::rows::id;
-use crate::domain::ids::AccountKey;
+use crate::domain::command::Message;
+use crate::domain::decision::Claim;
+use crate::domain::ids::{AccountKey, Id};
 use crate::failure::Failure;
+use crate::message::raw::{Raw, RawHead};
+use crate::message::{Incoming, reread};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
+use sqlx::types::{Json, Uuid};
+
+/// A waiting message whose fact another account's message claims.
+#[derive(Debug)]
+pub struct Claimant {
+    /// The row id of its account.
+    pub account_id: i64,
+    /// The message.
+    pub message: Message,
+    /// What the directory said last.
+    pub claim: Claim,
+}
 
 impl PostgresStore {
-    /// Accounts of a shard with something due by now, the longest overdue first; accounts of
-    /// test-clock tenants only when `as_of` is given for their tenant.
+    /// Accounts of a shard with something due by now, the longest overdue first; none of tenants
+    /// with a test clock.
     ///
     /// # Errors
     /// [`Failure`] of the database.
@@ -29,23 +45,83 @@ impl PostgresStore {
         keys(&rows)
     }
 
-    /// Accounts of one tenant and shard with something due by `as_of`.
+    /// Accounts of one tenant and shard with something due by `as_of`, but for some.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn due_of_tenant(&self, shard: i16, tenant: &str, as_of: Timestamp, most: i64) -> Result<Vec<AccountKey>, Failure> {
+    pub async fn due_of_tenant(&self, due: &DueOfTenant<'_>, but: &[String], most: i64) -> Result<Vec<AccountKey>, Failure> {
         let rows: Vec<(String, String)> = sqlx::query_as(
             "select tenant, account from accounts where shard = $1 and tenant = $2 and next_due_at <= $3 \
-             order by next_due_at limit $4",
+             and account <> all($4) order by next_due_at limit $5",
         )
-        .bind(shard)
-        .bind(tenant)
-        .bind(as_of.to_sqlx())
+        .bind(due.shard)
+        .bind(due.tenant.as_str())
+        .bind(due.as_of.to_sqlx())
+        .bind(but)
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
         keys(&rows)
     }
+
+    /// Messages of a shard that wait for another account's and are to be asked about now. Each is
+    /// asked about again after as long as it has waited, at most 10 s.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database, or of a message this worker cannot read.
+    pub async fn claimants(&self, shard: i16, most: i64) -> Result<Vec<Claimant>, Failure> {
+        let rows: Vec<(i64, Option<String>, Json<RawHead>, Vec<u8>)> = sqlx::query_as(
+            "update waiting set waits_until = clock_timestamp() \
+               + least(greatest(clock_timestamp() - arrived_at, interval '250 milliseconds'), interval '10 seconds') \
+             where shard = $1 and waits_on = 'claim' and (account_id, message_key) in \
+               (select account_id, message_key from waiting where shard = $1 and waits_on = 'claim' \
+                and (waits_until is null or waits_until <= clock_timestamp()) \
+                order by waits_until nulls first limit $2 for update skip locked) \
+             returning account_id, waits_key, raw, body",
+        )
+        .bind(shard)
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let unreadable = |account_id: i64| super::rows::unreadable("waiting message of account row", &account_id.to_string());
+        let mut claimants = Vec::with_capacity(rows.len());
+        for (account_id, claim, head, body) in rows {
+            let raw = Raw::from_parts(head.0, body).ok_or_else(|| unreadable(account_id))?;
+            let Ok(Incoming::Account(message)) = reread(&raw) else { return Err(unreadable(account_id)) };
+            let claim = claim.as_deref().and_then(Claim::from_word).ok_or_else(|| unreadable(account_id))?;
+            claimants.push(Claimant { account_id, message: *message, claim });
+        }
+        Ok(claimants)
+    }
+
+    /// Notes what the directory answered; the next transaction of the account decides the message.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn tell_claimant(&self, shard: i16, claimant: &Claimant, claim: Claim) -> Result<(), Failure> {
+        sqlx::query(
+            "update waiting set waits_key = $4 where shard = $1 and account_id = $2 and message_key = $3 \
+             and waits_on = 'claim' and waits_key = 'undecided'",
+        )
+        .bind(shard)
+        .bind(claimant.account_id)
+        .bind(Uuid::from_bytes(claimant.message.id.key().0))
+        .bind(claim.word())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// What is due of one tenant in one shard.
+#[derive(Debug, Clone, Copy)]
+pub struct DueOfTenant<'a> {
+    /// The shard.
+    pub shard: i16,
+    /// The tenant.
+    pub tenant: &'a Id,
+    /// By when.
+    pub as_of: Timestamp,
 }
 
 fn keys(rows: &[(String, String)]) -> Result<Vec<AccountKey>, Failure> {

@@ -5,6 +5,7 @@
 
 use super::PostgresStore;
 use super::load::instant;
+use super::resets::ResetJob;
 use super::terms::SettingsRow;
 use crate::domain::command::TenantCommand;
 use crate::domain::decision::Outcome;
@@ -34,22 +35,13 @@ pub struct TenantAsk {
     pub occurred_at: Option<Timestamp>,
 }
 
-/// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantAnswer {
-    /// Final and recorded.
-    Final(Outcome),
-    /// A tenant-wide reset that is to be carried out up to this instant before it is final.
-    Reset(Timestamp),
-}
-
 impl PostgresStore {
-    /// Answers a tenant message; a reset is recorded as begun and must be carried out and then
-    /// finished with [`PostgresStore::finish_tenant`].
+    /// Answers a tenant message. A reset is recorded as begun and waits: the scheduler carries it out
+    /// and answers it then, so its first delivery is not answered yet.
     ///
     /// # Errors
     /// [`Failure`] of the database; nothing was changed.
-    pub async fn answer_tenant(&self, ask: &TenantAsk, raw: &Raw) -> Result<TenantAnswer, Failure> {
+    pub async fn answer_tenant(&self, ask: &TenantAsk, raw: &Raw) -> Result<Outcome, Failure> {
         let mut transaction = self.pool.begin().await?;
         let tenant: Option<(Json<SettingsRow>, bool, Option<SqlTimestamp>, SqlTimestamp)> =
             sqlx::query_as("select settings, test_clock, clock, clock_timestamp() from tenants where tenant = $1 for update")
@@ -57,54 +49,40 @@ impl PostgresStore {
                 .fetch_optional(&mut *transaction)
                 .await?;
         let Some((settings, test_clock, clock, now)) = tenant else {
-            return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::UnknownTenant)));
+            return Ok(Outcome::Quarantined(QuarantineReason::UnknownTenant));
         };
+        let mut clocks = Clocks { test: test_clock, clock: clock.map(SqlTimestamp::to_jiff), now: now.to_jiff() };
         if let (true, None, Some(first)) = (test_clock, clock, ask.occurred_at) {
-            sqlx::query("update tenants set clock = $2 where tenant = $1")
-                .bind(ask.tenant.as_str())
-                .bind(instant(first))
-                .execute(&mut *transaction)
-                .await?;
+            set_clock(&mut transaction, &ask.tenant, first).await?;
+            clocks.clock = Some(first);
         }
         let home = self.tenant_account(&mut transaction, &ask.tenant).await?;
-        let known: Option<(Vec<u8>, String)> =
-            sqlx::query_as("select content, outcome from outcomes where shard = $1 and account_id = $2 and message_key = $3")
-                .bind(home.0)
-                .bind(home.1)
-                .bind(Uuid::from_bytes(ask.id.key().0))
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if let Some((content, outcome)) = known {
+        let answering = Answering::of(home, ask, raw);
+        if let Some((content, recorded)) = answering.known(&mut transaction).await? {
             if content != ask.content.0 {
-                return Ok(TenantAnswer::Final(Outcome::Quarantined(QuarantineReason::IdempotencyConflict)));
+                return Ok(Outcome::Quarantined(QuarantineReason::IdempotencyConflict));
             }
-            let answering = Answering { home, ask, raw };
-            answering.reply(&mut transaction, &Outcome::Duplicate, Some(&outcome)).await?;
+            let outcome = if recorded.is_some() { Outcome::Duplicate } else { Outcome::Waiting };
+            answering.reply(&mut transaction, &outcome, recorded.as_deref()).await?;
             transaction.commit().await?;
-            return Ok(TenantAnswer::Final(Outcome::Duplicate));
+            return Ok(outcome);
         }
-        let clocks = Clocks { test: test_clock, clock: clock.map(SqlTimestamp::to_jiff), now: now.to_jiff() };
-        let Some(outcome) = self.carry_out(&mut transaction, ask, &settings.0, clocks).await? else {
-            transaction.commit().await?;
-            let as_of = match &ask.command {
-                Some(TenantCommand::ResetCycles { as_of }) => *as_of,
-                _ => clocks.now,
-            };
-            return Ok(TenantAnswer::Reset(as_of));
-        };
-        Answering { home, ask, raw }.record(&mut transaction, &outcome).await?;
+        let outcome = self.carry_out(&mut transaction, answering, (ask, &settings.0), clocks).await?;
+        if outcome != Outcome::Waiting {
+            answering.record(&mut transaction, &outcome).await?;
+        }
         transaction.commit().await?;
-        Ok(TenantAnswer::Final(outcome))
+        Ok(outcome)
     }
 
-    /// Changes what is asked; `None` when a reset has begun that is to be carried out.
+    /// Changes what is asked; [`Outcome::Waiting`] for a reset that has begun.
     async fn carry_out(
         &self,
         connection: &mut PgConnection,
-        ask: &TenantAsk,
-        settings: &SettingsRow,
+        answering: Answering<'_>,
+        (ask, settings): (&TenantAsk, &SettingsRow),
         clocks: Clocks,
-    ) -> Result<Option<Outcome>, Failure> {
+    ) -> Result<Outcome, Failure> {
         let outcome = match &ask.command {
             None => Outcome::Ignored,
             Some(TenantCommand::ChangeSettings(change)) => {
@@ -135,67 +113,9 @@ impl PostgresStore {
                 self.bump(connection, &ask.tenant).await?;
                 Outcome::Applied
             }
-            Some(TenantCommand::ResetCycles { as_of }) => match self.begin_reset(connection, ask, *as_of, clocks).await? {
-                None => return Ok(None),
-                Some(rejection) => Outcome::Rejected(vec![rejection]),
-            },
+            Some(TenantCommand::ResetCycles { as_of }) => begin_reset(connection, answering, *as_of, clocks).await?,
         };
-        Ok(Some(outcome))
-    }
-
-    /// Records a tenant-wide reset as done.
-    ///
-    /// # Errors
-    /// [`Failure`] of the database; the reset is begun again at the next delivery and finds nothing
-    /// left to do.
-    pub async fn finish_tenant(&self, ask: &TenantAsk, raw: &Raw) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin().await?;
-        let home = self.tenant_account(&mut transaction, &ask.tenant).await?;
-        Answering { home, ask, raw }.record(&mut transaction, &Outcome::Applied).await?;
-        sqlx::query("delete from reset_jobs where tenant = $1 and message_key = $2")
-            .bind(ask.tenant.as_str())
-            .bind(Uuid::from_bytes(ask.id.key().0))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    async fn begin_reset(
-        &self,
-        connection: &mut PgConnection,
-        ask: &TenantAsk,
-        as_of: Timestamp,
-        clocks: Clocks,
-    ) -> Result<Option<Rejection>, Failure> {
-        let key = Uuid::from_bytes(ask.id.key().0);
-        let begun: bool = sqlx::query_scalar("select exists (select from reset_jobs where tenant = $1 and message_key = $2)")
-            .bind(ask.tenant.as_str())
-            .bind(key)
-            .fetch_one(&mut *connection)
-            .await?;
-        if begun {
-            return Ok(None);
-        }
-        if clocks.test {
-            if clocks.clock.is_some_and(|clock| as_of < clock) {
-                return Ok(Some(Rejection::ResetBackwards));
-            }
-            sqlx::query("update tenants set clock = $2 where tenant = $1")
-                .bind(ask.tenant.as_str())
-                .bind(instant(as_of))
-                .execute(&mut *connection)
-                .await?;
-        } else if as_of > clocks.now {
-            return Ok(Some(Rejection::ResetInFuture));
-        }
-        sqlx::query("insert into reset_jobs (tenant, message_key, as_of) values ($1, $2, $3)")
-            .bind(ask.tenant.as_str())
-            .bind(key)
-            .bind(instant(as_of))
-            .execute(connection)
-            .await?;
-        Ok(None)
+        Ok(outcome)
     }
 
     async fn bump(&self, connection: &mut PgConnection, tenant: &Id) -> Result<(), Failure> {
@@ -204,7 +124,7 @@ impl PostgresStore {
     }
 
     /// The tenant's own row among the accounts, locked.
-    async fn tenant_account(&self, connection: &mut PgConnection, tenant: &Id) -> Result<(i16, i64), Failure> {
+    pub(super) async fn tenant_account(&self, connection: &mut PgConnection, tenant: &Id) -> Result<(i16, i64), Failure> {
         let shard = shard_of(tenant.as_str(), "", self.shards);
         sqlx::query("insert into accounts (shard, tenant, account) values ($1, $2, '') on conflict do nothing")
             .bind(shard)
@@ -220,17 +140,75 @@ impl PostgresStore {
     }
 }
 
-/// Where an answer is recorded and whom it answers.
-#[derive(Clone, Copy)]
-struct Answering<'a> {
-    home: (i16, i64),
-    ask: &'a TenantAsk,
-    raw: &'a Raw,
+/// Begins a reset, unless its instant is impossible. A test clock moves in the same transaction: from
+/// then on whatever happens to an account writes first what is due by the new time, so it does not
+/// matter when its turn comes.
+async fn begin_reset(
+    connection: &mut PgConnection,
+    answering: Answering<'_>,
+    as_of: Timestamp,
+    clocks: Clocks,
+) -> Result<Outcome, Failure> {
+    if clocks.test {
+        if clocks.clock.is_some_and(|clock| as_of < clock) {
+            return Ok(Outcome::Rejected(vec![Rejection::ResetBackwards]));
+        }
+        set_clock(connection, answering.tenant, as_of).await?;
+    } else if as_of > clocks.now {
+        return Ok(Outcome::Rejected(vec![Rejection::ResetInFuture]));
+    }
+    let job = ResetJob {
+        tenant: answering.tenant.clone(),
+        id: answering.id.clone(),
+        content: answering.content,
+        as_of,
+        reply_to: answering.reply_to.map(str::to_owned),
+        correlation_id: answering.correlation_id.map(str::to_owned),
+    };
+    job.begin(connection).await?;
+    Ok(Outcome::Waiting)
 }
 
-impl Answering<'_> {
-    async fn record(&self, connection: &mut PgConnection, outcome: &Outcome) -> Result<(), Failure> {
-        let Self { home, ask, .. } = *self;
+async fn set_clock(connection: &mut PgConnection, tenant: &Id, clock: Timestamp) -> Result<(), Failure> {
+    sqlx::query("update tenants set clock = $2 where tenant = $1").bind(tenant.as_str()).bind(instant(clock)).execute(connection).await?;
+    Ok(())
+}
+
+/// Where an answer is recorded and whom it answers.
+#[derive(Clone, Copy)]
+pub(super) struct Answering<'a> {
+    pub(super) home: (i16, i64),
+    pub(super) tenant: &'a Id,
+    pub(super) id: &'a MessageId,
+    pub(super) content: Hash,
+    pub(super) reply_to: Option<&'a str>,
+    pub(super) correlation_id: Option<&'a str>,
+}
+
+impl<'a> Answering<'a> {
+    fn of(home: (i16, i64), ask: &'a TenantAsk, raw: &'a Raw) -> Self {
+        let (reply_to, correlation_id) = (raw.reply_to.as_deref(), raw.correlation_id.as_deref());
+        Self { home, tenant: &ask.tenant, id: &ask.id, content: ask.content, reply_to, correlation_id }
+    }
+
+    /// What the message's identity stands for already: its content, and the recorded outcome when it
+    /// does not wait.
+    async fn known(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, Option<String>)>, Failure> {
+        let found = sqlx::query_as(
+            "select content, outcome from outcomes where shard = $1 and account_id = $2 and message_key = $3 \
+             union all select content, null from reset_jobs where tenant = $4 and message_key = $3",
+        )
+        .bind(self.home.0)
+        .bind(self.home.1)
+        .bind(Uuid::from_bytes(self.id.key().0))
+        .bind(self.tenant.as_str())
+        .fetch_optional(connection)
+        .await?;
+        Ok(found)
+    }
+
+    pub(super) async fn record(&self, connection: &mut PgConnection, outcome: &Outcome) -> Result<(), Failure> {
+        let Self { home, id, content, .. } = *self;
         let reasons = outcome.reasons();
         sqlx::query(
             "insert into outcomes (shard, account_id, message_key, source, id, content, outcome, reasons, recorded_at) \
@@ -238,10 +216,10 @@ impl Answering<'_> {
         )
         .bind(home.0)
         .bind(home.1)
-        .bind(Uuid::from_bytes(ask.id.key().0))
-        .bind(ask.id.source.as_str())
-        .bind(ask.id.id.as_str())
-        .bind(ask.content.0.to_vec())
+        .bind(Uuid::from_bytes(id.key().0))
+        .bind(id.source.as_str())
+        .bind(id.id.as_str())
+        .bind(content.0.to_vec())
         .bind(outcome.word())
         .bind((!reasons.is_empty()).then_some(reasons))
         .execute(&mut *connection)
@@ -250,9 +228,9 @@ impl Answering<'_> {
     }
 
     async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&str>) -> Result<(), Failure> {
-        let Self { home, ask, raw } = *self;
-        let Some(reply_to) = &raw.reply_to else { return Ok(()) };
-        let body = Reply { tenant: Some(&ask.tenant), account: None, id: Some(&ask.id), outcome, entries: &[], of }.body();
+        let Self { home, tenant, id, reply_to, correlation_id, .. } = *self;
+        let Some(reply_to) = reply_to else { return Ok(()) };
+        let body = Reply { tenant: Some(tenant), account: None, id: Some(id), outcome, entries: &[], of }.body();
         sqlx::query(
             "with counted as (update accounts set event_count = event_count + 1 where shard = $1 and account_id = $2 returning event_count) \
              insert into outbox (shard, account_id, number, is_reply, routing_key, correlation_id, body) \
@@ -261,7 +239,7 @@ impl Answering<'_> {
         .bind(home.0)
         .bind(home.1)
         .bind(reply_to)
-        .bind(raw.correlation_id.as_deref())
+        .bind(correlation_id)
         .bind(body)
         .execute(connection)
         .await?;

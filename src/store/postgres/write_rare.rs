@@ -212,7 +212,8 @@ pub async fn waiting(connection: &mut PgConnection, shard: i16, write: &AccountW
         let (key, until) = match &waiting.on {
             On::Request(id) | On::Subscription(id) => (Some(id.to_string()), None),
             On::Time(at) => (None, Some(instant(*at))),
-            On::Account | On::Claim => (None, None),
+            On::Claim(claim) => (Some(claim.word().to_owned()), None),
+            On::Account => (None, None),
         };
         sqlx::query(
             "insert into waiting (shard, account_id, message_key, source, id, content, waits_on, waits_key, waits_until, \

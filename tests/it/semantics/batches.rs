@@ -101,7 +101,7 @@ fn submission(account: &str, id: u32, kind: &str, data: &Value) -> Submission {
         body: event.to_string().into_bytes(),
     };
     let Ok(Incoming::Account(message)) = message::reread(&raw) else { panic!("{event}") };
-    Submission { message: Arc::new(*message), raw: Arc::new(raw) }
+    Submission::new(Arc::new(*message), Arc::new(raw))
 }
 
 async fn store() -> MemoryStore {

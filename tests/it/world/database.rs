@@ -11,7 +11,8 @@ use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::entry::{Entry, EntryKind, Touch};
 use credit_ledger::domain::ids::{AccountKey, Hash, MessageId, Printable};
 use credit_ledger::message::{Raw, TenantMessage};
-use credit_ledger::store::postgres::tenant::{TenantAnswer, TenantAsk};
+use credit_ledger::store::postgres::schedule::DueOfTenant;
+use credit_ledger::store::postgres::tenant::TenantAsk;
 use credit_ledger::store::postgres::{PostgresStore, catalogs, migrate};
 use credit_ledger::store::{Needs, Store as _, shard_of};
 use jiff::Timestamp;
@@ -65,7 +66,7 @@ impl Database {
     pub async fn due(&self, by: Timestamp) -> BTreeSet<AccountKey> {
         let mut due = BTreeSet::new();
         for shard in 0..SHARDS {
-            due.extend(self.store.due_of_tenant(shard, TENANT, by, 1000).await.unwrap());
+            due.extend(self.store.due_of_tenant(&DueOfTenant { shard, tenant: &id(TENANT), as_of: by }, &[], 1000).await.unwrap());
         }
         due
     }
@@ -78,13 +79,14 @@ impl Database {
             command: Some(message.command.clone()),
             occurred_at: Some(message.occurred_at),
         };
-        match self.store.answer_tenant(&ask, raw).await.unwrap() {
-            TenantAnswer::Final(outcome) => outcome,
-            TenantAnswer::Reset(_) => {
-                self.store.finish_tenant(&ask, raw).await.unwrap();
-                Outcome::Applied
-            }
+        let outcome = self.store.answer_tenant(&ask, raw).await.unwrap();
+        if outcome != Outcome::Waiting {
+            return outcome;
         }
+        for job in self.store.take_resets(1).await.unwrap() {
+            assert!(self.store.finish_reset(&job).await.unwrap());
+        }
+        Outcome::Applied
     }
 
     /// The account as a batch loads it: with its open rows.

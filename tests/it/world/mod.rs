@@ -247,7 +247,7 @@ impl World {
 
     async fn submit(&mut self, message: Message, raw: Raw) -> Settled {
         let key = message.account.clone();
-        let submission = Submission { message: Arc::new(message), raw: Arc::new(raw) };
+        let submission = Submission::new(Arc::new(message), Arc::new(raw));
         let mut settled = self.apply(&key, &Batch { submissions: vec![submission], due: BTreeSet::new() }).await;
         settled.remove(0)
     }

@@ -56,6 +56,14 @@ pub struct Found {
     pub reasons: Vec<String>,
     /// The entries it caused.
     pub entries: Vec<Entry>,
+    /// Accounts a tenant-wide reset waits for because they cannot be written, some of them by name.
+    pub held_up_by: Vec<String>,
+}
+
+impl Found {
+    fn waiting() -> Self {
+        Self { outcome: "waiting".into(), reasons: Vec::new(), entries: Vec::new(), held_up_by: Vec::new() }
+    }
 }
 
 /// A tenant's time.
@@ -230,13 +238,10 @@ impl PostgresStore {
         {
             return Ok(Some(found));
         }
-        let reset: bool = sqlx::query_scalar("select exists (select from reset_jobs where tenant = $1 and message_key = $2)")
-            .bind(tenant.as_str())
-            .bind(key)
-            .fetch_one(&self.pool)
-            .await?;
-        if reset && account.is_none() {
-            return Ok(Some(Found { outcome: "waiting".into(), reasons: Vec::new(), entries: Vec::new() }));
+        if account.is_none()
+            && let Some(held_up_by) = self.reset_held_up_by(tenant, message).await?
+        {
+            return Ok(Some(Found { held_up_by, ..Found::waiting() }));
         }
         // What never reached an account stands in a shard of its own.
         let shards = [shard_of(tenant.as_str(), account.map_or("", Id::as_str), self.shards), aside::home(self.shards)];
@@ -250,7 +255,7 @@ impl PostgresStore {
         .bind(account.map_or("", Id::as_str))
         .fetch_optional(&self.pool)
         .await?;
-        Ok(reason.map(|reason| Found { outcome: "quarantined".into(), reasons: vec![reason], entries: Vec::new() }))
+        Ok(reason.map(|reason| Found { outcome: "quarantined".into(), reasons: vec![reason], entries: Vec::new(), held_up_by: Vec::new() }))
     }
 
     async fn recorded_or_waiting(&self, home: Home, key: Uuid) -> Result<Option<Found>, Failure> {
@@ -268,7 +273,7 @@ impl PostgresStore {
                 (Some(first), Some(last)) => self.entries_between(home, first, last).await?,
                 _ => Vec::new(),
             };
-            return Ok(Some(Found { outcome, reasons: reasons.unwrap_or_default(), entries }));
+            return Ok(Some(Found { outcome, reasons: reasons.unwrap_or_default(), entries, held_up_by: Vec::new() }));
         }
         let waiting: bool =
             sqlx::query_scalar("select exists (select from waiting where shard = $1 and account_id = $2 and message_key = $3)")
@@ -277,7 +282,7 @@ impl PostgresStore {
                 .bind(key)
                 .fetch_one(&self.pool)
                 .await?;
-        Ok(waiting.then(|| Found { outcome: "waiting".into(), reasons: Vec::new(), entries: Vec::new() }))
+        Ok(waiting.then(Found::waiting))
     }
 
     async fn entries_between(&self, home: Home, first: i64, last: i64) -> Result<Vec<Entry>, Failure> {

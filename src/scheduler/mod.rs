@@ -1,0 +1,113 @@
+//! The scheduler: what happens without a message.
+//!
+//! Owns looking for accounts that are due, for waiting messages whose claim may be answered by now,
+//! and for tenant-wide resets (`resets`). Everything is written through the same lanes as messages,
+//! so a late scheduler changes nothing and any number of them may run. Leaves tenants with a test
+//! clock alone.
+
+mod resets;
+
+use crate::domain::command::Message;
+use crate::domain::decision::Claim;
+use crate::domain::ids::AccountKey;
+use crate::failure::Failure;
+use crate::lanes::{Job, Lanes};
+use crate::store::postgres::PostgresStore;
+use crate::store::{Quarantine, Store};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// How often each shard is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Accounts taken from one shard at a time.
+const ROUND_MAX: i64 = 1000;
+/// Waiting messages of one shard asked about at a time.
+const CLAIMANTS_MAX: i64 = 256;
+/// How long an account that could not be written is left alone.
+const LEAVE_ALONE: Duration = Duration::from_mins(5);
+
+/// Runs until `stop`. `begun` says that a tenant-wide reset has begun.
+pub async fn run(store: PostgresStore, lanes: Lanes<PostgresStore>, begun: Arc<Notify>, stop: CancellationToken) {
+    tokio::join!(resets::run(&store, &lanes, &begun, &stop), look(&store, &lanes, &stop));
+}
+
+async fn look(store: &PostgresStore, lanes: &Lanes<PostgresStore>, stop: &CancellationToken) {
+    let mut broken: HashMap<AccountKey, Instant> = HashMap::new();
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        broken.retain(|_, since| since.elapsed() < LEAVE_ALONE);
+        for shard in 0..store.shards() {
+            match round(store, lanes, shard, &mut broken).await {
+                Ok(()) => interrupted = false,
+                Err(error) if !interrupted => {
+                    interrupted = true;
+                    warn!(%error, "what is due cannot be looked for; it is tried again");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn round(
+    store: &PostgresStore,
+    lanes: &Lanes<PostgresStore>,
+    shard: i16,
+    broken: &mut HashMap<AccountKey, Instant>,
+) -> Result<(), Failure> {
+    let due = store.due(shard, ROUND_MAX).await?;
+    // A message that cannot be asked about must not keep back what is due.
+    let answered = answered(store, shard).await;
+    let accounts: BTreeSet<AccountKey> = due.into_iter().chain(answered.as_deref().unwrap_or_default().iter().cloned()).collect();
+    let wanted = accounts.into_iter().filter(|key| !broken.contains_key(key));
+    for key in write_due(lanes, wanted).await.unwrap_or_default() {
+        broken.insert(key, Instant::now());
+    }
+    answered.map(drop)
+}
+
+/// Asks the directory again about messages that wait for another account's; returns the accounts of
+/// those that can be decided now.
+async fn answered(store: &PostgresStore, shard: i16) -> Result<Vec<AccountKey>, Failure> {
+    let claimants = store.claimants(shard, CLAIMANTS_MAX).await?;
+    let (undecided, mut told): (Vec<_>, Vec<_>) = claimants.into_iter().partition(|claimant| claimant.claim == Claim::Undecided);
+    let messages: Vec<&Message> = undecided.iter().map(|claimant| &claimant.message).collect();
+    let answers = store.claim(&messages).await?;
+    for (claimant, claim) in undecided.into_iter().zip(answers) {
+        if claim != Claim::Undecided {
+            store.tell_claimant(shard, &claimant, claim).await?;
+            told.push(claimant);
+        }
+    }
+    Ok(told.into_iter().map(|claimant| claimant.message.account).collect())
+}
+
+/// Writes everything due for some accounts; returns those that could not be written, or `None` when
+/// the lanes have stopped.
+async fn write_due<S: Store + Quarantine>(lanes: &Lanes<S>, due: impl IntoIterator<Item = AccountKey>) -> Option<Vec<AccountKey>> {
+    let mut under_way = Vec::new();
+    for key in due {
+        let (done, written) = oneshot::channel();
+        let tell = move |ok| {
+            // A receiver that is gone has stopped asking.
+            let _ = done.send(ok);
+        };
+        lanes.submit(Job::Due(key.clone(), Box::new(tell)));
+        under_way.push((key, written));
+    }
+    let mut failed = Vec::new();
+    for (key, written) in under_way {
+        if !written.await.ok()? {
+            failed.push(key);
+        }
+    }
+    Some(failed)
+}
