@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod quarantine;
 pub mod query;
 mod rows;
+mod rows_about;
 mod rows_money;
 pub mod schedule;
 pub mod tenant;
