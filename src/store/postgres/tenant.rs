@@ -5,6 +5,7 @@
 
 use super::PostgresStore;
 use super::load::instant;
+use super::refused;
 use super::terms::SettingsRow;
 use crate::domain::command::TenantCommand;
 use crate::domain::decision::Outcome;
@@ -22,6 +23,8 @@ use sqlx::types::{Json, Uuid};
 /// Something to answer for a tenant.
 #[derive(Debug, Clone)]
 pub struct TenantAsk {
+    /// Names this deployment in announcements.
+    pub origin: String,
     /// Which tenant.
     pub tenant: Id,
     /// Source and id.
@@ -92,6 +95,9 @@ impl PostgresStore {
             };
             return Ok(TenantAnswer::Reset(as_of));
         };
+        if let Outcome::Rejected(reasons) = &outcome {
+            refused::announce(&mut transaction, home, ask, reasons, clocks.now).await?;
+        }
         Answering { home, ask, raw }.record(&mut transaction, &outcome).await?;
         transaction.commit().await?;
         Ok(TenantAnswer::Final(outcome))
