@@ -61,6 +61,8 @@ create table accounts (
     kind          text collate "C",
     owner         text collate "C",
     time_zone     text collate "C" not null default 'UTC',
+    -- Metadata, alerts, top-up and invoicing, for accounts that have any.
+    about         jsonb,
     balance       numeric(24,6) not null default 0,
     held          numeric(24,6) not null default 0,
     frozen        numeric(24,6) not null default 0,
@@ -390,8 +392,12 @@ create table quarantine (
     last_seen_at  timestamptz not null default clock_timestamp(),
     ended_at      timestamptz,
     ended_as      text collate "C",
+    -- Who ended it, and for what reason it was given up.
+    ended_by      text,
+    ended_reason  text,
     constraint quarantine_pkey primary key (shard, queue, digest),
-    constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded'))
+    constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded')),
+    constraint quarantine_ended_reason_check check (ended_as is distinct from 'discarded' or ended_reason is not null)
 );
 
 create index quarantine_message_key_idx on quarantine (shard, message_key) where message_key is not null;

@@ -3,51 +3,33 @@
 //! Owns the four numbers of semantics §1. Never changes them itself: `draft` writes every change
 //! together with its entry.
 
+use super::alert::{Alert, AutoTopup};
 use super::credits::{Credits, Overflow};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use super::word::words;
 use jiff::{Timestamp, tz::TimeZone};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One person or a shared pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountKind {
-    /// One person.
-    User,
-    /// A pool that members share.
-    Workspace,
-}
-
-impl AccountKind {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Workspace => "workspace",
-        }
+words! {
+    /// One person or a shared pool.
+    AccountKind {
+        /// One person.
+        User "user",
+        /// A pool that members share.
+        Workspace "workspace",
     }
 }
 
-/// Where an account is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountStatus {
-    /// Named by a message but not opened yet; messages for it wait.
-    Unopened,
-    /// In use.
-    Open,
-    /// Refuses everything but money in and refunds.
-    Closed,
-}
-
-impl AccountStatus {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unopened => "unopened",
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
+words! {
+    /// Where an account is in its life.
+    AccountStatus {
+        /// Named by a message but not opened yet; messages for it wait.
+        Unopened "unopened",
+        /// In use.
+        Open "open",
+        /// Refuses everything but money in and refunds.
+        Closed "closed",
     }
 }
 
@@ -60,6 +42,14 @@ pub struct Profile {
     pub owner: Option<Id>,
     /// The zone its calendars are computed in.
     pub zone: Zone,
+    /// Texts by name that the ledger keeps and shows, and never reads.
+    pub metadata: BTreeMap<String, String>,
+    /// Levels it wants to be told about.
+    pub alerts: Vec<Alert>,
+    /// What is bought when it runs low; absent: nothing.
+    pub auto_topup: Option<AutoTopup>,
+    /// Manual invoicing was opened for it by staff.
+    pub invoicing: bool,
 }
 
 /// A time zone by its IANA name, resolved from the bundled data only (semantics §7).
@@ -101,7 +91,15 @@ impl Zone {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { kind: None, owner: None, zone: Zone::utc() }
+        Self {
+            kind: None,
+            owner: None,
+            zone: Zone::utc(),
+            metadata: BTreeMap::new(),
+            alerts: Vec::new(),
+            auto_topup: None,
+            invoicing: false,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! written on the wire.
 
 use super::account::{AccountKind, Zone};
+use super::alert::{Alert, AutoTopup};
 use super::calendar::Interval;
 use super::charge::Purpose;
 use super::credits::{Credits, Money};
@@ -11,7 +12,7 @@ use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use super::payment::PaymentTerms;
 use super::request::{Evidence, RequestMethod};
-use super::settings::{Settings, StaffRole};
+use super::settings::{SettingsChange, StaffRole};
 use jiff::{Timestamp, civil::DateTime};
 use std::collections::BTreeMap;
 
@@ -50,9 +51,9 @@ pub enum Command {
     /// `credit_request.cancelled`
     CancelRequest(CancelRequest),
     /// `account.opened`
-    OpenAccount(ProfileChange),
+    OpenAccount(Box<ProfileChange>),
     /// `account.changed`
-    ChangeAccount(ProfileChange),
+    ChangeAccount(Box<ProfileChange>),
     /// `account.frozen`
     FreezeAccount(Act),
     /// `account.unfrozen`
@@ -130,61 +131,16 @@ pub enum TenantCommand {
     },
 }
 
-/// Settings that change; absent ones stay.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SettingsChange(pub Vec<SettingChange>);
-
-/// One setting with its new value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettingChange {
-    /// `credit_payments`
-    CreditPayments(bool),
-    /// `insufficient`
-    Insufficient(super::settings::Insufficient),
-    /// `four_eyes`
-    FourEyes(bool),
-    /// `price_check`
-    PriceCheck(super::settings::PriceCheck),
-    /// `burn_order`
-    BurnOrder(Vec<super::burn_down::BurnKey>),
-    /// `priorities`
-    Priorities(super::settings::Priorities),
-    /// `open_accounts`
-    OpenAccountsAutomatically(bool),
-    /// `rollover_cap`
-    RolloverCap(Credits),
-    /// `livemode`
-    Livemode(bool),
-    /// `debt_max`
-    DebtMax(Credits),
-    /// `invoicing_threshold`
-    InvoicingThreshold(Money),
-    /// `late_grace_hours`
-    LateGraceHours(u32),
-}
-
-impl SettingsChange {
-    /// The settings with the change made.
+impl TenantCommand {
+    /// The message type it comes from.
     #[must_use]
-    pub fn applied_to(&self, settings: &Settings) -> Settings {
-        let mut changed = settings.clone();
-        for change in &self.0 {
-            match change.clone() {
-                SettingChange::CreditPayments(on) => changed.credit_payments = on,
-                SettingChange::Insufficient(policy) => changed.insufficient = policy,
-                SettingChange::FourEyes(on) => changed.four_eyes = on,
-                SettingChange::PriceCheck(check) => changed.price_check = check,
-                SettingChange::BurnOrder(order) => changed.burn_order = order,
-                SettingChange::Priorities(priorities) => changed.priorities = priorities,
-                SettingChange::OpenAccountsAutomatically(on) => changed.open_accounts_automatically = on,
-                SettingChange::RolloverCap(cap) => changed.rollover_cap = Some(cap),
-                SettingChange::Livemode(live) => changed.livemode = Some(live),
-                SettingChange::DebtMax(most) => changed.debt_max = Some(most),
-                SettingChange::InvoicingThreshold(amount) => changed.invoicing_threshold = amount,
-                SettingChange::LateGraceHours(hours) => changed.late_grace_hours = hours,
-            }
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ChangeSettings(_) => "tenant.settings_changed",
+            Self::ChangeStaff { .. } => "member.changed",
+            Self::RemoveStaff { .. } => "member.removed",
+            Self::ResetCycles { .. } => "cycle.reset",
         }
-        changed
     }
 }
 
@@ -329,6 +285,23 @@ pub struct ProfileChange {
     pub owner: Option<Id>,
     /// The IANA name as it was written, and the zone if there is one of that name.
     pub zone: Option<(String, Option<Zone>)>,
+    /// All texts by name.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// All levels it wants to be told about.
+    pub alerts: Option<Vec<Alert>>,
+    /// Another top-up, or none any more.
+    pub auto_topup: Option<TopupChange>,
+    /// Manual invoicing, by staff.
+    pub invoicing: Option<bool>,
+}
+
+/// A change of the automatic top-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopupChange {
+    /// None any more.
+    Off,
+    /// This one.
+    On(AutoTopup),
 }
 
 /// Why and who, for what people do.

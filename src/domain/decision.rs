@@ -1,6 +1,6 @@
 //! What the core answers: a decision, and the outcome that is stored for a message.
 
-use super::account::{Account, Debt};
+use super::account::{Account, Debt, Profile};
 use super::charge::Charge;
 use super::entry::Entry;
 use super::event::Event;
@@ -11,6 +11,7 @@ use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
 use super::subscription::{HighWater, Reset, Subscription};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The answer to one command under one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,14 @@ impl On {
             Self::Claim(_) => "claim",
         }
     }
+
+    /// The one for a word of the database, with the name or instant that was stored beside it.
+    #[must_use]
+    pub fn from_word(word: &str, name: Option<Id>, until: Option<Timestamp>) -> Option<Self> {
+        let claim = name.as_ref().and_then(|name| Claim::from_word(name.as_str())).map(Self::Claim);
+        let all = [Some(Self::Account), name.clone().map(Self::Request), name.map(Self::Subscription), until.map(Self::Time), claim];
+        all.into_iter().flatten().find(|on| on.word() == word)
+    }
 }
 
 /// Everything one accepted command changes, as data: rows are images after the change.
@@ -119,6 +128,8 @@ pub enum Row {
     HighWater(HighWater),
     /// The record of a reset; never changed.
     Reset(Reset),
+    /// What the account says about itself beyond what every batch writes.
+    Profile(Arc<Profile>),
 }
 
 /// The final answer to a message, stored before it is acknowledged (message contract, Outcomes).

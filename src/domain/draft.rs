@@ -318,7 +318,7 @@ impl<'a> Draft<'a> {
         self.book.debts.insert(number, debt);
         self.debts.insert(number);
         self.post(EntryKind::DebtIncurred, Posting { debt: amount, ..posting })?;
-        self.announce(Event::DebtIncurred { amount, debt: self.book.account.debt, reference });
+        self.announce(Event::DebtIncurred { payment: None, amount, debt: self.book.account.debt, reference });
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl<'a> Draft<'a> {
             repaid = repaid.plus(amount)?;
         }
         if repaid.is_positive() {
-            self.announce(Event::DebtRepaid { amount: repaid, debt: self.book.account.debt });
+            self.announce(Event::DebtRepaid { payment: None, amount: repaid, debt: self.book.account.debt });
         }
         Ok(())
     }
@@ -363,6 +363,7 @@ impl<'a> Draft<'a> {
             Row::Charge(charge) => drop(self.book.charges.insert(charge.reference.clone(), charge)),
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),
             Row::HighWater(mark) => drop(self.book.high_waters.insert(mark.item.clone(), mark)),
+            Row::Profile(profile) => self.book.account.profile = profile,
             Row::Grant(_) | Row::Debt(_) | Row::Reset(_) => {}
         }
         self.rows.push(row);

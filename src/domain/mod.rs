@@ -16,8 +16,10 @@
 
 pub mod credits;
 pub mod ids;
+pub mod word;
 
 pub mod account;
+pub mod alert;
 pub mod calendar;
 pub mod charge;
 pub mod entry;

@@ -6,15 +6,15 @@
 
 use super::amount::Shown;
 use super::announced::{
-    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtIncurred, DebtRepaid, EntryLine, Instant, InvoicePaid, MessageRejected,
+    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected,
     QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
 };
-use crate::domain::account::{Account, AccountKind};
+use crate::domain::account::Account;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
-use crate::domain::rejection::QuarantineReason;
+use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -85,22 +85,15 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
             write(heading, request_kind(*status), &Request { request: request.as_str(), credits: Shown(*credits), actor, reason })
         }
         Event::CycleReset(reset) => write(heading, "cycle.reset", &CycleReset::from(reset)),
-        Event::DebtIncurred { amount, debt, reference } => {
-            let reference = reference.as_ref().map(Printable::as_str);
-            write(heading, "debt.incurred", &DebtIncurred { shortfall: Shown(*amount), debt: Shown(*debt), reference })
+        Event::DebtIncurred { payment, amount, debt, reference } => {
+            let debt = DebtChange::of(payment.as_ref(), None, *amount, *debt);
+            write(heading, "debt.incurred", &DebtIncurred { debt, reference: reference.as_ref().map(Printable::as_str) })
         }
-        Event::DebtRepaid { amount, debt } => write(heading, "debt.repaid", &DebtRepaid { taken: Shown(*amount), debt: Shown(*debt) }),
+        Event::DebtRepaid { payment, amount, debt } => {
+            write(heading, "debt.repaid", &DebtChange::of(payment.as_ref(), Some(*amount), *amount, *debt))
+        }
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
-        Event::AccountChanged { status, profile } => write(
-            heading,
-            "account.changed",
-            &AccountState {
-                status,
-                kind: profile.kind.map(AccountKind::word),
-                owner: profile.owner.as_ref().map(Id::as_str),
-                time_zone: profile.zone.name(),
-            },
-        ),
+        Event::AccountChanged { status, profile } => write(heading, "account.changed", &AccountState::of(status, profile)),
     }
 }
 
@@ -215,6 +208,46 @@ pub fn quarantined(what: &Quarantined<'_>) -> Outgoing {
     });
     let routing_key = if tenant.is_empty() { TYPE.to_owned() } else { format!("{TYPE}.{tenant}") };
     Outgoing { id, routing_key, body }
+}
+
+/// A refused message about a tenant as a whole. No subject and no sequence, because it belongs to no
+/// account.
+#[derive(Debug, Clone, Copy)]
+pub struct TenantRefused<'a> {
+    /// The deployment's name.
+    pub source: &'a str,
+    /// The tenant.
+    pub tenant: &'a Id,
+    /// When it was refused.
+    pub time: Timestamp,
+    /// The message, which is refused once: its announcement's id is derived from it.
+    pub id: &'a MessageId,
+    /// Its type.
+    pub kind: &'static str,
+    /// Why.
+    pub reasons: &'a [Rejection],
+}
+
+/// Announces that a message about a tenant was refused.
+#[must_use]
+pub fn tenant_refused(what: &TenantRefused<'_>) -> Outgoing {
+    const TYPE: &str = "message.rejected";
+    let tenant = what.tenant.as_str();
+    // Keys of messages are half as long as the digests of what is quarantined: these ids differ.
+    let id = permanent_id(tenant, "", &uuid::Uuid::from_bytes(what.id.key().0));
+    let body = bytes(&CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: what.source,
+        kind: TYPE,
+        subject: None,
+        tenant: Some(tenant),
+        time: Instant(what.time),
+        datacontenttype: "application/json",
+        sequence: None,
+        data: &MessageRejected { id: what.id.into(), kind: what.kind, reasons: words(what.reasons) },
+    });
+    Outgoing { id, routing_key: format!("{TYPE}.{tenant}"), body }
 }
 
 /// An entry as `balance.changed`, answers and `simulate` show it.

@@ -10,7 +10,7 @@ use crate::domain::ids::{AccountKey, Hash, MessageId, Printable};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
 use crate::domain::subscription::{Cycle, Reset, Subscription, Wanted};
-use crate::message::event::Quarantined;
+use crate::message::event::{Quarantined, TenantRefused, tenant_refused};
 use crate::message::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ fn ids_are_permanent_and_differ_by_account_and_number() {
     let of = |tenant: &str, account: &str, number| {
         let key = AccountKey { tenant: id(tenant), account: id(account) };
         let heading = Heading { source: "any", key: &key, number, sequence: number, time: Timestamp::UNIX_EPOCH };
-        render(&heading, &Event::DebtRepaid { amount: credits("1"), debt: Credits::ZERO }).id
+        render(&heading, &Event::DebtRepaid { payment: None, amount: credits("1"), debt: Credits::ZERO }).id
     };
     assert_eq!(of("acme", "u-1", 7), "f3298981-1718-5bda-7e10-c38400447618");
     let ids: std::collections::BTreeSet<_> =
@@ -158,10 +158,16 @@ fn requests_are_announced_under_their_state() {
 fn money_matters_are_announced() {
     let paid = Event::InvoicePaid { reference: printable("i-1"), credits: credits("10") };
     assert_eq!(announce(&paid), ("invoice.paid".into(), json!({"reference": "i-1", "credits": "10"})));
-    let incurred = Event::DebtIncurred { amount: credits("3"), debt: credits("4"), reference: None };
-    assert_eq!(announce(&incurred), ("debt.incurred".into(), json!({"shortfall": "3", "debt": "4", "reference": null})));
-    let repaid = Event::DebtRepaid { amount: credits("3"), debt: credits("1") };
-    assert_eq!(announce(&repaid), ("debt.repaid".into(), json!({"taken": "3", "debt": "1"})));
+}
+
+#[test]
+fn debt_has_every_key_of_its_row() {
+    let incurred = Event::DebtIncurred { payment: None, amount: credits("3"), debt: credits("4"), reference: Some(printable("i-1")) };
+    let data = json!({"payment": null, "target": null, "taken": null, "shortfall": "3", "debt": "4", "reference": "i-1"});
+    assert_eq!(announce(&incurred), ("debt.incurred".into(), data));
+    let repaid = Event::DebtRepaid { payment: Some(printable("stripe:pi_1")), amount: credits("3"), debt: credits("1") };
+    let data = json!({"payment": "stripe:pi_1", "target": null, "taken": "3", "shortfall": "3", "debt": "1"});
+    assert_eq!(announce(&repaid), ("debt.repaid".into(), data));
 }
 
 #[test]
@@ -214,9 +220,12 @@ fn states_are_announced_whole() {
         "cycle": {"k": 0, "n": 1, "start": "2026-01-31T00:00:00Z", "end": "2026-02-28T00:00:00Z"},
     });
     assert_eq!(announce(&Event::SubscriptionChanged(Box::new(subscription))), ("subscription.changed".into(), data));
-    let profile = Arc::new(Profile { kind: Some(AccountKind::User), owner: None, zone: Zone::named("Europe/Berlin").unwrap() });
-    let data = json!({"status": "open", "kind": "user", "owner": null, "time_zone": "Europe/Berlin"});
-    assert_eq!(announce(&Event::AccountChanged { status: "open", profile }), ("account.changed".into(), data));
+    let profile = Profile { kind: Some(AccountKind::User), zone: Zone::named("Europe/Berlin").unwrap(), ..Profile::default() };
+    let data = json!({
+        "status": "open", "kind": "user", "owner": null, "time_zone": "Europe/Berlin", "metadata": {}, "alerts": [], "auto_topup": null,
+        "invoicing": false,
+    });
+    assert_eq!(announce(&Event::AccountChanged { status: "open", profile: Arc::new(profile) }), ("account.changed".into(), data));
 }
 
 #[test]
@@ -241,4 +250,20 @@ fn quarantine_is_announced_without_payload_or_sequence() {
     assert_eq!(nameless.routing_key, "message.quarantined");
     assert_eq!(shown(&nameless)["data"], json!({"reason": "malformed"}));
     assert!(shown(&nameless).get("tenant").is_none());
+}
+
+#[test]
+fn a_refusal_about_a_tenant_has_no_subject_and_a_permanent_id() {
+    let (tenant, message) = (id("acme"), message());
+    let reasons = [Rejection::ResetInFuture];
+    let time = at("2026-01-31T00:00:00Z");
+    let what = TenantRefused { source: "credit-ledger", tenant: &tenant, time, id: &message, kind: "cycle.reset", reasons: &reasons };
+    let out = tenant_refused(&what);
+    let body = shown(&out);
+    assert_eq!((out.routing_key.as_str(), &body["type"]), ("message.rejected.acme", &json!("message.rejected")));
+    assert_eq!(body["data"], json!({"source": "app", "id": "m-1", "type": "cycle.reset", "reasons": ["reset_in_future"]}));
+    assert!(body.get("sequence").is_none() && body.get("subject").is_none());
+    assert_eq!(tenant_refused(&what).id, out.id);
+    let other = MessageId { id: printable("m-2"), ..message.clone() };
+    assert_ne!(tenant_refused(&TenantRefused { id: &other, ..what }).id, out.id);
 }
