@@ -318,7 +318,7 @@ impl<'a> Draft<'a> {
         self.book.debts.insert(number, debt);
         self.debts.insert(number);
         self.post(EntryKind::DebtIncurred, Posting { debt: amount, ..posting })?;
-        self.announce(Event::DebtIncurred { amount, debt: self.book.account.debt, reference });
+        self.announce(Event::DebtIncurred { payment: None, amount, debt: self.book.account.debt, reference });
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl<'a> Draft<'a> {
             repaid = repaid.plus(amount)?;
         }
         if repaid.is_positive() {
-            self.announce(Event::DebtRepaid { amount: repaid, debt: self.book.account.debt });
+            self.announce(Event::DebtRepaid { payment: None, amount: repaid, debt: self.book.account.debt });
         }
         Ok(())
     }

@@ -58,6 +58,8 @@ pub enum Event {
     CycleReset(Reset),
     /// `debt.incurred`
     DebtIncurred {
+        /// The payment whose reversal it comes from; absent for usage and adjustments.
+        payment: Option<Printable>,
         /// How much arose.
         amount: Credits,
         /// Owed now.
@@ -67,6 +69,8 @@ pub enum Event {
     },
     /// `debt.repaid`
     DebtRepaid {
+        /// The payment the debt came from; absent for debt of usage and adjustments.
+        payment: Option<Printable>,
         /// How much was repaid.
         amount: Credits,
         /// Still owed.

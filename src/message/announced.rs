@@ -3,6 +3,7 @@
 //! Owns keys and their order. Everything is borrowed; nothing is decided here.
 
 use super::amount::Shown;
+use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::{Asked, Refusal};
 use crate::domain::ids::{MessageId, Printable};
@@ -188,17 +189,34 @@ impl<'a> From<&'a Reset> for CycleReset<'a> {
     }
 }
 
+/// The row of the contract that refunds, disputes and debts share; what does not apply is `null`.
 #[derive(Serialize)]
-pub(super) struct DebtIncurred<'a> {
+pub(super) struct DebtChange<'a> {
+    pub(super) payment: Option<&'a str>,
+    /// What a reversal aims at; debt that arises or is repaid aims at nothing.
+    pub(super) target: Option<Shown>,
+    pub(super) taken: Option<Shown>,
     pub(super) shortfall: Shown,
     pub(super) debt: Shown,
-    pub(super) reference: Option<&'a str>,
+}
+
+impl<'a> DebtChange<'a> {
+    pub(super) fn of(payment: Option<&'a Printable>, taken: Option<Credits>, change: Credits, debt: Credits) -> Self {
+        Self {
+            payment: payment.map(Printable::as_str),
+            target: None,
+            taken: taken.map(Shown),
+            shortfall: Shown(change),
+            debt: Shown(debt),
+        }
+    }
 }
 
 #[derive(Serialize)]
-pub(super) struct DebtRepaid {
-    pub(super) taken: Shown,
-    pub(super) debt: Shown,
+pub(super) struct DebtIncurred<'a> {
+    #[serde(flatten)]
+    pub(super) debt: DebtChange<'a>,
+    pub(super) reference: Option<&'a str>,
 }
 
 #[derive(Serialize)]

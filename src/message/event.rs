@@ -6,7 +6,7 @@
 
 use super::amount::Shown;
 use super::announced::{
-    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtIncurred, DebtRepaid, EntryLine, Instant, InvoicePaid, MessageRejected,
+    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected,
     QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
 };
 use crate::domain::account::{Account, AccountKind};
@@ -85,11 +85,13 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
             write(heading, request_kind(*status), &Request { request: request.as_str(), credits: Shown(*credits), actor, reason })
         }
         Event::CycleReset(reset) => write(heading, "cycle.reset", &CycleReset::from(reset)),
-        Event::DebtIncurred { amount, debt, reference } => {
-            let reference = reference.as_ref().map(Printable::as_str);
-            write(heading, "debt.incurred", &DebtIncurred { shortfall: Shown(*amount), debt: Shown(*debt), reference })
+        Event::DebtIncurred { payment, amount, debt, reference } => {
+            let debt = DebtChange::of(payment.as_ref(), None, *amount, *debt);
+            write(heading, "debt.incurred", &DebtIncurred { debt, reference: reference.as_ref().map(Printable::as_str) })
         }
-        Event::DebtRepaid { amount, debt } => write(heading, "debt.repaid", &DebtRepaid { taken: Shown(*amount), debt: Shown(*debt) }),
+        Event::DebtRepaid { payment, amount, debt } => {
+            write(heading, "debt.repaid", &DebtChange::of(payment.as_ref(), Some(*amount), *amount, *debt))
+        }
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
         Event::AccountChanged { status, profile } => write(
             heading,

@@ -112,7 +112,7 @@ fn ids_are_permanent_and_differ_by_account_and_number() {
     let of = |tenant: &str, account: &str, number| {
         let key = AccountKey { tenant: id(tenant), account: id(account) };
         let heading = Heading { source: "any", key: &key, number, sequence: number, time: Timestamp::UNIX_EPOCH };
-        render(&heading, &Event::DebtRepaid { amount: credits("1"), debt: Credits::ZERO }).id
+        render(&heading, &Event::DebtRepaid { payment: None, amount: credits("1"), debt: Credits::ZERO }).id
     };
     assert_eq!(of("acme", "u-1", 7), "f3298981-1718-5bda-7e10-c38400447618");
     let ids: std::collections::BTreeSet<_> =
@@ -158,10 +158,16 @@ fn requests_are_announced_under_their_state() {
 fn money_matters_are_announced() {
     let paid = Event::InvoicePaid { reference: printable("i-1"), credits: credits("10") };
     assert_eq!(announce(&paid), ("invoice.paid".into(), json!({"reference": "i-1", "credits": "10"})));
-    let incurred = Event::DebtIncurred { amount: credits("3"), debt: credits("4"), reference: None };
-    assert_eq!(announce(&incurred), ("debt.incurred".into(), json!({"shortfall": "3", "debt": "4", "reference": null})));
-    let repaid = Event::DebtRepaid { amount: credits("3"), debt: credits("1") };
-    assert_eq!(announce(&repaid), ("debt.repaid".into(), json!({"taken": "3", "debt": "1"})));
+}
+
+#[test]
+fn debt_has_every_key_of_its_row() {
+    let incurred = Event::DebtIncurred { payment: None, amount: credits("3"), debt: credits("4"), reference: Some(printable("i-1")) };
+    let data = json!({"payment": null, "target": null, "taken": null, "shortfall": "3", "debt": "4", "reference": "i-1"});
+    assert_eq!(announce(&incurred), ("debt.incurred".into(), data));
+    let repaid = Event::DebtRepaid { payment: Some(printable("stripe:pi_1")), amount: credits("3"), debt: credits("1") };
+    let data = json!({"payment": "stripe:pi_1", "target": null, "taken": "3", "shortfall": "3", "debt": "1"});
+    assert_eq!(announce(&repaid), ("debt.repaid".into(), data));
 }
 
 #[test]

@@ -102,8 +102,10 @@ scenarios! { CATALOG;
         world.grant("u", "200", json!({})).await;
         // 200 − 50 repaid at once.
         assert_eq!((world.balance("u").await, world.debt("u").await), ("150".into(), "0".into()));
-        assert_eq!(world.heard("u", "debt.incurred", "shortfall").await, ["50"]);
-        assert_eq!(world.heard("u", "debt.repaid", "taken").await, ["50"]);
+        let incurred = json!({"payment": null, "target": null, "taken": null, "shortfall": "50", "debt": "50", "reference": null});
+        assert_eq!(world.announced("u", "debt.incurred").await, [incurred]);
+        let repaid = json!({"payment": null, "target": null, "taken": "50", "shortfall": "50", "debt": "0"});
+        assert_eq!(world.announced("u", "debt.repaid").await, [repaid]);
     }
 
     async fn a_meter_has_a_policy_of_its_own(world) {
