@@ -4,7 +4,7 @@
 
 use crate::domain::account::AccountKind;
 use crate::domain::calendar::Interval;
-use crate::domain::catalog::{Addon, Catalog, GrantOn, Package, Plan, PriceTarget, Service};
+use crate::domain::catalog::{Addon, Catalog, Package, Plan, PriceTarget, Service};
 use crate::domain::grant::RolloverRule;
 use crate::domain::ids::Id;
 use crate::domain::rate_card::Rate;
@@ -89,15 +89,11 @@ fn show_package(package: &Package) -> Shown {
 }
 
 fn show_plan(plan: &Plan) -> Shown {
-    let grant_on = match plan.grant_on {
-        GrantOn::Cycle => "cycle",
-        GrantOn::Payment => "payment",
-    };
     shown([
         ("allowance", Some(text(plan.allowance))),
         ("interval", plan.interval.map(Interval::word).map(text)),
         ("allowance_every", plan.allowance_every.map(Interval::word).map(text)),
-        ("grant_on", Some(text(grant_on))),
+        ("grant_on", Some(text(plan.grant_on))),
         ("rollover", plan.rollover.as_ref().map(rollover)),
         ("prorate", Some(text(plan.prorate))),
         ("scope", names(&plan.scope)),

@@ -8,6 +8,7 @@ use super::problem::Problems;
 use super::tree::{Entry, Node, Value};
 use crate::domain::credits::Credits;
 use crate::domain::ids::Id;
+use crate::domain::word::Word;
 
 /// The lower bound of an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,14 +185,14 @@ impl<'a> Fields<'a> {
         good
     }
 
-    /// One of some words.
-    pub(super) fn word<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+    /// A word of a closed vocabulary.
+    pub(super) fn word<T: Word>(&self, key: &str) -> Option<T> {
         let text = self.text(key)?;
-        let found = words.iter().find(|(word, _)| *word == text);
+        let found = T::from_word(text);
         if found.is_none() {
-            self.wrong(key, &format!("is {text:?}; it must be {}", choice(words)));
+            self.wrong(key, &format!("is {text:?}; it must be {}", choice::<T>()));
         }
-        found.map(|(_, value)| *value)
+        found
     }
 
     /// A list of strings, each with its line; empty if absent.
@@ -235,8 +236,8 @@ impl<'a> Fields<'a> {
 }
 
 /// The words to choose from, as a sentence has them.
-pub(super) fn choice<T>(words: &[(&str, T)]) -> String {
-    words.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
+pub(super) fn choice<T: Word>() -> String {
+    T::ALL.iter().map(|one| format!("{:?}", one.word())).collect::<Vec<_>>().join(" or ")
 }
 
 /// True when one letter was left out, added, changed, or two neighbours swapped.

@@ -5,7 +5,6 @@
 use super::fields::{Fields, Least};
 use super::problem::Problems;
 use super::tree::Node;
-use crate::domain::account::AccountKind;
 use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::catalog::{Addon, GrantOn, Package, Plan, Service};
 use crate::domain::credits::Credits;
@@ -57,7 +56,7 @@ pub(super) fn plan(id: &Id, node: &Node, problems: &Problems) -> Option<Plan> {
     if every == Some(Interval::Year) && interval != Some(Interval::Year) {
         fields.wrong("allowance_every", "is longer than the interval; set interval = \"year\", or allowance_every = \"month\"");
     }
-    let grant_on = fields.word("grant_on", &[("cycle", GrantOn::Cycle), ("payment", GrantOn::Payment)]);
+    let grant_on = fields.word("grant_on");
     Some(Plan {
         interval,
         allowance_every: every,
@@ -72,12 +71,9 @@ pub(super) fn plan(id: &Id, node: &Node, problems: &Problems) -> Option<Plan> {
 /// A word, or the same as an ISO 8601 duration (message contract, Formats).
 fn interval(fields: &Fields<'_>, key: &str) -> Option<Interval> {
     match fields.text(key)? {
-        "month" | "P1M" => Some(Interval::Month),
-        "year" | "P1Y" => Some(Interval::Year),
-        other => {
-            fields.wrong(key, &format!("is {other:?}; it must be \"month\" or \"year\""));
-            None
-        }
+        "P1M" => Some(Interval::Month),
+        "P1Y" => Some(Interval::Year),
+        _ => fields.word(key),
     }
 }
 
@@ -115,7 +111,7 @@ pub(super) fn addon(id: &Id, node: &Node, plans: &[Id], problems: &Problems) -> 
         fields.note(*line, "plans", &format!("names {plan}, which is no plan of this catalog; add [plans.{plan}] or take it out"));
     }
     Some(Addon {
-        scope: fields.word("scope", &[("user", AccountKind::User), ("workspace", AccountKind::Workspace)]),
+        scope: fields.word("scope"),
         plans: goes_with.into_iter().map(|(plan, _)| plan).collect(),
         credits_per_unit: credits_per_unit?,
         unit_price: unit_price?,

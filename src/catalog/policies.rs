@@ -5,21 +5,7 @@
 use super::fields::{Fields, Least, choice};
 use crate::domain::burn_down::BurnKey;
 use crate::domain::command::{SettingChange, SettingsChange};
-use crate::domain::settings::{Insufficient, PriceCheck, Priorities};
-
-/// The policies for uncovered usage that are supported.
-pub(super) const INSUFFICIENT: [(&str, Insufficient); 2] = [("reject", Insufficient::Reject), ("allow", Insufficient::Allow)];
-
-const PRICE_CHECK: [(&str, PriceCheck); 3] =
-    [("exact", PriceCheck::Exact), ("at_least", PriceCheck::AtLeast), ("review", PriceCheck::Review)];
-
-const BURN_ORDER: [(&str, BurnKey); 5] = [
-    ("priority", BurnKey::Priority),
-    ("end", BurnKey::End),
-    ("promotional_first", BurnKey::PromotionalFirst),
-    ("cost_basis", BurnKey::CostBasis),
-    ("effective_at", BurnKey::EffectiveAt),
-];
+use crate::domain::settings::Priorities;
 
 const KEYS: [&str; 13] = [
     "credit_payments",
@@ -46,20 +32,18 @@ const LATE_GRACE_HOURS_MAX: u32 = 87_600;
 /// The settings the file names, in the contract's order.
 pub(super) fn read(file: &Fields<'_>) -> SettingsChange {
     let Some(fields) = file.table("policies", &KEYS) else { return SettingsChange::default() };
-    // The default is all there is so far; it is checked so that no file asks for another in vain.
-    fields.word("shortfall", &[("debt", ())]);
-    let open_accounts = fields.word("open_accounts", &[("automatic", true), ("explicit", false)]);
     let changes = [
         fields.boolean("credit_payments").map(SettingChange::CreditPayments),
-        fields.word("insufficient", &INSUFFICIENT).map(SettingChange::Insufficient),
+        fields.word("insufficient").map(SettingChange::Insufficient),
         fields.boolean("four_eyes").map(SettingChange::FourEyes),
-        fields.word("price_check", &PRICE_CHECK).map(SettingChange::PriceCheck),
+        fields.word("price_check").map(SettingChange::PriceCheck),
+        fields.word("shortfall").map(SettingChange::Shortfall),
         burn_order(&fields).map(SettingChange::BurnOrder),
         priorities(&fields).map(SettingChange::Priorities),
         fields.integer("late_grace_hours", 0, LATE_GRACE_HOURS_MAX).map(SettingChange::LateGraceHours),
         fields.amount("debt_max", Least::Zero).map(SettingChange::DebtMax),
         fields.amount("rollover_cap", Least::Zero).map(SettingChange::RolloverCap),
-        open_accounts.map(SettingChange::OpenAccountsAutomatically),
+        fields.word("open_accounts").map(SettingChange::OpenAccounts),
         fields.amount("invoicing_threshold", Least::Zero).map(SettingChange::InvoicingThreshold),
         fields.boolean("livemode").map(SettingChange::Livemode),
     ];
@@ -71,12 +55,12 @@ fn burn_order(fields: &Fields<'_>) -> Option<Vec<BurnKey>> {
     fields.get("burn_order")?;
     let mut order = Vec::new();
     for (text, line) in fields.texts("burn_order") {
-        match BURN_ORDER.iter().find(|(word, _)| *word == text) {
-            Some((_, key)) if order.contains(key) => {
+        match BurnKey::from_word(text) {
+            Some(key) if order.contains(&key) => {
                 fields.note(line, "burn_order", &format!("holds {text:?} twice; take one out"));
             }
-            Some((_, key)) => order.push(*key),
-            None => fields.note(line, "burn_order", &format!("holds {text:?}; it may hold {}", choice(&BURN_ORDER))),
+            Some(key) => order.push(key),
+            None => fields.note(line, "burn_order", &format!("holds {text:?}; it may hold {}", choice::<BurnKey>())),
         }
     }
     Some(order)

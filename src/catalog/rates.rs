@@ -4,7 +4,6 @@
 //! decides what matches an event: `domain::rate_card` does.
 
 use super::fields::{Fields, Least};
-use super::policies::INSUFFICIENT;
 use super::tree::Value;
 use crate::domain::credits::{Credits, SCALE_MAX};
 use crate::domain::ids::Id;
@@ -44,7 +43,7 @@ fn rate(fields: &Fields<'_>) -> Option<Rate> {
         per: fields.amount("per", Least::AboveZero).unwrap_or(Credits::whole(1)),
         minimum: fields.amount("minimum", Least::Zero).unwrap_or(Credits::ZERO),
         scale: fields.integer("scale", 0, SCALE_MAX).unwrap_or(SCALE_MAX),
-        insufficient: fields.word("insufficient", &INSUFFICIENT),
+        insufficient: fields.word("insufficient"),
         meter: meter?,
         price: price?,
     })

@@ -8,7 +8,7 @@ use crate::domain::catalog::{Addon, GrantOn, Package, Plan, Service};
 use crate::domain::command::SettingChange;
 use crate::domain::credits::Credits;
 use crate::domain::grant::RolloverRule;
-use crate::domain::settings::{Insufficient, PriceCheck, Priorities, Settings};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, Settings, Shortfall};
 
 const EXAMPLE: &str = include_str!("../../config/catalog.example.toml");
 const AGENCY: &str = include_str!("../../config/demo/agency.toml");
@@ -161,9 +161,10 @@ fn policies_are_only_what_the_file_names() {
     let expected = vec![
         SettingChange::Insufficient(Insufficient::Allow),
         SettingChange::PriceCheck(PriceCheck::AtLeast),
+        SettingChange::Shortfall(Shortfall::Debt),
         SettingChange::BurnOrder(vec![BurnKey::End, BurnKey::Priority]),
         SettingChange::Priorities(Priorities { purchased: 5, ..Priorities::default() }),
-        SettingChange::OpenAccountsAutomatically(false),
+        SettingChange::OpenAccounts(OpenAccounts::Explicit),
         SettingChange::Livemode(true),
     ];
     assert_eq!(read_good(text).policies, SettingsChange(expected));
@@ -401,7 +402,10 @@ fn policies() {
         ("[policies]\ninsufficient = \"allow_to\"", "3: policies.insufficient is \"allow_to\"; it must be \"reject\" or \"allow\""),
         ("[policies]\nfour_eyes = \"on\"", "3: policies.four_eyes is a string; it must be true or false"),
         ("[policies]\nprice_check = \"loose\"", "3: policies.price_check is \"loose\"; it must be \"exact\" or \"at_least\" or \"review\""),
-        ("[policies]\nshortfall = \"write_off\"", "3: policies.shortfall is \"write_off\"; it must be \"debt\""),
+        (
+            "[policies]\nshortfall = \"forgive\"",
+            "3: policies.shortfall is \"forgive\"; it must be \"debt\" or \"write_off\" or \"take_other_paid\"",
+        ),
         ("[policies]\nburn_order = \"end\"", "3: policies.burn_order is a string; it must be a list"),
         (
             "[policies]\nburn_order = [\n\"age\"]",

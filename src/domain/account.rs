@@ -5,49 +5,29 @@
 
 use super::credits::{Credits, Overflow};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use super::word::words;
 use jiff::{Timestamp, tz::TimeZone};
 use std::sync::Arc;
 
-/// One person or a shared pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountKind {
-    /// One person.
-    User,
-    /// A pool that members share.
-    Workspace,
-}
-
-impl AccountKind {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Workspace => "workspace",
-        }
+words! {
+    /// One person or a shared pool.
+    AccountKind {
+        /// One person.
+        User "user",
+        /// A pool that members share.
+        Workspace "workspace",
     }
 }
 
-/// Where an account is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountStatus {
-    /// Named by a message but not opened yet; messages for it wait.
-    Unopened,
-    /// In use.
-    Open,
-    /// Refuses everything but money in and refunds.
-    Closed,
-}
-
-impl AccountStatus {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unopened => "unopened",
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
+words! {
+    /// Where an account is in its life.
+    AccountStatus {
+        /// Named by a message but not opened yet; messages for it wait.
+        Unopened "unopened",
+        /// In use.
+        Open "open",
+        /// Refuses everything but money in and refunds.
+        Closed "closed",
     }
 }
 

@@ -4,22 +4,24 @@
 
 use super::grant::Grant;
 use super::settings::Settings;
+use super::word::words;
 use jiff::Timestamp;
 use std::cmp::Ordering;
 
-/// One criterion of the order; a tenant may list them differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BurnKey {
-    /// Lower numbers first.
-    Priority,
-    /// Sooner ends first, none last.
-    End,
-    /// Promotional before paid.
-    PromotionalFirst,
-    /// Cheaper first.
-    CostBasis,
-    /// Older first.
-    EffectiveAt,
+words! {
+    /// One criterion of the order; a tenant may list them differently.
+    BurnKey {
+        /// Lower numbers first.
+        Priority "priority",
+        /// Sooner ends first, none last.
+        End "end",
+        /// Promotional before paid.
+        PromotionalFirst "promotional_first",
+        /// Cheaper first.
+        CostBasis "cost_basis",
+        /// Older first.
+        EffectiveAt "effective_at",
+    }
 }
 
 impl BurnKey {

@@ -3,6 +3,7 @@
 //! Owns one rule: every boundary is counted from the anchor, never from the boundary before, as a
 //! local date-time in the account's zone. Never reads a clock.
 
+use super::word::words;
 use jiff::{Span, SpanFieldwise, Timestamp, civil::DateTime, tz::TimeZone};
 
 /// The year range that anchors and results must lie in.
@@ -33,25 +34,17 @@ impl std::fmt::Display for CalendarSpan {
     }
 }
 
-/// The step between two boundaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interval {
-    /// One calendar month.
-    Month,
-    /// One calendar year.
-    Year,
+words! {
+    /// The step between two boundaries.
+    Interval {
+        /// One calendar month.
+        Month "month",
+        /// One calendar year.
+        Year "year",
+    }
 }
 
 impl Interval {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Month => "month",
-            Self::Year => "year",
-        }
-    }
-
     /// Months in one step.
     #[must_use]
     pub fn months(self) -> i32 {

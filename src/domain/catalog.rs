@@ -8,6 +8,7 @@ use super::credits::{Credits, Money};
 use super::grant::RolloverRule;
 use super::ids::{Id, Printable};
 use super::rate_card::RateCard;
+use super::word::words;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -28,13 +29,14 @@ pub struct Package {
     pub checkout_url: Option<String>,
 }
 
-/// When a plan's credits are granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantOn {
-    /// When the cycle opens.
-    Cycle,
-    /// When its invoice is paid.
-    Payment,
+words! {
+    /// When a plan's credits are granted.
+    GrantOn {
+        /// When the cycle opens.
+        Cycle "cycle",
+        /// When its invoice is paid.
+        Payment "payment",
+    }
 }
 
 /// A plan.

@@ -4,24 +4,15 @@
 
 use super::credits::Credits;
 use super::ids::{Id, Printable};
+use super::word::words;
 
-/// What is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A catalog service.
-    Service,
-    /// An invoice of the tenant.
-    Invoice,
-}
-
-impl Purpose {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Invoice => "invoice",
-        }
+words! {
+    /// What is paid for.
+    Purpose {
+        /// A catalog service.
+        Service "service",
+        /// An invoice of the tenant.
+        Invoice "invoice",
     }
 }
 

@@ -145,12 +145,14 @@ pub enum SettingChange {
     FourEyes(bool),
     /// `price_check`
     PriceCheck(super::settings::PriceCheck),
+    /// `shortfall`
+    Shortfall(super::settings::Shortfall),
     /// `burn_order`
     BurnOrder(Vec<super::burn_down::BurnKey>),
     /// `priorities`
     Priorities(super::settings::Priorities),
     /// `open_accounts`
-    OpenAccountsAutomatically(bool),
+    OpenAccounts(super::settings::OpenAccounts),
     /// `rollover_cap`
     RolloverCap(Credits),
     /// `livemode`
@@ -174,9 +176,10 @@ impl SettingsChange {
                 SettingChange::Insufficient(policy) => changed.insufficient = policy,
                 SettingChange::FourEyes(on) => changed.four_eyes = on,
                 SettingChange::PriceCheck(check) => changed.price_check = check,
+                SettingChange::Shortfall(policy) => changed.shortfall = policy,
                 SettingChange::BurnOrder(order) => changed.burn_order = order,
                 SettingChange::Priorities(priorities) => changed.priorities = priorities,
-                SettingChange::OpenAccountsAutomatically(on) => changed.open_accounts_automatically = on,
+                SettingChange::OpenAccounts(how) => changed.open_accounts = how,
                 SettingChange::RolloverCap(cap) => changed.rollover_cap = Some(cap),
                 SettingChange::Livemode(live) => changed.livemode = Some(live),
                 SettingChange::DebtMax(most) => changed.debt_max = Some(most),

@@ -85,6 +85,14 @@ impl On {
             Self::Claim(_) => "claim",
         }
     }
+
+    /// The one for a word of the database, with the name or instant that was stored beside it.
+    #[must_use]
+    pub fn from_word(word: &str, name: Option<Id>, until: Option<Timestamp>) -> Option<Self> {
+        let all =
+            [Some(Self::Account), name.clone().map(Self::Request), name.map(Self::Subscription), until.map(Self::Time), Some(Self::Claim)];
+        all.into_iter().flatten().find(|on| on.word() == word)
+    }
 }
 
 /// Everything one accepted command changes, as data: rows are images after the change.

@@ -5,30 +5,20 @@
 
 use super::credits::Credits;
 use super::ids::{Hash, MessageId, Printable};
+use super::word::words;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// Which way an entry moves the balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Raises it.
-    In,
-    /// Lowers it.
-    Out,
-    /// Leaves it: only held, frozen or debt changes.
-    Neutral,
-}
-
-impl Direction {
-    /// The word on the wire.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Neutral => "none",
-        }
+words! {
+    /// Which way an entry moves the balance.
+    Direction {
+        /// Raises it.
+        In "in",
+        /// Lowers it.
+        Out "out",
+        /// Leaves it: only held, frozen or debt changes.
+        Neutral "none",
     }
 }
 

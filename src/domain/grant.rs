@@ -6,6 +6,7 @@
 use super::calendar::CalendarSpan;
 use super::credits::{Credits, Money, Overflow};
 use super::ids::{Id, MessageId};
+use super::word::words;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -32,6 +33,18 @@ pub enum GrantSource {
 }
 
 impl GrantSource {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Promotional,
+        Self::Bonus,
+        Self::Adjustment,
+        Self::Purchased,
+        Self::Plan,
+        Self::Addon,
+        Self::Rollover { promotional: true },
+        Self::Rollover { promotional: false },
+    ];
+
     /// True for promotional, bonus and adjustment grants and what rolled over from them.
     #[must_use]
     pub fn is_promotional(self) -> bool {
@@ -41,7 +54,29 @@ impl GrantSource {
         }
     }
 
-    /// The word used on the wire and in the database.
+    /// The word used in the database, which for a rollover also says whether its root was
+    /// promotional.
+    #[must_use]
+    pub fn stored_word(self) -> &'static str {
+        match self {
+            Self::Rollover { promotional: true } => "rollover_promotional",
+            Self::Promotional
+            | Self::Bonus
+            | Self::Adjustment
+            | Self::Purchased
+            | Self::Plan
+            | Self::Addon
+            | Self::Rollover { promotional: false } => self.word(),
+        }
+    }
+
+    /// The one for a word of the database.
+    #[must_use]
+    pub fn from_stored_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.stored_word() == word)
+    }
+
+    /// The word used on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -179,15 +214,16 @@ pub struct GrantTerms {
     pub cause: MessageId,
 }
 
-/// Where a grant is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantStatus {
-    /// Its `effective_at` is ahead; its In entry is not written yet.
-    Pending,
-    /// Counts towards the balance.
-    Active,
-    /// Over: by its date, by its cycle's close, or voided.
-    Ended,
+words! {
+    /// Where a grant is in its life.
+    GrantStatus {
+        /// Its `effective_at` is ahead; its In entry is not written yet.
+        Pending "pending",
+        /// Counts towards the balance.
+        Active "active",
+        /// Over: by its date, by its cycle's close, or voided.
+        Ended "ended",
+    }
 }
 
 /// A grant with what is left of it.

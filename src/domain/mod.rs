@@ -16,6 +16,7 @@
 
 pub mod credits;
 pub mod ids;
+pub mod word;
 
 pub mod account;
 pub mod calendar;

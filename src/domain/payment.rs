@@ -5,6 +5,7 @@
 
 use super::credits::{Credits, Money};
 use super::ids::{Id, Printable};
+use super::word::words;
 
 /// What a payment is known as and for: account, package, amount, currency (semantics §9).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,26 +35,15 @@ pub struct Purchase {
     pub quantity: u32,
 }
 
-/// Where a payment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PaymentStatus {
-    /// Known, but the provider has not said paid.
-    Unpaid,
-    /// Its amount did not fit: a pending request for staff.
-    Review,
-    /// Credits were granted.
-    Granted,
-}
-
-impl PaymentStatus {
-    /// The word used in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unpaid => "unpaid",
-            Self::Review => "review",
-            Self::Granted => "granted",
-        }
+words! {
+    /// Where a payment is.
+    PaymentStatus {
+        /// Known, but the provider has not said paid.
+        Unpaid "unpaid",
+        /// Its amount did not fit: a pending request for staff.
+        Review "review",
+        /// Credits were granted.
+        Granted "granted",
     }
 }
 

@@ -1,36 +1,7 @@
 //! The closed list of business refusals, in their order (message contract, Outcomes), and the
 //! closed list of reasons for quarantine.
 
-macro_rules! words {
-    ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)* }
-
-        impl $name {
-            /// Every one, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The word used on the wire and in the database.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-
-            /// The one for a word.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.word() == word)
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str(self.word())
-            }
-        }
-    };
-}
+use super::word::words;
 
 words! {
     /// Why a message was refused although it was understood. Variants stand in the order in which

@@ -5,65 +5,42 @@
 use super::calendar::CalendarSpan;
 use super::credits::{Credits, Money};
 use super::ids::{Id, Printable};
+use super::word::words;
 use jiff::Timestamp;
 
-/// How the customer says they pay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestMethod {
-    /// A bank transfer.
-    BankTransfer,
-    /// A crypto payment.
-    Crypto,
-    /// On invoice terms.
-    Invoice,
-    /// Anything else.
-    Other,
-    /// A provider's payment whose amount did not fit its package; its id is the payment's.
-    Payment,
-}
-
-impl RequestMethod {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::BankTransfer => "bank_transfer",
-            Self::Crypto => "crypto",
-            Self::Invoice => "invoice",
-            Self::Other => "other",
-            Self::Payment => "payment",
-        }
+words! {
+    /// How the customer says they pay.
+    RequestMethod {
+        /// A bank transfer.
+        BankTransfer "bank_transfer",
+        /// A crypto payment.
+        Crypto "crypto",
+        /// On invoice terms.
+        Invoice "invoice",
+        /// Anything else.
+        Other "other",
+        /// A provider's payment whose amount did not fit its package; its id is the payment's.
+        Payment "payment",
     }
 }
 
-/// Where a request is: `pending → accepted | rejected | cancelled | expired`, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestStatus {
-    /// Waits for staff.
-    Pending,
-    /// Credits were granted.
-    Accepted,
-    /// Staff said no.
-    Rejected,
-    /// Taken back before a decision.
-    Cancelled,
-    /// Nobody decided within 30 days.
-    Expired,
+words! {
+    /// Where a request is: `pending → accepted | rejected | cancelled | expired`, once.
+    RequestStatus {
+        /// Waits for staff.
+        Pending "pending",
+        /// Credits were granted.
+        Accepted "accepted",
+        /// Staff said no.
+        Rejected "rejected",
+        /// Taken back before a decision.
+        Cancelled "cancelled",
+        /// Nobody decided within 30 days.
+        Expired "expired",
+    }
 }
 
 impl RequestStatus {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        }
-    }
-
     /// True while its evidence may not be used by another request.
     #[must_use]
     pub fn holds_evidence(self) -> bool {

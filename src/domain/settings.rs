@@ -7,50 +7,52 @@ use super::catalog::Catalog;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, GrantTerms};
 use super::ids::Id;
+use super::word::words;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What happens to usage that credits do not cover (semantics §4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Insufficient {
-    /// Refused whole.
-    Reject,
-    /// Burned as far as it goes; the rest becomes debt.
-    Allow,
-}
-
-impl Insufficient {
-    /// The word used on the wire.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Reject => "reject",
-            Self::Allow => "allow",
-        }
+words! {
+    /// What happens to usage that credits do not cover (semantics §4).
+    Insufficient {
+        /// Refused whole.
+        Reject "reject",
+        /// Burned as far as it goes; the rest becomes debt.
+        Allow "allow",
     }
 }
 
-/// How a payment's amount must fit its package (semantics §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriceCheck {
-    /// The amount before tax is the price.
-    Exact,
-    /// It is the price or more.
-    AtLeast,
-    /// Staff look at every payment.
-    Review,
+words! {
+    /// How a payment's amount must fit its package (semantics §5).
+    PriceCheck {
+        /// The amount before tax is the price.
+        Exact "exact",
+        /// It is the price or more.
+        AtLeast "at_least",
+        /// Staff look at every payment.
+        Review "review",
+    }
 }
 
-impl PriceCheck {
-    /// The word used on the wire.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::AtLeast => "at_least",
-            Self::Review => "review",
-        }
+words! {
+    /// What becomes of credits a refund or dispute cannot take back (semantics §6).
+    Shortfall {
+        /// The account owes them.
+        Debt "debt",
+        /// The tenant bears them.
+        WriteOff "write_off",
+        /// Other purchased grants give them, now or later.
+        TakeOtherPaid "take_other_paid",
+    }
+}
+
+words! {
+    /// How an account nobody has opened is opened (message contract, CloudEvents in).
+    OpenAccounts {
+        /// By the first credit that names it.
+        Automatic "automatic",
+        /// By `account.opened` only.
+        Explicit "explicit",
     }
 }
 
@@ -86,12 +88,14 @@ pub struct Settings {
     pub four_eyes: bool,
     /// How amounts must fit packages.
     pub price_check: PriceCheck,
+    /// What becomes of credits a reversal cannot take back.
+    pub shortfall: Shortfall,
     /// The burn order.
     pub burn_order: Vec<BurnKey>,
     /// Default priorities.
     pub priorities: Priorities,
-    /// Unknown accounts are opened by the first credit that names them.
-    pub open_accounts_automatically: bool,
+    /// How unknown accounts are opened.
+    pub open_accounts: OpenAccounts,
     /// The most all rollovers of an account may hold; absent: no limit.
     pub rollover_cap: Option<Credits>,
     /// Only live (true) or only test (false) provider events; absent: whichever secret signs.
@@ -111,9 +115,10 @@ impl Default for Settings {
             insufficient: Insufficient::Reject,
             four_eyes: true,
             price_check: PriceCheck::Exact,
+            shortfall: Shortfall::Debt,
             burn_order: BurnKey::DEFAULT.to_vec(),
             priorities: Priorities::default(),
-            open_accounts_automatically: true,
+            open_accounts: OpenAccounts::Automatic,
             rollover_cap: None,
             livemode: None,
             debt_max: None,
@@ -124,6 +129,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// True when the first credit that names an account opens it.
+    #[must_use]
+    pub fn opens_accounts(&self) -> bool {
+        self.open_accounts == OpenAccounts::Automatic
+    }
+
     /// The priority a grant burns with: its own, else the default of its source.
     #[must_use]
     pub fn priority(&self, terms: &GrantTerms) -> u32 {
@@ -137,26 +148,15 @@ impl Settings {
     }
 }
 
-/// What a member of staff may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StaffRole {
-    /// Everything.
-    Admin,
-    /// Decide requests and adjust.
-    Approver,
-    /// Look.
-    Viewer,
-}
-
-impl StaffRole {
-    /// The word used on the wire and in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Approver => "approver",
-            Self::Viewer => "viewer",
-        }
+words! {
+    /// What a member of staff may do.
+    StaffRole {
+        /// Everything.
+        Admin "admin",
+        /// Decide requests and adjust.
+        Approver "approver",
+        /// Look.
+        Viewer "viewer",
     }
 }
 

@@ -202,13 +202,7 @@ pub(super) struct DebtChange<'a> {
 
 impl<'a> DebtChange<'a> {
     pub(super) fn of(payment: Option<&'a Printable>, taken: Option<Credits>, change: Credits, debt: Credits) -> Self {
-        Self {
-            payment: payment.map(Printable::as_str),
-            target: None,
-            taken: taken.map(Shown),
-            shortfall: Shown(change),
-            debt: Shown(debt),
-        }
+        Self { payment: payment.map(Printable::as_str), target: None, taken: taken.map(Shown), shortfall: Shown(change), debt: Shown(debt) }
     }
 }
 

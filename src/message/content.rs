@@ -7,12 +7,12 @@
 
 use super::payload::Asked;
 use crate::domain::account::AccountKind;
-use crate::domain::burn_down::BurnKey;
 use crate::domain::command::{
     Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend, StartSubscription,
     SubmitRequest, TenantCommand, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
+use crate::domain::settings::OpenAccounts;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
@@ -252,10 +252,11 @@ fn settings(text: &mut Text, change: &SettingsChange) {
             SettingChange::Insufficient(policy) => text.put("insufficient", policy.word()),
             SettingChange::FourEyes(on) => text.put("four_eyes", on),
             SettingChange::PriceCheck(check) => text.put("price_check", check.word()),
+            SettingChange::Shortfall(policy) => text.put("shortfall", policy.word()),
             SettingChange::BurnOrder(order) => {
                 text.put("burn_order", order.len());
                 for key in order {
-                    text.put("by", burn_key(*key));
+                    text.put("by", key);
                 }
             }
             SettingChange::Priorities(named) => {
@@ -265,22 +266,12 @@ fn settings(text: &mut Text, change: &SettingsChange) {
                 text.put("priorities.promotional", named.promotional);
                 text.put("priorities.purchased", named.purchased);
             }
-            SettingChange::OpenAccountsAutomatically(on) => text.put("open_accounts_automatically", on),
+            SettingChange::OpenAccounts(how) => text.put("open_accounts_automatically", *how == OpenAccounts::Automatic),
             SettingChange::RolloverCap(cap) => text.put("rollover_cap", cap),
             SettingChange::Livemode(live) => text.put("livemode", live),
             SettingChange::DebtMax(most) => text.put("debt_max", most),
             SettingChange::InvoicingThreshold(amount) => text.put("invoicing_threshold", amount),
             SettingChange::LateGraceHours(hours) => text.put("late_grace_hours", hours),
         }
-    }
-}
-
-fn burn_key(key: BurnKey) -> &'static str {
-    match key {
-        BurnKey::Priority => "priority",
-        BurnKey::End => "end",
-        BurnKey::PromotionalFirst => "promotional_first",
-        BurnKey::CostBasis => "cost_basis",
-        BurnKey::EffectiveAt => "effective_at",
     }
 }

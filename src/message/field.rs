@@ -10,7 +10,8 @@ use crate::domain::charge::Purpose;
 use crate::domain::grant::GrantSource;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::request::RequestMethod;
-use crate::domain::settings::{Insufficient, PriceCheck, StaffRole};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Shortfall, StaffRole};
+use crate::domain::word::Word;
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
@@ -188,37 +189,43 @@ impl Spelt for CalendarSpan {
 }
 
 macro_rules! words {
-    ($($type:ty: $form:literal [$($word:literal $value:expr),+ $(,)?])+) => {
+    ($($type:ty,)+) => {
         $(impl Spelt for $type {
-            const FORM: &'static str = $form;
+            const FORM: &'static str = <Self as Word>::CHOICE;
 
             fn spelt(text: &str) -> Option<Self> {
-                match text {
-                    $($word => Some($value),)+
-                    _ => None,
-                }
+                Self::from_word(text)
             }
         })+
     };
 }
 
-words! {
-    AccountKind: "user or workspace" ["user" Self::User, "workspace" Self::Workspace]
-    Interval: "month or year" ["month" Self::Month, "year" Self::Year]
-    Purpose: "service or invoice" ["service" Self::Service, "invoice" Self::Invoice]
-    GrantSource: "promotional, purchased, plan or addon" [
-        "promotional" Self::Promotional, "purchased" Self::Purchased, "plan" Self::Plan, "addon" Self::Addon,
-    ]
-    RequestMethod: "bank_transfer, crypto, invoice or other" [
-        "bank_transfer" Self::BankTransfer, "crypto" Self::Crypto, "invoice" Self::Invoice, "other" Self::Other,
-    ]
-    StaffRole: "admin, approver or viewer" ["admin" Self::Admin, "approver" Self::Approver, "viewer" Self::Viewer]
-    Insufficient: "reject or allow (partial and allow_to are not built yet)" ["reject" Self::Reject, "allow" Self::Allow]
-    PriceCheck: "exact, at_least or review" ["exact" Self::Exact, "at_least" Self::AtLeast, "review" Self::Review]
-    BurnKey: "priority, end, promotional_first, cost_basis or effective_at" [
-        "priority" Self::Priority, "end" Self::End, "promotional_first" Self::PromotionalFirst,
-        "cost_basis" Self::CostBasis, "effective_at" Self::EffectiveAt,
-    ]
+words! { AccountKind, BurnKey, Interval, OpenAccounts, PriceCheck, Purpose, Shortfall, StaffRole, }
+
+impl Spelt for GrantSource {
+    const FORM: &'static str = "promotional, purchased, plan or addon";
+
+    /// The other sources are made by the ledger only.
+    fn spelt(text: &str) -> Option<Self> {
+        [Self::Promotional, Self::Purchased, Self::Plan, Self::Addon].into_iter().find(|source| source.word() == text)
+    }
+}
+
+impl Spelt for RequestMethod {
+    const FORM: &'static str = "bank_transfer, crypto, invoice or other";
+
+    /// A payment under review is made a request by the ledger only.
+    fn spelt(text: &str) -> Option<Self> {
+        Self::from_word(text).filter(|method| *method != Self::Payment)
+    }
+}
+
+impl Spelt for Insufficient {
+    const FORM: &'static str = "reject or allow (partial and allow_to are not built yet)";
+
+    fn spelt(text: &str) -> Option<Self> {
+        Self::from_word(text)
+    }
 }
 
 #[cfg(test)]
@@ -315,18 +322,14 @@ mod tests {
 
     #[test]
     fn words_are_the_ones_of_the_domain() {
-        for role in [StaffRole::Admin, StaffRole::Approver, StaffRole::Viewer] {
-            assert_eq!(StaffRole::spelt(role.word()), Some(role));
-        }
-        for method in [RequestMethod::BankTransfer, RequestMethod::Crypto, RequestMethod::Invoice, RequestMethod::Other] {
-            assert_eq!(RequestMethod::spelt(method.word()), Some(method));
-        }
-        for check in [PriceCheck::Exact, PriceCheck::AtLeast, PriceCheck::Review] {
-            assert_eq!(PriceCheck::spelt(check.word()), Some(check));
-        }
         for source in [GrantSource::Promotional, GrantSource::Purchased, GrantSource::Plan, GrantSource::Addon] {
             assert_eq!(GrantSource::spelt(source.word()), Some(source));
         }
+        for source in ["bonus", "adjustment", "rollover", "rollover_promotional"] {
+            assert_eq!(GrantSource::spelt(source), None, "made by the ledger only");
+        }
+        assert_eq!(PriceCheck::spelt("at_least"), Some(PriceCheck::AtLeast));
+        assert_eq!(PriceCheck::FORM, "exact or at_least or review");
         assert_eq!(RequestMethod::spelt("payment"), None, "a payment under review is made by the ledger only");
         assert_eq!(Insufficient::spelt("partial"), None);
     }

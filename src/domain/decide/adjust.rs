@@ -13,7 +13,7 @@ use crate::domain::rejection::Rejection;
 pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
     let account = &case.book.account;
     let raises = command.credits.is_positive();
-    let opens = raises && case.terms.settings.open_accounts_automatically;
+    let opens = raises && case.terms.settings.opens_accounts();
     if account.status == AccountStatus::Unopened && !opens {
         return Ok(Decision::Waiting(On::Account));
     }

@@ -17,7 +17,7 @@ const OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+    if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
     let terms = terms(case, command);

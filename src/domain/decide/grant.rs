@@ -10,7 +10,7 @@ use crate::domain::rejection::{QuarantineReason, Rejection};
 
 pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+    if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
     let effective_at = command.effective_at.unwrap_or(case.at);

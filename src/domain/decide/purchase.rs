@@ -29,7 +29,7 @@ pub fn decide(case: Case<'_>, command: &ProviderPayment) -> Result<Decision, Ove
     if known.is_some_and(|known| known.status == PaymentStatus::Granted) {
         return Ok(Decision::Duplicate);
     }
-    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+    if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
     let terms = merged(known.map(|known| &known.terms), &command.terms);

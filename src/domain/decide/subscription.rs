@@ -21,7 +21,7 @@ const UNITS_MAX: u32 = 1_000_000;
 
 pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    if account.status == AccountStatus::Unopened && !case.terms.settings.open_accounts_automatically {
+    if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
     let wanted = Wanted { plan: command.plan.clone(), addons: with_units(&command.addons) };

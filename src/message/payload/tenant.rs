@@ -1,45 +1,16 @@
 //! `tenant.settings_changed` and staff (`member.changed`, `.removed` without subject). Reads them.
-//!
-//! Settings whose other values are not built yet take their default only; everything else is
-//! refused rather than ignored.
 
 use super::{Asked, read};
 use crate::domain::burn_down::BurnKey;
 use crate::domain::command::{SettingChange, SettingsChange, TenantCommand};
 use crate::domain::ids::Id;
-use crate::domain::settings::{Insufficient, PriceCheck, Priorities, StaffRole};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, Shortfall, StaffRole};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
-use crate::message::field::{Field, Spelt};
+use crate::message::field::Field;
 use crate::message::json::Object;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-
-/// What a purchase leaves unpaid after a refund: only debt is built.
-struct Shortfall;
-
-impl Spelt for Shortfall {
-    const FORM: &'static str = "debt (other policies are not built yet)";
-
-    fn spelt(text: &str) -> Option<Self> {
-        (text == "debt").then_some(Self)
-    }
-}
-
-/// How unknown accounts are opened.
-struct OpenAccounts(bool);
-
-impl Spelt for OpenAccounts {
-    const FORM: &'static str = "automatic or explicit";
-
-    fn spelt(text: &str) -> Option<Self> {
-        match text {
-            "automatic" => Some(Self(true)),
-            "explicit" => Some(Self(false)),
-            _ => None,
-        }
-    }
-}
 
 /// Priorities by source; one that is not named has its default.
 #[derive(Deserialize)]
@@ -97,17 +68,16 @@ fn burn_order(keys: Vec<Field<BurnKey>>) -> Result<Vec<BurnKey>, Fault> {
 pub(super) fn settings_changed(data: &str) -> Result<TenantCommand, Fault> {
     use SettingChange as To;
     let data: Changed = read(data)?;
-    // The default is the only value and therefore no change.
-    let _ = data.shortfall;
     let order = data.burn_order.map(burn_order).transpose()?;
     let changes = [
         data.credit_payments.map(To::CreditPayments),
         data.insufficient.map(|policy| To::Insufficient(policy.0)),
         data.four_eyes.map(To::FourEyes),
         data.price_check.map(|check| To::PriceCheck(check.0)),
+        data.shortfall.map(|policy| To::Shortfall(policy.0)),
         order.map(To::BurnOrder),
         data.priorities.map(|named| To::Priorities(named.0.into())),
-        data.open_accounts.map(|how| To::OpenAccountsAutomatically(how.0.0)),
+        data.open_accounts.map(|how| To::OpenAccounts(how.0)),
         data.rollover_cap.map(|cap| To::RolloverCap(cap.0)),
         data.livemode.map(To::Livemode),
         data.debt_max.map(|most| To::DebtMax(most.0)),

@@ -314,16 +314,7 @@ impl Batch {
                 Ok(_) | Err(_) => return Err(super::rows::unreadable("waiting message of account row", &account_id.to_string())),
             };
             let key = key.as_deref().map(super::rows::id).transpose()?;
-            let on = match (on.as_str(), key, until) {
-                ("account", _, _) => On::Account,
-                ("request", Some(request), _) => On::Request(request),
-                ("subscription", Some(subscription), _) => On::Subscription(subscription),
-                ("time", _, Some(until)) => On::Time(until.to_jiff()),
-                ("claim", Some(claim), _) => {
-                    On::Claim(Claim::from_word(claim.as_str()).ok_or_else(|| super::rows::unreadable("claim", claim.as_str()))?)
-                }
-                (other, _, _) => return Err(super::rows::unreadable("wait", other)),
-            };
+            let on = On::from_word(&on, key, until.map(SqlTimestamp::to_jiff)).ok_or_else(|| super::rows::unreadable("wait", &on))?;
             needs.add(&message);
             if let Some(loaded) = self.accounts.get_mut(&account_id) {
                 loaded.deliveries.insert(message.id.key(), raw);

@@ -2,11 +2,12 @@
 //!
 //! Owns the mapping in both directions; a row that means nothing is a failure, never a default.
 
-use crate::domain::account::{Account, AccountKind, AccountStatus, Profile, Zone};
+use crate::domain::account::{Account, Profile, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::credits::Credits;
-use crate::domain::grant::{CycleId, Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms, Recurrence, RolloverRule};
+use crate::domain::grant::{CycleId, Grant, GrantEnd, GrantSource, GrantTerms, Recurrence, RolloverRule};
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::domain::word::Word;
 use crate::failure::Failure;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
@@ -29,6 +30,11 @@ pub fn id(value: &str) -> Result<Id, Failure> {
 
 pub fn printable(value: &str) -> Result<Printable, Failure> {
     Printable::new(value).map_err(|_| unreadable("name", value))
+}
+
+/// The value for a word of a closed vocabulary.
+pub fn word<T: Word>(what: &str, word: &str) -> Result<T, Failure> {
+    T::from_word(word).ok_or_else(|| unreadable(what, word))
 }
 
 pub fn optional_id(value: Option<&String>) -> Result<Option<Id>, Failure> {
@@ -90,29 +96,17 @@ pub struct AccountRow {
     pub open_waiting: i32,
 }
 
-pub fn account_status(word: &str) -> Result<AccountStatus, Failure> {
-    [AccountStatus::Unopened, AccountStatus::Open, AccountStatus::Closed]
-        .into_iter()
-        .find(|status| status.word() == word)
-        .ok_or_else(|| unreadable("account status", word))
-}
-
 impl AccountRow {
     pub fn key(&self) -> Result<AccountKey, Failure> {
         Ok(AccountKey { tenant: id(&self.tenant)?, account: id(&self.account)? })
     }
 
     pub fn account(&self, key: AccountKey) -> Result<Account, Failure> {
-        let kind = match self.kind.as_deref() {
-            None => None,
-            Some("user") => Some(AccountKind::User),
-            Some("workspace") => Some(AccountKind::Workspace),
-            Some(other) => return Err(unreadable("account kind", other)),
-        };
+        let kind = self.kind.as_deref().map(|kind| word("account kind", kind)).transpose()?;
         let zone = Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?;
         Ok(Account {
             key,
-            status: account_status(&self.status)?,
+            status: word("account status", &self.status)?,
             frozen_by_staff: self.frozen_by_staff,
             profile: Arc::new(Profile { kind, owner: optional_id(self.owner.as_ref())?, zone }),
             balance: credits(self.balance)?,
@@ -233,38 +227,6 @@ pub struct GrantRow {
     pub refill_at: Option<SqlTimestamp>,
 }
 
-/// A rollover's word in the database also says whether its root was promotional.
-pub fn source_word(source: GrantSource) -> &'static str {
-    match source {
-        GrantSource::Rollover { promotional: true } => "rollover_promotional",
-        other => other.word(),
-    }
-}
-
-fn source(word: &str) -> Result<GrantSource, Failure> {
-    [
-        GrantSource::Promotional,
-        GrantSource::Bonus,
-        GrantSource::Adjustment,
-        GrantSource::Purchased,
-        GrantSource::Plan,
-        GrantSource::Addon,
-        GrantSource::Rollover { promotional: true },
-        GrantSource::Rollover { promotional: false },
-    ]
-    .into_iter()
-    .find(|source| source_word(*source) == word)
-    .ok_or_else(|| unreadable("grant source", word))
-}
-
-pub fn grant_status_word(status: GrantStatus) -> &'static str {
-    match status {
-        GrantStatus::Pending => "pending",
-        GrantStatus::Active => "active",
-        GrantStatus::Ended => "ended",
-    }
-}
-
 impl GrantRow {
     pub fn grant(self) -> Result<Grant, Failure> {
         let (rollover, recurs) = self.rules.map_or(Ok((None, None)), |rules| rules.0.read())?;
@@ -278,17 +240,11 @@ impl GrantRow {
             (_, Some(at)) => GrantEnd::At(at),
             (_, None) => GrantEnd::Never,
         };
-        let status = match self.status.as_str() {
-            "pending" => GrantStatus::Pending,
-            "active" => GrantStatus::Active,
-            "ended" => GrantStatus::Ended,
-            other => return Err(unreadable("grant status", other)),
-        };
         Ok(Grant {
             terms: Arc::new(GrantTerms {
                 number: number(self.number.into())?,
                 id: id(&self.grant_id)?,
-                source: source(&self.source)?,
+                source: GrantSource::from_stored_word(&self.source).ok_or_else(|| unreadable("grant source", &self.source))?,
                 credits: credits(self.credits)?,
                 cost_basis: credits(self.cost_basis)?,
                 priority: self.priority.map(number).transpose()?,
@@ -302,7 +258,7 @@ impl GrantRow {
                 cycle,
                 cause: message_id(&self.cause_source, &self.cause_id)?,
             }),
-            status,
+            status: word("grant status", &self.status)?,
             remaining: credits(self.remaining)?,
             frozen: credits(self.frozen)?,
             closes_left: number(self.closes_left.into())?,

@@ -2,12 +2,12 @@
 //!
 //! Owns the mapping; a row that means nothing is a failure, never a default.
 
-use super::rows::{credits, id, message_id, number, optional_id, optional_printable, printable, unreadable};
+use super::rows::{credits, id, message_id, number, optional_id, optional_printable, printable, unreadable, word};
 use crate::domain::account::{Debt, Zone};
-use crate::domain::calendar::{CalendarSpan, Interval};
-use crate::domain::charge::{Charge, Purpose};
-use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms, Purchase};
-use crate::domain::request::{CreditRequest, Evidence, RequestMethod, RequestStatus, RequestTerms};
+use crate::domain::calendar::CalendarSpan;
+use crate::domain::charge::Charge;
+use crate::domain::payment::{Payment, PaymentTerms, Purchase};
+use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
 use crate::failure::Failure;
 use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
@@ -58,10 +58,6 @@ pub struct PaymentRow {
 
 impl PaymentRow {
     pub fn payment(&self) -> Result<Payment, Failure> {
-        let status = [PaymentStatus::Unpaid, PaymentStatus::Review, PaymentStatus::Granted]
-            .into_iter()
-            .find(|status| status.word() == self.status)
-            .ok_or_else(|| unreadable("payment status", &self.status))?;
         let package = match (&self.package, self.quantity) {
             (Some(package), Some(quantity)) => Some(Purchase { package: id(package)?, quantity: number(quantity)? }),
             _ => None,
@@ -76,7 +72,7 @@ impl PaymentRow {
                 currency: id(&self.currency)?,
                 document: optional_printable(self.document.as_ref())?,
             },
-            status,
+            status: word("payment status", &self.status)?,
             granted: credits(self.granted)?,
         })
     }
@@ -106,16 +102,6 @@ pub struct RequestRow {
 
 impl RequestRow {
     pub fn request(&self) -> Result<CreditRequest, Failure> {
-        let method =
-            [RequestMethod::BankTransfer, RequestMethod::Crypto, RequestMethod::Invoice, RequestMethod::Other, RequestMethod::Payment]
-                .into_iter()
-                .find(|method| method.word() == self.method)
-                .ok_or_else(|| unreadable("method", &self.method))?;
-        let status =
-            [RequestStatus::Pending, RequestStatus::Accepted, RequestStatus::Rejected, RequestStatus::Cancelled, RequestStatus::Expired]
-                .into_iter()
-                .find(|status| status.word() == self.status)
-                .ok_or_else(|| unreadable("request status", &self.status))?;
         let evidence = match optional_printable(self.evidence_reference.as_ref())? {
             Some(reference) => Some(Evidence { reference, url: optional_printable(self.evidence_url.as_ref())? }),
             None => None,
@@ -130,11 +116,11 @@ impl RequestRow {
                 expires_after: self.expires_after.as_ref().map(span).transpose()?,
                 price: credits(self.price)?,
                 currency: id(&self.currency)?,
-                method,
+                method: word("method", &self.method)?,
                 requested_by: id(&self.requested_by)?,
                 evidence,
             },
-            status,
+            status: word("request status", &self.status)?,
             submitted_at: self.submitted_at.to_jiff(),
             expires_at: self.expires_at.map(SqlTimestamp::to_jiff),
             decided_by: optional_id(self.decided_by.as_ref())?,
@@ -155,13 +141,9 @@ pub struct ChargeRow {
 
 impl ChargeRow {
     pub fn charge(&self) -> Result<Charge, Failure> {
-        let purpose = [Purpose::Service, Purpose::Invoice]
-            .into_iter()
-            .find(|purpose| purpose.word() == self.purpose)
-            .ok_or_else(|| unreadable("purpose", &self.purpose))?;
         Ok(Charge {
             reference: printable(&self.reference)?,
-            purpose,
+            purpose: word("purpose", &self.purpose)?,
             service: optional_id(self.service.as_ref())?,
             credits: credits(self.credits)?,
         })
@@ -208,17 +190,13 @@ pub struct SubscriptionRow {
     cycle_allowance: Decimal,
 }
 
-fn interval(word: &str) -> Result<Interval, Failure> {
-    [Interval::Month, Interval::Year].into_iter().find(|one| one.word() == word).ok_or_else(|| unreadable("interval", word))
-}
-
 impl SubscriptionRow {
     pub fn subscription(&self) -> Result<Subscription, Failure> {
         Ok(Subscription {
             id: id(&self.subscription)?,
             started_with: self.started_with.0.wanted()?,
-            interval: interval(&self.period)?,
-            allowance_every: interval(&self.allowance_every)?,
+            interval: word("interval", &self.period)?,
+            allowance_every: word("interval", &self.allowance_every)?,
             anchor: self.anchor.to_jiff(),
             zone: Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?,
             current: self.wanted.0.wanted()?,

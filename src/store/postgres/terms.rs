@@ -3,12 +3,11 @@
 //! Owns their stored form. Never changes them: `tenant` and `catalogs` do, and bump the revision
 //! that every batch compares; nothing else invalidates a worker's copy.
 
-use super::rows::{id, unreadable};
+use super::rows::{id, unreadable, word};
 use crate::catalog;
-use crate::domain::burn_down::BurnKey;
 use crate::domain::credits::Credits;
 use crate::domain::ids::Id;
-use crate::domain::settings::{Insufficient, PriceCheck, Priorities, Settings, StaffRole, Terms};
+use crate::domain::settings::{Priorities, Settings, Terms};
 use crate::failure::Failure;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +24,7 @@ pub struct SettingsRow {
     insufficient: String,
     four_eyes: bool,
     price_check: String,
+    shortfall: String,
     burn_order: Vec<String>,
     priorities: BTreeMap<String, u32>,
     open_accounts: String,
@@ -41,26 +41,18 @@ impl Default for SettingsRow {
     }
 }
 
-const BURN_WORDS: [(BurnKey, &str); 5] = [
-    (BurnKey::Priority, "priority"),
-    (BurnKey::End, "end"),
-    (BurnKey::PromotionalFirst, "promotional_first"),
-    (BurnKey::CostBasis, "cost_basis"),
-    (BurnKey::EffectiveAt, "effective_at"),
-];
-
 impl SettingsRow {
     /// The stored form.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let burn_word = |key: &BurnKey| BURN_WORDS.iter().find(|(known, _)| known == key).map(|(_, word)| (*word).to_owned());
         let priorities = &settings.priorities;
         Self {
             credit_payments: settings.credit_payments,
             insufficient: settings.insufficient.word().into(),
             four_eyes: settings.four_eyes,
             price_check: settings.price_check.word().into(),
-            burn_order: settings.burn_order.iter().filter_map(burn_word).collect(),
+            shortfall: settings.shortfall.word().into(),
+            burn_order: settings.burn_order.iter().map(ToString::to_string).collect(),
             priorities: [
                 ("rollover", priorities.rollover),
                 ("plan", priorities.plan),
@@ -71,7 +63,7 @@ impl SettingsRow {
             .into_iter()
             .map(|(word, number)| (word.to_owned(), number))
             .collect(),
-            open_accounts: if settings.open_accounts_automatically { "automatic" } else { "explicit" }.into(),
+            open_accounts: settings.open_accounts.word().into(),
             rollover_cap: settings.rollover_cap.map(|amount| amount.to_string()),
             livemode: settings.livemode,
             debt_max: settings.debt_max.map(|amount| amount.to_string()),
@@ -86,24 +78,15 @@ impl SettingsRow {
     /// [`Failure::Misfit`] for a word this worker does not know.
     pub fn settings(&self) -> Result<Settings, Failure> {
         let amount = |text: &String| Credits::parse(text).map_err(|_| unreadable("amount", text));
-        let burn = |word: &String| {
-            let found = BURN_WORDS.iter().find(|(_, known)| known == word).map(|(key, _)| *key);
-            found.ok_or_else(|| unreadable("burn order", word))
-        };
         let defaults = Priorities::default();
-        let priority = |word: &str, default: u32| self.priorities.get(word).copied().unwrap_or(default);
+        let priority = |name: &str, default: u32| self.priorities.get(name).copied().unwrap_or(default);
         Ok(Settings {
             credit_payments: self.credit_payments,
-            insufficient: [Insufficient::Reject, Insufficient::Allow]
-                .into_iter()
-                .find(|one| one.word() == self.insufficient)
-                .ok_or_else(|| unreadable("policy", &self.insufficient))?,
+            insufficient: word("policy", &self.insufficient)?,
             four_eyes: self.four_eyes,
-            price_check: [PriceCheck::Exact, PriceCheck::AtLeast, PriceCheck::Review]
-                .into_iter()
-                .find(|one| one.word() == self.price_check)
-                .ok_or_else(|| unreadable("price check", &self.price_check))?,
-            burn_order: self.burn_order.iter().map(burn).collect::<Result<_, _>>()?,
+            price_check: word("price check", &self.price_check)?,
+            shortfall: word("shortfall", &self.shortfall)?,
+            burn_order: self.burn_order.iter().map(|key| word("burn order", key)).collect::<Result<_, _>>()?,
             priorities: Priorities {
                 rollover: priority("rollover", defaults.rollover),
                 plan: priority("plan", defaults.plan),
@@ -111,7 +94,7 @@ impl SettingsRow {
                 promotional: priority("promotional", defaults.promotional),
                 purchased: priority("purchased", defaults.purchased),
             },
-            open_accounts_automatically: self.open_accounts == "automatic",
+            open_accounts: word("open_accounts", &self.open_accounts)?,
             rollover_cap: self.rollover_cap.as_ref().map(amount).transpose()?,
             livemode: self.livemode,
             debt_max: self.debt_max.as_ref().map(amount).transpose()?,
@@ -119,14 +102,6 @@ impl SettingsRow {
             late_grace_hours: self.late_grace_hours,
         })
     }
-}
-
-/// The role for a stored word.
-pub fn staff_role(word: &str) -> Result<StaffRole, Failure> {
-    [StaffRole::Admin, StaffRole::Approver, StaffRole::Viewer]
-        .into_iter()
-        .find(|role| role.word() == word)
-        .ok_or_else(|| unreadable("staff role", word))
 }
 
 /// Reads a tenant's terms.
@@ -155,6 +130,6 @@ pub async fn load(connection: &mut PgConnection, tenant: &Id) -> Result<Terms, F
         catalog.effective_at = effective_at.map(SqlTimestamp::to_jiff);
         catalogs.insert(catalog.version, Arc::new(catalog));
     }
-    let staff = staff.iter().map(|(member, role)| Ok((id(member)?, staff_role(role)?))).collect::<Result<_, Failure>>()?;
+    let staff = staff.iter().map(|(member, role)| Ok((id(member)?, word("staff role", role)?))).collect::<Result<_, Failure>>()?;
     Ok(Terms { tenant: tenant.clone(), revision, settings: settings.0.settings()?, staff, catalogs, test_clock })
 }

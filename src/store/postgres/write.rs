@@ -3,7 +3,7 @@
 //! Owns the statements and their arrays; commits. Never decides.
 
 use super::load::instant;
-use super::rows::{GrantRules, grant_status_word, source_word};
+use super::rows::GrantRules;
 use super::{quarantine, write_rare};
 use crate::domain::apply::Answer;
 use crate::domain::decision::{Outcome, Row};
@@ -210,7 +210,7 @@ impl Burned {
     fn add(&mut self, account_id: i64, grant: &Grant) {
         self.account_id.push(account_id);
         self.number.push(small(grant.terms.number));
-        self.status.push(grant_status_word(grant.status));
+        self.status.push(grant.status.word());
         self.is_open.push(grant.is_open());
         self.remaining.push(grant.remaining.decimal());
         self.frozen.push(grant.frozen.decimal());
@@ -345,7 +345,7 @@ impl NewGrants {
             .bind(self.0.iter().map(|(account_id, _)| *account_id).collect::<Vec<_>>())
             .bind(self.column(|grant| small(grant.terms.number)))
             .bind(self.column(|grant| grant.terms.id.to_string()))
-            .bind(self.column(|grant| source_word(grant.terms.source)))
+            .bind(self.column(|grant| grant.terms.source.stored_word()))
             .bind(self.column(|grant| grant.terms.credits.decimal()))
             .bind(self.column(|grant| grant.terms.cost_basis.decimal()))
             .bind(self.column(|grant| grant.terms.priority.map(i64::from)))
@@ -363,7 +363,7 @@ impl NewGrants {
             .bind(self.column(|grant| cycle(grant).map(|cycle| small(cycle.n))))
             .bind(self.column(|grant| grant.terms.cause.source.to_string()))
             .bind(self.column(|grant| grant.terms.cause.id.to_string()))
-            .bind(self.column(|grant| grant_status_word(grant.status)))
+            .bind(self.column(|grant| grant.status.word()))
             .bind(self.column(Grant::is_open))
             .bind(self.column(|grant| grant.remaining.decimal()))
             .bind(self.column(|grant| grant.frozen.decimal()))
