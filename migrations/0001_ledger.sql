@@ -61,6 +61,8 @@ create table accounts (
     kind          text collate "C",
     owner         text collate "C",
     time_zone     text collate "C" not null default 'UTC',
+    -- Metadata, alerts, top-up and invoicing, for accounts that have any.
+    about         jsonb,
     balance       numeric(24,6) not null default 0,
     held          numeric(24,6) not null default 0,
     frozen        numeric(24,6) not null default 0,

@@ -342,6 +342,7 @@ enum RowKey {
     Subscription(Id),
     HighWater(String),
     Reset(Id, i32, u32),
+    Profile,
 }
 
 impl RowKey {
@@ -355,6 +356,7 @@ impl RowKey {
             Row::Subscription(row) => Self::Subscription(row.id.clone()),
             Row::HighWater(row) => Self::HighWater(row.item.to_string()),
             Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
+            Row::Profile(_) => Self::Profile,
         }
     }
 }

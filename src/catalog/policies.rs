@@ -41,11 +41,11 @@ pub(super) fn read(file: &Fields<'_>) -> SettingsChange {
         burn_order(&fields).map(SettingChange::BurnOrder),
         priorities(&fields).map(SettingChange::Priorities),
         fields.integer("late_grace_hours", 0, LATE_GRACE_HOURS_MAX).map(SettingChange::LateGraceHours),
-        fields.amount("debt_max", Least::Zero).map(SettingChange::DebtMax),
-        fields.amount("rollover_cap", Least::Zero).map(SettingChange::RolloverCap),
+        fields.amount("debt_max", Least::Zero).map(Some).map(SettingChange::DebtMax),
+        fields.amount("rollover_cap", Least::Zero).map(Some).map(SettingChange::RolloverCap),
         fields.word("open_accounts").map(SettingChange::OpenAccounts),
         fields.amount("invoicing_threshold", Least::Zero).map(SettingChange::InvoicingThreshold),
-        fields.boolean("livemode").map(SettingChange::Livemode),
+        fields.boolean("livemode").map(Some).map(SettingChange::Livemode),
     ];
     SettingsChange(changes.into_iter().flatten().collect())
 }

@@ -83,7 +83,7 @@ fn the_example_says_what_its_comments_say() {
     let defaults =
         Settings { debt_max: Some(credits("100")), rollover_cap: Some(credits("5000")), livemode: Some(false), ..Settings::default() };
     assert_eq!(policies.applied_to(&Settings::default()), defaults);
-    assert_eq!(policies.0.len(), 12);
+    assert_eq!(policies.0.len(), 13);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn policies_are_only_what_the_file_names() {
         SettingChange::BurnOrder(vec![BurnKey::End, BurnKey::Priority]),
         SettingChange::Priorities(Priorities { purchased: 5, ..Priorities::default() }),
         SettingChange::OpenAccounts(OpenAccounts::Explicit),
-        SettingChange::Livemode(true),
+        SettingChange::Livemode(Some(true)),
     ];
     assert_eq!(read_good(text).policies, SettingsChange(expected));
 }

@@ -3,10 +3,12 @@
 //! Owns the four numbers of semantics §1. Never changes them itself: `draft` writes every change
 //! together with its entry.
 
+use super::alert::{Alert, AutoTopup};
 use super::credits::{Credits, Overflow};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use super::word::words;
 use jiff::{Timestamp, tz::TimeZone};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 words! {
@@ -40,6 +42,14 @@ pub struct Profile {
     pub owner: Option<Id>,
     /// The zone its calendars are computed in.
     pub zone: Zone,
+    /// Texts by name that the ledger keeps and shows, and never reads.
+    pub metadata: BTreeMap<String, String>,
+    /// Levels it wants to be told about.
+    pub alerts: Vec<Alert>,
+    /// What is bought when it runs low; absent: nothing.
+    pub auto_topup: Option<AutoTopup>,
+    /// Manual invoicing was opened for it by staff.
+    pub invoicing: bool,
 }
 
 /// A time zone by its IANA name, resolved from the bundled data only (semantics §7).
@@ -81,7 +91,15 @@ impl Zone {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { kind: None, owner: None, zone: Zone::utc() }
+        Self {
+            kind: None,
+            owner: None,
+            zone: Zone::utc(),
+            metadata: BTreeMap::new(),
+            alerts: Vec::new(),
+            auto_topup: None,
+            invoicing: false,
+        }
     }
 }
 

@@ -86,7 +86,8 @@ impl Book {
                 Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
                 Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),
                 Row::HighWater(mark) => drop(self.high_waters.insert(mark.item.clone(), mark)),
-                Row::Reset(_) => {}
+                // The account carries its profile.
+                Row::Reset(_) | Row::Profile(_) => {}
             }
         }
         hashes

@@ -4,6 +4,7 @@
 //! written on the wire.
 
 use super::account::{AccountKind, Zone};
+use super::alert::{Alert, AutoTopup};
 use super::calendar::Interval;
 use super::charge::Purpose;
 use super::credits::{Credits, Money};
@@ -50,9 +51,9 @@ pub enum Command {
     /// `credit_request.cancelled`
     CancelRequest(CancelRequest),
     /// `account.opened`
-    OpenAccount(ProfileChange),
+    OpenAccount(Box<ProfileChange>),
     /// `account.changed`
-    ChangeAccount(ProfileChange),
+    ChangeAccount(Box<ProfileChange>),
     /// `account.frozen`
     FreezeAccount(Act),
     /// `account.unfrozen`
@@ -153,12 +154,12 @@ pub enum SettingChange {
     Priorities(super::settings::Priorities),
     /// `open_accounts`
     OpenAccounts(super::settings::OpenAccounts),
-    /// `rollover_cap`
-    RolloverCap(Credits),
-    /// `livemode`
-    Livemode(bool),
-    /// `debt_max`
-    DebtMax(Credits),
+    /// `rollover_cap`; absent: no limit any more.
+    RolloverCap(Option<Credits>),
+    /// `livemode`; absent: either mode again.
+    Livemode(Option<bool>),
+    /// `debt_max`; absent: none set any more.
+    DebtMax(Option<Credits>),
     /// `invoicing_threshold`
     InvoicingThreshold(Money),
     /// `late_grace_hours`
@@ -180,9 +181,9 @@ impl SettingsChange {
                 SettingChange::BurnOrder(order) => changed.burn_order = order,
                 SettingChange::Priorities(priorities) => changed.priorities = priorities,
                 SettingChange::OpenAccounts(how) => changed.open_accounts = how,
-                SettingChange::RolloverCap(cap) => changed.rollover_cap = Some(cap),
-                SettingChange::Livemode(live) => changed.livemode = Some(live),
-                SettingChange::DebtMax(most) => changed.debt_max = Some(most),
+                SettingChange::RolloverCap(cap) => changed.rollover_cap = cap,
+                SettingChange::Livemode(live) => changed.livemode = live,
+                SettingChange::DebtMax(most) => changed.debt_max = most,
                 SettingChange::InvoicingThreshold(amount) => changed.invoicing_threshold = amount,
                 SettingChange::LateGraceHours(hours) => changed.late_grace_hours = hours,
             }
@@ -332,6 +333,23 @@ pub struct ProfileChange {
     pub owner: Option<Id>,
     /// The IANA name as it was written, and the zone if there is one of that name.
     pub zone: Option<(String, Option<Zone>)>,
+    /// All texts by name.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// All levels it wants to be told about.
+    pub alerts: Option<Vec<Alert>>,
+    /// Another top-up, or none any more.
+    pub auto_topup: Option<TopupChange>,
+    /// Manual invoicing, by staff.
+    pub invoicing: Option<bool>,
+}
+
+/// A change of the automatic top-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopupChange {
+    /// None any more.
+    Off,
+    /// This one.
+    On(AutoTopup),
 }
 
 /// Why and who, for what people do.

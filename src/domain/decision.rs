@@ -1,6 +1,6 @@
 //! What the core answers: a decision, and the outcome that is stored for a message.
 
-use super::account::{Account, Debt};
+use super::account::{Account, Debt, Profile};
 use super::charge::Charge;
 use super::entry::Entry;
 use super::event::Event;
@@ -11,6 +11,7 @@ use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
 use super::subscription::{HighWater, Reset, Subscription};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The answer to one command under one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +128,8 @@ pub enum Row {
     HighWater(HighWater),
     /// The record of a reset; never changed.
     Reset(Reset),
+    /// What the account says about itself beyond what every batch writes.
+    Profile(Arc<Profile>),
 }
 
 /// The final answer to a message, stored before it is acknowledged (message contract, Outcomes).

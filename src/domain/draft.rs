@@ -363,6 +363,7 @@ impl<'a> Draft<'a> {
             Row::Charge(charge) => drop(self.book.charges.insert(charge.reference.clone(), charge)),
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),
             Row::HighWater(mark) => drop(self.book.high_waters.insert(mark.item.clone(), mark)),
+            Row::Profile(profile) => self.book.account.profile = profile,
             Row::Grant(_) | Row::Debt(_) | Row::Reset(_) => {}
         }
         self.rows.push(row);

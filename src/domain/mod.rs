@@ -19,6 +19,7 @@ pub mod ids;
 pub mod word;
 
 pub mod account;
+pub mod alert;
 pub mod calendar;
 pub mod charge;
 pub mod entry;

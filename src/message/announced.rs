@@ -3,14 +3,17 @@
 //! Owns keys and their order. Everything is borrowed; nothing is decided here.
 
 use super::amount::Shown;
+use crate::domain::account::{AccountKind, Profile};
+use crate::domain::alert::{Alert, AlertLevel, AutoTopup};
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::{Asked, Refusal};
-use crate::domain::ids::{MessageId, Printable};
+use crate::domain::ids::{Id, MessageId, Printable};
 use crate::domain::rejection::Rejection;
 use crate::domain::subscription::{Reset, Subscription, Wanted};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// Reasons as words, in their order.
 pub(super) fn words(reasons: &[Rejection]) -> Vec<&'static str> {
@@ -215,10 +218,75 @@ pub(super) struct DebtIncurred<'a> {
 
 #[derive(Serialize)]
 pub(super) struct AccountState<'a> {
-    pub(super) status: &'a str,
-    pub(super) kind: Option<&'static str>,
-    pub(super) owner: Option<&'a str>,
-    pub(super) time_zone: &'a str,
+    status: &'a str,
+    kind: Option<&'static str>,
+    owner: Option<&'a str>,
+    time_zone: &'a str,
+    metadata: &'a BTreeMap<String, String>,
+    alerts: Vec<AlertState>,
+    auto_topup: Option<TopupState<'a>>,
+    invoicing: bool,
+}
+
+impl<'a> AccountState<'a> {
+    pub(super) fn of(status: &'a str, profile: &'a Profile) -> Self {
+        Self {
+            status,
+            kind: profile.kind.map(AccountKind::word),
+            owner: profile.owner.as_ref().map(Id::as_str),
+            time_zone: profile.zone.name(),
+            metadata: &profile.metadata,
+            alerts: profile.alerts.iter().map(AlertState::from).collect(),
+            auto_topup: profile.auto_topup.as_ref().map(TopupState::from),
+            invoicing: profile.invoicing,
+        }
+    }
+}
+
+/// As it came in: what was left out stays out.
+#[derive(Serialize)]
+struct AlertState {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percent: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<Shown>,
+}
+
+impl From<&Alert> for AlertState {
+    fn from(alert: &Alert) -> Self {
+        let (level, percent) = match alert.level {
+            AlertLevel::Credits(level) => (Some(Shown(level)), None),
+            AlertLevel::Percent(percent) => (None, Some(Shown(percent))),
+        };
+        Self { level, percent, margin: alert.margin.map(Shown) }
+    }
+}
+
+/// As it came in: what was left out stays out.
+#[derive(Serialize)]
+struct TopupState<'a> {
+    package: &'a str,
+    threshold: Shown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<String>,
+}
+
+impl<'a> From<&'a AutoTopup> for TopupState<'a> {
+    fn from(topup: &'a AutoTopup) -> Self {
+        Self {
+            package: topup.package.as_str(),
+            threshold: Shown(topup.threshold),
+            target: topup.target.map(Shown),
+            max: topup.max.map(Shown),
+            window: topup.window.map(|window| window.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]

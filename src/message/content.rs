@@ -7,9 +7,10 @@
 
 use super::payload::Asked;
 use crate::domain::account::AccountKind;
+use crate::domain::alert::AlertLevel;
 use crate::domain::command::{
     Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend, StartSubscription,
-    SubmitRequest, TenantCommand, Usage,
+    SubmitRequest, TenantCommand, TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
 use crate::domain::settings::OpenAccounts;
@@ -23,7 +24,6 @@ pub(super) fn of_account(kind: &str, key: &AccountKey, at: Timestamp, asked: &As
     text.put("account", &key.account);
     text.put("time", at.as_microsecond());
     command(&mut text, &asked.command);
-    text.maybe("beside", asked.beside.as_ref());
     text.hash()
 }
 
@@ -228,6 +228,35 @@ fn profile(text: &mut Text, asked: &ProfileChange) {
     text.maybe("kind", asked.kind.map(AccountKind::word));
     text.maybe("owner", asked.owner.as_ref());
     text.maybe("time_zone", asked.zone.as_ref().map(|(name, _)| name));
+    if let Some(metadata) = &asked.metadata {
+        text.put("metadata", metadata.len());
+        for (name, value) in metadata {
+            text.put("name", name);
+            text.put("is", value);
+        }
+    }
+    if let Some(alerts) = &asked.alerts {
+        text.put("alerts", alerts.len());
+        for alert in alerts {
+            match alert.level {
+                AlertLevel::Credits(level) => text.put("level", level),
+                AlertLevel::Percent(percent) => text.put("percent", percent),
+            }
+            text.maybe("margin", alert.margin);
+        }
+    }
+    match &asked.auto_topup {
+        None => {}
+        Some(TopupChange::Off) => text.put("auto_topup", "off"),
+        Some(TopupChange::On(topup)) => {
+            text.put("auto_topup", &topup.package);
+            text.put("threshold", topup.threshold);
+            text.maybe("target", topup.target);
+            text.maybe("max", topup.max);
+            text.maybe("window", topup.window);
+        }
+    }
+    text.maybe("invoicing", asked.invoicing);
 }
 
 fn start(text: &mut Text, asked: &StartSubscription) {
@@ -267,11 +296,19 @@ fn settings(text: &mut Text, change: &SettingsChange) {
                 text.put("priorities.purchased", named.purchased);
             }
             SettingChange::OpenAccounts(how) => text.put("open_accounts_automatically", *how == OpenAccounts::Automatic),
-            SettingChange::RolloverCap(cap) => text.put("rollover_cap", cap),
-            SettingChange::Livemode(live) => text.put("livemode", live),
-            SettingChange::DebtMax(most) => text.put("debt_max", most),
+            SettingChange::RolloverCap(cap) => unset(text, "rollover_cap", cap.as_ref()),
+            SettingChange::Livemode(live) => unset(text, "livemode", live.as_ref()),
+            SettingChange::DebtMax(most) => unset(text, "debt_max", most.as_ref()),
             SettingChange::InvoicingThreshold(amount) => text.put("invoicing_threshold", amount),
             SettingChange::LateGraceHours(hours) => text.put("late_grace_hours", hours),
         }
+    }
+}
+
+/// A setting that is unset says so: that is another content than not naming it.
+fn unset(text: &mut Text, name: &str, value: Option<&impl Display>) {
+    match value {
+        Some(value) => text.put(name, value),
+        None => text.put(name, "unset"),
     }
 }

@@ -9,7 +9,7 @@ use super::announced::{
     AccountState, BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected,
     QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
 };
-use crate::domain::account::{Account, AccountKind};
+use crate::domain::account::Account;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
@@ -93,16 +93,7 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
             write(heading, "debt.repaid", &DebtChange::of(payment.as_ref(), Some(*amount), *amount, *debt))
         }
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
-        Event::AccountChanged { status, profile } => write(
-            heading,
-            "account.changed",
-            &AccountState {
-                status,
-                kind: profile.kind.map(AccountKind::word),
-                owner: profile.owner.as_ref().map(Id::as_str),
-                time_zone: profile.zone.name(),
-            },
-        ),
+        Event::AccountChanged { status, profile } => write(heading, "account.changed", &AccountState::of(status, profile)),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::charge::Purpose;
 use crate::domain::grant::GrantSource;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::request::RequestMethod;
-use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Shortfall, StaffRole};
+use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
 use crate::domain::word::Word;
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -220,14 +220,6 @@ impl Spelt for RequestMethod {
     }
 }
 
-impl Spelt for Insufficient {
-    const FORM: &'static str = "reject or allow (partial and allow_to are not built yet)";
-
-    fn spelt(text: &str) -> Option<Self> {
-        Self::from_word(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,7 +323,6 @@ mod tests {
         assert_eq!(PriceCheck::spelt("at_least"), Some(PriceCheck::AtLeast));
         assert_eq!(PriceCheck::FORM, "exact or at_least or review");
         assert_eq!(RequestMethod::spelt("payment"), None, "a payment under review is made by the ledger only");
-        assert_eq!(Insufficient::spelt("partial"), None);
     }
 
     #[test]

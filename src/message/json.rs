@@ -4,7 +4,7 @@
 //! goes through `serde_json::Value`, which keeps the last of two keys and turns numbers into floats.
 
 use super::fault::Fault;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -171,91 +171,32 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for U
     }
 }
 
-/// A free JSON object in one canonical spelling: keys sorted, no spaces, no key twice. For what is
-/// accepted and only remembered as part of the content (`metadata`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Document(pub(super) String);
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Only an object at the top: anything below it is read by `Canonical`.
-        let members = Unique::<String, Canonical>::deserialize(deserializer)?;
-        Ok(Self(object(&members.0)))
-    }
+/// A key that may be absent, `null`, or there: for what can be unset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Nullable<T> {
+    /// Not there: stays as it is.
+    #[default]
+    Absent,
+    /// `null`: unset.
+    Null,
+    /// There.
+    Given(T),
 }
 
-/// Any JSON value in one canonical spelling.
-struct Canonical(String);
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len().saturating_add(2));
-    quoted.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            control if control.is_control() => quoted.extend(control.escape_unicode()),
-            plain => quoted.push(plain),
+impl<T> Nullable<T> {
+    /// The change it asks for, if it is there at all.
+    pub(super) fn change<C>(self, to: impl FnOnce(Option<T>) -> C) -> Option<C> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(to(None)),
+            Self::Given(value) => Some(to(Some(value))),
         }
     }
-    quoted.push('"');
-    quoted
 }
 
-fn object(members: &BTreeMap<String, Canonical>) -> String {
-    let members: Vec<String> = members.iter().map(|(key, value)| format!("{}:{}", quoted(key), value.0)).collect();
-    format!("{{{}}}", members.join(","))
-}
-
-impl<'de> Deserialize<'de> for Canonical {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadCanonical)
-    }
-}
-
-struct ReadCanonical;
-
-impl<'de> Visitor<'de> for ReadCanonical {
-    type Value = Canonical;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Canonical, E> {
-        Ok(Canonical("null".into()))
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Canonical, E> {
-        Ok(Canonical(value.to_string()))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Canonical, E> {
-        Ok(Canonical(value.to_string()))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Canonical, E> {
-        Ok(Canonical(value.to_string()))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Canonical, E> {
-        Ok(Canonical(value.to_string()))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Canonical, E> {
-        Ok(Canonical(quoted(value)))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Canonical, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Canonical(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Canonical(format!("[{}]", items.join(","))))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Canonical, A::Error> {
-        let members = Unique::<String, Canonical>::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        Ok(Canonical(object(&members.0)))
+        Ok(Option::<T>::deserialize(deserializer)?.map_or(Self::Null, Self::Given))
     }
 }
 
@@ -297,21 +238,22 @@ mod tests {
     fn b31_keys_that_are_there_twice_are_refused_however_they_are_spelt() {
         for twice in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#, r#"{"a":{"x":1},"b":1,"a":null}"#] {
             assert!(Members::read(twice).is_err(), "{twice}");
-            assert!(serde_json::from_str::<Document>(twice).is_err(), "{twice}");
         }
-        assert!(serde_json::from_str::<Document>(r#"{"x":[{"a":1,"a":2}]}"#).is_err());
+        assert!(serde_json::from_str::<Unique<String, u32>>(r#"{"a":1,"\u0061":1}"#).is_err());
         assert!(Members::read(r#"{"a":1,"A":2}"#).is_ok(), "another case is another key");
     }
 
     #[test]
-    fn a_document_has_one_spelling() {
-        let spelling = |text: &str| serde_json::from_str::<Document>(text).unwrap().0;
-        let one = spelling(r#"{ "b" : [1, true, null, "é\n"], "a" : {"y":1.5,"x":-1} }"#);
-        assert_eq!(one, r#"{"a":{"x":-1,"y":1.5},"b":[1,true,null,"é\u{a}"]}"#);
-        assert_eq!(spelling(r#"{"a":{"x":-1,"y":15e-1},"b":[1,true,null,"\u00e9\u000a"]}"#), one);
-        for other in ["[]", "1", "\"a\"", "null"] {
-            assert!(serde_json::from_str::<Document>(other).is_err(), "{other}");
+    fn unset_is_told_from_unsaid() {
+        #[derive(serde::Deserialize)]
+        struct Said {
+            #[serde(default)]
+            cap: Nullable<u32>,
         }
+        let said = |text: &str| serde_json::from_str::<Said>(text).unwrap().cap;
+        assert_eq!((said("{}"), said(r#"{"cap":null}"#), said(r#"{"cap":5}"#)), (Nullable::Absent, Nullable::Null, Nullable::Given(5)));
+        assert_eq!((said("{}").change(|cap| cap), said(r#"{"cap":null}"#).change(|cap| cap)), (None, Some(None)));
+        assert!(serde_json::from_str::<Said>(r#"{"cap":""}"#).is_err());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use super::{Case, Reasons, accept};
 use crate::domain::account::{AccountStatus, Profile};
-use crate::domain::command::{Act, ProfileChange};
+use crate::domain::command::{Act, ProfileChange, TopupChange};
 use crate::domain::credits::Overflow;
 use crate::domain::cycle;
-use crate::domain::decision::{Decision, On};
+use crate::domain::decision::{Decision, On, Row};
 use crate::domain::draft::{Draft, Posting};
 use crate::domain::entry::{EntryKind, Touch};
 use crate::domain::rejection::Rejection;
@@ -27,24 +27,42 @@ fn profile(case: Case<'_>, change: &ProfileChange, opens: bool) -> Decision {
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(change.zone.as_ref().is_some_and(|(_, zone)| zone.is_none()), Rejection::UnknownZone);
+    if let Some(TopupChange::On(topup)) = &change.auto_topup {
+        let known = case.terms.catalog().is_some_and(|catalog| catalog.packages.contains_key(&topup.package));
+        reasons.add_if(!known, Rejection::UnknownPackage);
+        reasons.add_if(!topup.is_possible(), Rejection::InvalidAmount);
+    }
     if let Some(refusal) = reasons.refusal() {
         return refusal;
     }
-    let zone = change.zone.as_ref().and_then(|(_, zone)| zone.clone());
-    let changed = Profile {
-        kind: change.kind.or(account.profile.kind),
-        owner: change.owner.clone().or_else(|| account.profile.owner.clone()),
-        zone: zone.unwrap_or_else(|| account.profile.zone.clone()),
-    };
+    let changed = changed(&account.profile, change);
     let was_open = account.status == AccountStatus::Open;
     if was_open && opens && changed == *account.profile {
         return Decision::Duplicate;
     }
     let mut draft = case.draft();
-    draft.book.account.profile = Arc::new(changed);
+    draft.put(Row::Profile(Arc::new(changed)));
     draft.book.account.status = AccountStatus::Open;
     draft.announce_account();
     accept(draft)
+}
+
+/// Absent keys stay; those that are there replace what was said before as a whole.
+fn changed(profile: &Profile, change: &ProfileChange) -> Profile {
+    let zone = change.zone.as_ref().and_then(|(_, zone)| zone.clone());
+    Profile {
+        kind: change.kind.or(profile.kind),
+        owner: change.owner.clone().or_else(|| profile.owner.clone()),
+        zone: zone.unwrap_or_else(|| profile.zone.clone()),
+        metadata: change.metadata.clone().unwrap_or_else(|| profile.metadata.clone()),
+        alerts: change.alerts.clone().unwrap_or_else(|| profile.alerts.clone()),
+        auto_topup: match &change.auto_topup {
+            None => profile.auto_topup.clone(),
+            Some(TopupChange::Off) => None,
+            Some(TopupChange::On(topup)) => Some(topup.clone()),
+        },
+        invoicing: change.invoicing.unwrap_or(profile.invoicing),
+    }
 }
 
 pub fn freeze(case: Case<'_>, act: &Act) -> Decision {

@@ -1,15 +1,26 @@
-//! `account.opened`, `.changed`, `.frozen`, `.unfrozen`, `.closed`. Reads them; a zone that does not
-//! exist is the core's to refuse (`unknown_zone`).
+//! `account.opened`, `.changed`, `.frozen`, `.unfrozen`, `.closed`. Reads them; a zone or package
+//! that does not exist is the core's to refuse (`unknown_zone`, `unknown_package`).
 
 use super::{Asked, act, read};
 use crate::domain::account::{AccountKind, Zone};
-use crate::domain::command::{Act, Command, ProfileChange};
+use crate::domain::alert::{Alert, AlertLevel, AutoTopup};
+use crate::domain::calendar::CalendarSpan;
+use crate::domain::command::{Act, Command, ProfileChange, TopupChange};
+use crate::domain::credits::Credits;
 use crate::domain::ids::{Id, Printable};
+use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
-use crate::message::json::Document;
+use crate::message::json::{Nullable, Object, Unique};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+
+/// The most keys of `metadata`, and the most characters of a key and of a value.
+const METADATA_KEYS_MAX: usize = 50;
+const METADATA_KEY_CHARS_MAX: usize = 64;
+const METADATA_VALUE_CHARS_MAX: usize = 500;
+/// The most alerts of one account: each is looked at whenever its credits change.
+const ALERTS_MAX: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,40 +28,107 @@ struct Said {
     kind: Option<Field<AccountKind>>,
     owner: Option<Field<Id>>,
     time_zone: Option<Field<Printable>>,
-    alerts: Option<IgnoredAny>,
-    auto_topup: Option<IgnoredAny>,
-    invoicing: Option<IgnoredAny>,
-    metadata: Option<Document>,
+    alerts: Option<Vec<Object<AlertSaid>>>,
+    #[serde(default)]
+    auto_topup: Nullable<Object<TopupSaid>>,
+    invoicing: Option<bool>,
+    metadata: Option<Unique<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertSaid {
+    level: Option<NonNegative>,
+    percent: Option<NonNegative>,
+    margin: Option<NonNegative>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopupSaid {
+    package: Field<Id>,
+    threshold: NonNegative,
+    target: Option<NonNegative>,
+    max: Option<NonNegative>,
+    window: Option<Field<CalendarSpan>>,
 }
 
 impl Said {
-    /// What is understood. A key whose meaning is not built is refused: ignoring it would promise
-    /// an alert or a top-up that never comes.
-    fn profile(self) -> Result<(ProfileChange, Option<String>), Fault> {
-        let unbuilt = [("alerts", self.alerts), ("auto_topup", self.auto_topup), ("invoicing", self.invoicing)];
-        if let Some((key, _)) = unbuilt.into_iter().find(|(_, value)| value.is_some()) {
-            return Err(Fault::malformed(format!("data: `{key}` is not built yet")));
-        }
-        let profile = ProfileChange {
+    fn profile(self) -> Result<ProfileChange, Fault> {
+        let topup = match self.auto_topup {
+            Nullable::Absent => None,
+            Nullable::Null => Some(TopupChange::Off),
+            Nullable::Given(Object(said)) => Some(TopupChange::On(topup(said)?)),
+        };
+        Ok(ProfileChange {
             kind: self.kind.map(|kind| kind.0),
             owner: self.owner.map(|owner| owner.0),
             zone: self.time_zone.map(|zone| (zone.0.as_str().to_owned(), Zone::named(zone.0.as_str()))),
-        };
-        Ok((profile, self.metadata.map(|document| document.0)))
+            metadata: self.metadata.map(metadata).transpose()?,
+            alerts: self.alerts.map(alerts).transpose()?,
+            auto_topup: topup,
+            invoicing: self.invoicing,
+        })
     }
+}
+
+/// Texts by name, for people and for systems beside the ledger; nothing here reads them.
+fn metadata(said: Unique<String, String>) -> Result<BTreeMap<String, String>, Fault> {
+    let is_text = |text: &str, most: usize| text.chars().count() <= most && !text.chars().any(char::is_control);
+    let fits = |(name, value): (&String, &String)| {
+        !name.is_empty() && is_text(name, METADATA_KEY_CHARS_MAX) && is_text(value, METADATA_VALUE_CHARS_MAX)
+    };
+    if said.0.len() > METADATA_KEYS_MAX || !said.0.iter().all(fits) {
+        return Err(Fault::malformed(format!(
+            "data: `metadata` has at most {METADATA_KEYS_MAX} keys of 1 to {METADATA_KEY_CHARS_MAX} characters, \
+             each with a text of at most {METADATA_VALUE_CHARS_MAX} characters, none of them control characters"
+        )));
+    }
+    Ok(said.0)
+}
+
+fn alerts(said: Vec<Object<AlertSaid>>) -> Result<Vec<Alert>, Fault> {
+    if said.len() > ALERTS_MAX {
+        return Err(Fault::malformed(format!("data: an account has at most {ALERTS_MAX} `alerts`")));
+    }
+    let mut alerts: Vec<Alert> = Vec::with_capacity(said.len());
+    for Object(said) in said {
+        let level = match (said.level, said.percent) {
+            (Some(level), None) => AlertLevel::Credits(level.0),
+            (None, Some(percent)) if percent.0 <= Credits::whole(100) => AlertLevel::Percent(percent.0),
+            _ => return Err(Fault::malformed("data: an alert has either `level`, or `percent` of at most 100")),
+        };
+        if alerts.iter().any(|known| known.level == level) {
+            return Err(Fault::malformed("data: `alerts` names a level twice"));
+        }
+        alerts.push(Alert { level, margin: said.margin.map(|margin| margin.0) });
+    }
+    Ok(alerts)
+}
+
+fn topup(said: TopupSaid) -> Result<AutoTopup, Fault> {
+    if said.window.is_some() && said.max.is_none() {
+        return Err(Fault::malformed("data: the `window` of `auto_topup` is for a `max`"));
+    }
+    Ok(AutoTopup {
+        package: said.package.0,
+        threshold: said.threshold.0,
+        target: said.target.map(|target| target.0),
+        max: said.max.map(|max| max.0),
+        window: said.window.map(|window| window.0),
+    })
 }
 
 pub(super) fn opened(data: &str) -> Result<Asked, Fault> {
-    let (profile, beside) = read::<Said>(data)?.profile()?;
+    let profile = read::<Said>(data)?.profile()?;
     if profile.kind.is_none() || profile.owner.is_none() {
         return Err(Fault::malformed("data: an account is opened with `kind` and `owner`"));
     }
-    Ok(Asked { command: Command::OpenAccount(profile), beside })
+    Ok(Command::OpenAccount(Box::new(profile)).into())
 }
 
 pub(super) fn changed(data: &str) -> Result<Asked, Fault> {
-    let (profile, beside) = read::<Said>(data)?.profile()?;
-    Ok(Asked { command: Command::ChangeAccount(profile), beside })
+    Ok(Command::ChangeAccount(Box::new(read::<Said>(data)?.profile()?)).into())
 }
 
 #[derive(Deserialize)]

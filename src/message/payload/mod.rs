@@ -24,13 +24,11 @@ use serde::Deserialize;
 pub(super) struct Asked {
     /// The command.
     pub(super) command: Command,
-    /// Content that is accepted and remembered only as part of the content hash.
-    pub(super) beside: Option<String>,
 }
 
 impl From<Command> for Asked {
     fn from(command: Command) -> Self {
-        Self { command, beside: None }
+        Self { command }
     }
 }
 

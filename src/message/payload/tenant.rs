@@ -7,10 +7,36 @@ use crate::domain::ids::Id;
 use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, Shortfall, StaffRole};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
-use crate::message::field::Field;
-use crate::message::json::Object;
+use crate::message::field::{Field, Spelt};
+use crate::message::json::{Nullable, Object};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+/// A policy of the contract for usage that credits do not cover.
+enum Policy {
+    Built(Insufficient),
+    NotBuilt,
+}
+
+impl Spelt for Policy {
+    const FORM: &'static str = "reject, partial, allow_to or allow";
+
+    fn spelt(text: &str) -> Option<Self> {
+        match text {
+            "partial" | "allow_to" => Some(Self::NotBuilt),
+            other => Insufficient::from_word(other).map(Self::Built),
+        }
+    }
+}
+
+impl Policy {
+    fn built(self) -> Result<Insufficient, Fault> {
+        match self {
+            Self::Built(policy) => Ok(policy),
+            Self::NotBuilt => Err(Fault::unknown("data: this value of `insufficient` is not built yet")),
+        }
+    }
+}
 
 /// Priorities by source; one that is not named has its default.
 #[derive(Deserialize)]
@@ -40,18 +66,21 @@ impl From<ByName> for Priorities {
 #[serde(deny_unknown_fields)]
 struct Changed {
     credit_payments: Option<bool>,
-    insufficient: Option<Field<Insufficient>>,
+    insufficient: Option<Field<Policy>>,
     four_eyes: Option<bool>,
     price_check: Option<Field<PriceCheck>>,
     shortfall: Option<Field<Shortfall>>,
     burn_order: Option<Vec<Field<BurnKey>>>,
     priorities: Option<Object<ByName>>,
     late_grace_hours: Option<u32>,
-    debt_max: Option<NonNegative>,
-    rollover_cap: Option<NonNegative>,
+    #[serde(default)]
+    debt_max: Nullable<NonNegative>,
+    #[serde(default)]
+    rollover_cap: Nullable<NonNegative>,
     open_accounts: Option<Field<OpenAccounts>>,
     invoicing_threshold: Option<NonNegative>,
-    livemode: Option<bool>,
+    #[serde(default)]
+    livemode: Nullable<bool>,
 }
 
 fn burn_order(keys: Vec<Field<BurnKey>>) -> Result<Vec<BurnKey>, Fault> {
@@ -68,19 +97,20 @@ fn burn_order(keys: Vec<Field<BurnKey>>) -> Result<Vec<BurnKey>, Fault> {
 pub(super) fn settings_changed(data: &str) -> Result<TenantCommand, Fault> {
     use SettingChange as To;
     let data: Changed = read(data)?;
+    let insufficient = data.insufficient.map(|policy| policy.0.built()).transpose()?;
     let order = data.burn_order.map(burn_order).transpose()?;
     let changes = [
         data.credit_payments.map(To::CreditPayments),
-        data.insufficient.map(|policy| To::Insufficient(policy.0)),
+        insufficient.map(To::Insufficient),
         data.four_eyes.map(To::FourEyes),
         data.price_check.map(|check| To::PriceCheck(check.0)),
         data.shortfall.map(|policy| To::Shortfall(policy.0)),
         order.map(To::BurnOrder),
         data.priorities.map(|named| To::Priorities(named.0.into())),
         data.open_accounts.map(|how| To::OpenAccounts(how.0)),
-        data.rollover_cap.map(|cap| To::RolloverCap(cap.0)),
-        data.livemode.map(To::Livemode),
-        data.debt_max.map(|most| To::DebtMax(most.0)),
+        data.rollover_cap.change(|cap| To::RolloverCap(cap.map(|cap| cap.0))),
+        data.livemode.change(To::Livemode),
+        data.debt_max.change(|most| To::DebtMax(most.map(|most| most.0))),
         data.invoicing_threshold.map(|amount| To::InvoicingThreshold(amount.0)),
         data.late_grace_hours.map(To::LateGraceHours),
     ];

@@ -220,9 +220,12 @@ fn states_are_announced_whole() {
         "cycle": {"k": 0, "n": 1, "start": "2026-01-31T00:00:00Z", "end": "2026-02-28T00:00:00Z"},
     });
     assert_eq!(announce(&Event::SubscriptionChanged(Box::new(subscription))), ("subscription.changed".into(), data));
-    let profile = Arc::new(Profile { kind: Some(AccountKind::User), owner: None, zone: Zone::named("Europe/Berlin").unwrap() });
-    let data = json!({"status": "open", "kind": "user", "owner": null, "time_zone": "Europe/Berlin"});
-    assert_eq!(announce(&Event::AccountChanged { status: "open", profile }), ("account.changed".into(), data));
+    let profile = Profile { kind: Some(AccountKind::User), zone: Zone::named("Europe/Berlin").unwrap(), ..Profile::default() };
+    let data = json!({
+        "status": "open", "kind": "user", "owner": null, "time_zone": "Europe/Berlin", "metadata": {}, "alerts": [], "auto_topup": null,
+        "invoicing": false,
+    });
+    assert_eq!(announce(&Event::AccountChanged { status: "open", profile: Arc::new(profile) }), ("account.changed".into(), data));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole messages in and out: what the single files cannot show alone.
 
+mod contract;
 mod envelope;
 mod events;
 mod examples;

@@ -1,7 +1,8 @@
 //! What each type's data becomes, and what it may not be.
 
 use super::*;
-use crate::domain::command::{RequestedGoods, SettingChange, SettingsChange};
+use crate::domain::alert::{Alert, AlertLevel};
+use crate::domain::command::{ProfileChange, RequestedGoods, SettingChange, SettingsChange, TopupChange};
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
 use crate::domain::settings::{Priorities, StaffRole};
@@ -170,31 +171,83 @@ fn a_decision_is_accepted_or_rejected_by_somebody() {
 }
 
 #[test]
-fn an_account_says_who_it_is_and_not_yet_more() {
+fn an_account_says_who_it_is() {
     let opened = event("account.opened", &json!({"kind": "user", "owner": "ana"}));
+    let many = |count: u32| (0..count).map(|name| (format!("k{name}"), json!("v"))).collect::<serde_json::Map<_, _>>();
     refused(
         &opened,
         &[
             ("/data/kind", json!(null), "malformed"),
             ("/data/owner", json!(null), "malformed"),
             ("/data/kind", json!("team"), "malformed"),
-            ("/data/alerts", json!([]), "malformed"),
-            ("/data/auto_topup", json!({}), "malformed"),
-            ("/data/invoicing", json!(true), "malformed"),
+            ("/data/invoicing", json!("yes"), "malformed"),
             ("/data/metadata", json!("x"), "malformed"),
-            ("/data/metadata", json!({"any": [1.5, null]}), "read"),
+            ("/data/metadata", json!({"any": [1.5, null]}), "malformed"),
+            ("/data/metadata", json!({"vip": true}), "malformed"),
+            ("/data/metadata", json!({"": "x"}), "malformed"),
+            ("/data/metadata", json!({"note": "two\nlines"}), "malformed"),
+            ("/data/metadata", json!({"note": "x".repeat(501)}), "malformed"),
+            ("/data/metadata", json!({"note": "x".repeat(500), "Größe": ""}), "read"),
+            ("/data/metadata", json!({}), "read"),
+            ("/data/metadata", Value::Object(many(51)), "malformed"),
+            ("/data/metadata", Value::Object(many(50)), "read"),
             ("/data/time_zone", json!("Mars/Olympus"), "read"),
         ],
     );
-    let unbuilt = deliver(&with(opened.clone(), "/data/auto_topup", json!({"package": "p"}))).unwrap_err();
-    assert_eq!(unbuilt.detail, "data: `auto_topup` is not built yet");
     let Command::OpenAccount(read) = command(&with(opened, "/data/time_zone", json!("Mars/Olympus"))) else { panic!() };
     assert_eq!(read.zone, Some(("Mars/Olympus".into(), None)), "the core refuses it as unknown_zone");
     let changed = event("account.changed", &json!({"time_zone": "Europe/Berlin"}));
     let Command::ChangeAccount(read) = command(&changed) else { panic!() };
-    assert!(read.kind.is_none() && read.owner.is_none());
-    assert_eq!(read.zone.unwrap().1.unwrap().name(), "Europe/Berlin");
+    assert_eq!(read.zone.as_ref().unwrap().1.as_ref().unwrap().name(), "Europe/Berlin");
+    assert_eq!(ProfileChange { zone: None, ..*read }, ProfileChange::default(), "absent keys stay");
     assert_eq!(fate(&deliver(&event("account.changed", &json!({})))), "read");
+}
+
+#[test]
+fn an_account_says_when_it_runs_low() {
+    let changed = event("account.changed", &json!({"alerts": [{"level": "100", "margin": 20}, {"percent": "12.5"}]}));
+    let Command::ChangeAccount(read) = command(&changed) else { panic!() };
+    let expected = [
+        Alert { level: AlertLevel::Credits(credits("100")), margin: Some(credits("20")) },
+        Alert { level: AlertLevel::Percent(credits("12.5")), margin: None },
+    ];
+    assert_eq!(read.alerts.as_deref(), Some(&expected[..]));
+    let levels = |count: u32| json!((0..count).map(|level| json!({"level": level})).collect::<Vec<_>>());
+    refused(
+        &changed,
+        &[
+            ("/data/alerts", json!([]), "read"),
+            ("/data/alerts", json!([{"level": "0"}, {"percent": 100}]), "read"),
+            ("/data/alerts", json!([{}]), "malformed"),
+            ("/data/alerts", json!([{"level": "1", "percent": "1"}]), "malformed"),
+            ("/data/alerts", json!([{"level": "-1"}]), "malformed"),
+            ("/data/alerts", json!([{"percent": "100.1"}]), "malformed"),
+            ("/data/alerts", json!([{"level": "1", "margin": "-1"}]), "malformed"),
+            ("/data/alerts", json!([{"level": "1"}, {"level": "1.0", "margin": "2"}]), "malformed"),
+            ("/data/alerts", json!([{"level": "1", "cooldown": "PT1H"}]), "malformed"),
+            ("/data/alerts", json!([["1"]]), "malformed"),
+            ("/data/alerts", levels(20), "read"),
+            ("/data/alerts", levels(21), "malformed"),
+        ],
+    );
+    let topup = event("account.changed", &json!({"auto_topup": {"package": "starter", "threshold": "50"}}));
+    let Command::ChangeAccount(read) = command(&topup) else { panic!() };
+    assert!(matches!(&read.auto_topup, Some(TopupChange::On(topup)) if topup.threshold == credits("50") && topup.max.is_none()));
+    refused(
+        &topup,
+        &[
+            ("/data/auto_topup/package", json!(null), "malformed"),
+            ("/data/auto_topup/threshold", json!(null), "malformed"),
+            ("/data/auto_topup/threshold", json!("-1"), "malformed"),
+            ("/data/auto_topup/window", json!("P1M"), "malformed"),
+            ("/data/auto_topup/max", json!("1000"), "read"),
+            ("/data/auto_topup/packs", json!(1), "malformed"),
+            ("/data/auto_topup", json!(["starter", "50"]), "malformed"),
+        ],
+    );
+    let off = event("account.changed", &json!({"auto_topup": null}));
+    assert!(matches!(command(&off), Command::ChangeAccount(read) if read.auto_topup == Some(TopupChange::Off)));
+    assert_ne!(content(&off), content(&event("account.changed", &json!({}))));
 }
 
 #[test]
@@ -281,7 +334,7 @@ fn staff_have_a_role_and_no_limit() {
 }
 
 #[test]
-fn settings_name_what_changes_and_only_what_is_built() {
+fn settings_name_what_changes() {
     let settings = tenant_event("tenant.settings_changed", &json!({"four_eyes": false, "priorities": {"plan": 5}}));
     let TenantCommand::ChangeSettings(read) = tenant_command(&settings) else { panic!() };
     let priorities = Priorities { plan: 5, ..Priorities::default() };
@@ -290,9 +343,12 @@ fn settings_name_what_changes_and_only_what_is_built() {
         &settings,
         &[
             ("/data/insufficient", json!("allow"), "read"),
-            ("/data/insufficient", json!("partial"), "malformed"),
+            ("/data/insufficient", json!("partial"), "unknown_type"),
+            ("/data/insufficient", json!("allow_to"), "unknown_type"),
+            ("/data/insufficient", json!("never"), "malformed"),
             ("/data/insufficient", json!({"allow_to": "5"}), "malformed"),
             ("/data/shortfall", json!("debt"), "read"),
+            ("/data/shortfall", json!("take_other_paid"), "read"),
             ("/data/shortfall", json!("forgive"), "malformed"),
             ("/data/burn_order", json!(["end", "end"]), "malformed"),
             ("/data/burn_order", json!(["number"]), "malformed"),
@@ -308,4 +364,19 @@ fn settings_name_what_changes_and_only_what_is_built() {
         ],
     );
     assert!(deliver(&with(settings, "/data/shortfall", json!("forgive"))).unwrap_err().detail.contains("debt"));
+}
+
+#[test]
+fn null_unsets_the_settings_that_may_be_unset() {
+    let change = |data: &Value| match tenant_command(&tenant_event("tenant.settings_changed", data)) {
+        TenantCommand::ChangeSettings(change) => change.0,
+        other => panic!("{other:?}"),
+    };
+    let unset = json!({"rollover_cap": null, "livemode": null, "debt_max": null});
+    let expected = [SettingChange::RolloverCap(None), SettingChange::Livemode(None), SettingChange::DebtMax(None)];
+    assert_eq!(change(&unset), expected);
+    assert_eq!(change(&json!({"four_eyes": null, "burn_order": null})), [], "the others have a value always: null is absent");
+    let set = [json!({"rollover_cap": null}), json!({}), json!({"rollover_cap": 0}), json!({"livemode": null})];
+    let contents: std::collections::BTreeSet<_> = set.iter().map(|data| content(&tenant_event("tenant.settings_changed", data))).collect();
+    assert_eq!(contents.len(), 4, "each asks for something else");
 }

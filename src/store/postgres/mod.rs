@@ -14,6 +14,7 @@ pub mod quarantine;
 pub mod query;
 pub mod resets;
 mod rows;
+mod rows_about;
 mod rows_money;
 pub mod schedule;
 pub mod tenant;

@@ -2,6 +2,7 @@
 //!
 //! Owns the mapping in both directions; a row that means nothing is a failure, never a default.
 
+use super::rows_about::AboutRow;
 use crate::domain::account::{Account, Profile, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::credits::Credits;
@@ -61,7 +62,7 @@ pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
 macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
-            "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, \
+            "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, about, \
              balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
              open_debts, open_requests, open_subscriptions, open_waiting from accounts ",
             $rest
@@ -80,6 +81,7 @@ pub struct AccountRow {
     pub kind: Option<String>,
     pub owner: Option<String>,
     pub time_zone: String,
+    pub about: Option<Json<AboutRow>>,
     pub balance: Decimal,
     pub held: Decimal,
     pub frozen: Decimal,
@@ -104,11 +106,16 @@ impl AccountRow {
     pub fn account(&self, key: AccountKey) -> Result<Account, Failure> {
         let kind = self.kind.as_deref().map(|kind| word("account kind", kind)).transpose()?;
         let zone = Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?;
+        let profile = Profile { kind, owner: optional_id(self.owner.as_ref())?, zone, ..Profile::default() };
+        let profile = match &self.about {
+            Some(about) => about.0.profile(profile)?,
+            None => profile,
+        };
         Ok(Account {
             key,
             status: word("account status", &self.status)?,
             frozen_by_staff: self.frozen_by_staff,
-            profile: Arc::new(Profile { kind, owner: optional_id(self.owner.as_ref())?, zone }),
+            profile: Arc::new(profile),
             balance: credits(self.balance)?,
             held: credits(self.held)?,
             frozen: credits(self.frozen)?,
@@ -147,7 +154,7 @@ struct RecursRow {
     anchor: String,
 }
 
-fn parsed(text: &str) -> Result<Credits, Failure> {
+pub fn amount(text: &str) -> Result<Credits, Failure> {
     Credits::parse(text).map_err(|_| unreadable("amount", text))
 }
 
@@ -169,9 +176,9 @@ impl GrantRules {
     fn read(self) -> Result<(Option<RolloverRule>, Option<Recurrence>), Failure> {
         let rollover = self.rollover.map(|row| {
             Ok::<_, Failure>(RolloverRule {
-                min: parsed(&row.min)?,
-                max: row.max.as_deref().map(parsed).transpose()?,
-                max_percent: row.max_percent.as_deref().map(parsed).transpose()?,
+                min: amount(&row.min)?,
+                max: row.max.as_deref().map(amount).transpose()?,
+                max_percent: row.max_percent.as_deref().map(amount).transpose()?,
                 count: row.count,
                 cycles: row.cycles,
             })

@@ -1,8 +1,9 @@
-//! Rows that few batches write: debts, payments, requests, charges, subscriptions, waiting.
+//! Rows that few batches write: debts, payments, requests, charges, subscriptions, profiles, waiting.
 //!
 //! Owns one statement per table; several rows of one account are written one after the other.
 
 use super::load::instant;
+use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use crate::domain::account::Debt;
 use crate::domain::credits::Credits;
@@ -53,6 +54,14 @@ pub async fn rows(connection: &mut PgConnection, shard: i16, write: &AccountWrit
                 .await?;
             }
             Row::Reset(row) => reset(connection, key, row, write.at).await?,
+            Row::Profile(profile) => {
+                sqlx::query("update accounts set about = $3 where shard = $1 and account_id = $2")
+                    .bind(shard)
+                    .bind(write.account_id)
+                    .bind(AboutRow::of(profile))
+                    .execute(&mut *connection)
+                    .await?;
+            }
         }
     }
     Ok(())

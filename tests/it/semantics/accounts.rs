@@ -105,6 +105,46 @@ scenarios! { CATALOG;
         assert_eq!(world.entries("u").await, ["granted 50", "frozen 50", "expired 50"]);
     }
 
+    async fn what_an_account_says_about_itself_is_kept_and_announced(world) {
+        let opened = json!({
+            "kind": "workspace", "owner": "ana", "time_zone": "Europe/Berlin", "invoicing": true,
+            "metadata": {"crm": "A-17", "tier": "gold"},
+            "alerts": [{"level": "100", "margin": "20"}, {"percent": "12.5"}],
+            "auto_topup": {"package": "starter", "threshold": "50", "target": "400.50", "max": "1000", "window": "P1M"},
+        });
+        world.done("account.opened", "u", opened.clone()).await;
+        assert_eq!(world.tell("account.opened", "u", opened.clone()).await, "duplicate", "it says nothing new");
+        let mut whole = opened;
+        whole["status"] = json!("open");
+        whole["auto_topup"]["target"] = json!("400.5");
+        assert_eq!(world.announced("u", "account.changed").await, [whole.clone()]);
+        // Other messages leave it alone.
+        world.grant("u", "10", json!({})).await;
+        world.done("account.changed", "u", json!({"owner": "leo"})).await;
+        whole["owner"] = json!("leo");
+        assert_eq!(world.announced("u", "account.changed").await[1], whole, "absent keys stay");
+        world.done("account.changed", "u", json!({"metadata": {"crm": "B-1"}, "alerts": [], "auto_topup": null, "invoicing": false})).await;
+        for (key, value) in [("metadata", json!({"crm": "B-1"})), ("alerts", json!([])), ("auto_topup", json!(null)), ("invoicing", json!(false))] {
+            whole[key] = value;
+        }
+        assert_eq!(world.announced("u", "account.changed").await[2], whole, "what is there replaces the whole");
+        world.done("account.changed", "u", json!({"metadata": {}})).await;
+        assert!(world.account("u").await.profile.metadata.is_empty());
+    }
+
+    async fn a_topup_buys_a_package_up_to_its_threshold_at_least(world) {
+        world.open("u").await;
+        for (topup, outcome) in [
+            (json!({"package": "gone", "threshold": "50"}), "rejected: unknown_package"),
+            (json!({"package": "starter", "threshold": "50", "target": "49"}), "rejected: invalid_amount"),
+            (json!({"package": "gone", "threshold": "50", "target": "49"}), "rejected: invalid_amount unknown_package"),
+            (json!({"package": "starter", "threshold": "50", "target": "50"}), "applied"),
+        ] {
+            assert_eq!(world.tell("account.changed", "u", json!({"auto_topup": topup})).await, outcome);
+        }
+        assert_eq!(world.heard("u", "message.rejected", "type").await, ["account.changed"; 3]);
+    }
+
     async fn only_staff_adjust(world) {
         world.open("u").await;
         assert_eq!(world.tell("credits.adjust", "u", adjust("10")).await, "rejected: not_permitted");

@@ -202,6 +202,10 @@ scenarios! { CATALOG;
         world.settings(json!({"livemode": true})).await;
         assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await, "quarantined: not_permitted");
         assert_eq!(world.balance("u").await, "0");
+        world.settings(json!({"four_eyes": false})).await;
+        assert_eq!(world.stripe(&checkout("evt_2", "pi_1", "starter", 2000, 0)).await, "quarantined: not_permitted", "absent stays");
+        world.settings(json!({"livemode": null})).await;
+        assert_eq!(world.stripe(&checkout("evt_3", "pi_1", "starter", 2000, 0)).await, "applied", "null unsets: either mode");
     }
 
     async fn a_forged_event_is_set_aside(world) {
