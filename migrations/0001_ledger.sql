@@ -392,8 +392,12 @@ create table quarantine (
     last_seen_at  timestamptz not null default clock_timestamp(),
     ended_at      timestamptz,
     ended_as      text collate "C",
+    -- Who ended it, and for what reason it was given up.
+    ended_by      text,
+    ended_reason  text,
     constraint quarantine_pkey primary key (shard, queue, digest),
-    constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded'))
+    constraint quarantine_ended_as_check check (ended_as in ('replayed', 'discarded')),
+    constraint quarantine_ended_reason_check check (ended_as is distinct from 'discarded' or ended_reason is not null)
 );
 
 create index quarantine_message_key_idx on quarantine (shard, message_key) where message_key is not null;

@@ -12,9 +12,10 @@ use crate::message::Raw;
 use crate::message::raw::CLOUDEVENT;
 use crate::statement;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::quarantine::{self, Quarantined};
+use crate::store::postgres::quarantine::{self, End, Filter, Quarantined};
 use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use std::process::ExitCode;
 
 /// Rows listed at most.
@@ -30,6 +31,9 @@ pub enum QuarantineCommand {
         /// Only of this tenant.
         #[arg(long, value_parser = id, value_name = "ID")]
         tenant: Option<Id>,
+        /// What was replayed or discarded too.
+        #[arg(long)]
+        ended: bool,
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
@@ -39,15 +43,22 @@ pub enum QuarantineCommand {
     Show(Named),
     /// Send one to the worker again, byte for byte.
     #[command(after_help = "Example: credit-ledger quarantine replay 3f9a0c")]
-    Replay(Named),
-    /// Give one up; its row stays.
-    #[command(after_help = "Example: credit-ledger quarantine discard 3f9a0c --reason \"sent by a test\"")]
+    Replay {
+        #[command(flatten)]
+        named: Named,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Give one up; its row stays, with the reason.
+    #[command(after_help = "Example: credit-ledger quarantine discard 3f9a0c --reason \"sent by a test\" --actor ann")]
     Discard {
         #[command(flatten)]
         named: Named,
-        /// Why, for the log of whoever runs this.
-        #[arg(long)]
+        /// Why; kept with the row.
+        #[arg(long, value_name = "TEXT")]
         reason: String,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -57,44 +68,62 @@ pub struct Named {
     digest_prefix: String,
 }
 
+#[derive(Debug, Args)]
+pub struct By {
+    /// Who does this; kept with the row. Without it, the role at the database.
+    #[arg(long, env = "USER", value_name = "NAME")]
+    actor: Option<String>,
+}
+
 pub async fn run(services: &Services, command: &QuarantineCommand) -> anyhow::Result<ExitCode> {
     match command {
-        QuarantineCommand::List { tenant, json } => list(&services.store().await?, tenant.as_ref(), *json).await?,
+        QuarantineCommand::List { tenant, ended, json } => {
+            let filter = Filter { tenant: tenant.as_ref().map(Id::as_str), prefix: "", ended: *ended };
+            list(&services.store().await?, filter, *json).await?;
+        }
         QuarantineCommand::Show(named) => {
             let store = services.store().await?;
-            let row = named.one(&store).await?;
+            let row = named.one(&store, true).await?;
             show(&row, &quarantine::raw(store.pool(), &row).await?)?;
         }
-        QuarantineCommand::Replay(named) => replay(services, named).await?,
-        QuarantineCommand::Discard { named, reason } => {
+        QuarantineCommand::Replay { named, by } => replay(services, named, by).await?,
+        QuarantineCommand::Discard { named, reason, by } => {
             if reason.trim().is_empty() {
                 return Err(BadInput::new("a reason is needed to discard a message; nothing was changed"));
             }
             let store = services.store().await?;
-            let row = named.one(&store).await?;
-            if !quarantine::end(store.pool(), &row, "discarded").await? {
+            let row = named.one(&store, false).await?;
+            let end = End::Discarded { reason: reason.trim() };
+            if !quarantine::end(store.pool(), &row, end, by.actor.as_deref()).await? {
                 bail!("{} has come again or was ended by somebody else meanwhile; nothing was changed; look at it again", short(&row));
             }
-            print(&format!("{} is discarded ({reason}); its row and bytes stay in the table", short(&row)))?;
+            print(&format!("{} is discarded ({}); its row and bytes stay in the table", short(&row), plain(reason.trim())))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Named {
-    /// The one open row the prefix names.
-    async fn one(&self, store: &PostgresStore) -> anyhow::Result<Quarantined> {
+    /// The one row the prefix names: an open one, else, if they may be looked at, one that ended.
+    async fn one(&self, store: &PostgresStore, ended: bool) -> anyhow::Result<Quarantined> {
         let prefix = self.digest_prefix.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(BadInput::new(format!("{:?} is not the beginning of a digest; `quarantine list` shows them", self.digest_prefix)));
         }
-        let mut rows = quarantine::list(store.pool(), None, &prefix, 2).await?;
+        let filter = Filter { prefix: &prefix, ..Filter::default() };
+        let mut rows = quarantine::list(store.pool(), filter, 2).await?;
+        if rows.is_empty() && ended {
+            rows = quarantine::list(store.pool(), Filter { ended, ..filter }, 2).await?;
+        }
         match (rows.pop(), rows.pop()) {
             (Some(row), None) => Ok(row),
             (Some(_), Some(_)) => {
                 Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
             }
-            (None, _) => Err(anyhow!("no open message in quarantine begins with {prefix}; `quarantine list` shows them")),
+            (None, _) => Err(anyhow!(
+                "no {}message in quarantine begins with {prefix}; `quarantine list` shows them",
+                if ended { "" } else { "open " }
+            )),
         }
     }
 }
@@ -104,8 +133,8 @@ fn short(row: &Quarantined) -> String {
     hex::encode(&row.digest).chars().take(12).collect()
 }
 
-async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow::Result<()> {
-    let rows = quarantine::list(store.pool(), tenant.map(Id::as_str), "", LIST_MAX).await?;
+async fn list(store: &PostgresStore, filter: Filter<'_>, json: bool) -> anyhow::Result<()> {
+    let rows = quarantine::list(store.pool(), filter, LIST_MAX).await?;
     if json {
         for row in &rows {
             print(&object(row).to_string())?;
@@ -115,19 +144,23 @@ async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow:
     if rows.is_empty() {
         return print("nothing is in quarantine");
     }
-    let mut table = statement::table(&["Digest", "Since (UTC)", "Queue", "Reason", "Tenant", "Account", "Message", "Seen"], &[7]);
+    let mut header = vec!["Digest", "Since (UTC)", "Queue", "Reason", "Tenant", "Account", "Message", "Seen"];
+    header.extend(filter.ended.then_some("Ended"));
+    let mut table = statement::table(&header, &[7]);
     for row in &rows {
         let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
-        table.add_row([
+        let mut cells = vec![
             short(row),
-            row.first_seen_at.to_jiff().strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            second(row.first_seen_at),
             row.queue.clone(),
             row.reason.clone(),
             or_unknown(&row.tenant),
             or_unknown(&row.account),
             or_unknown(&row.id),
             row.seen.to_string(),
-        ]);
+        ];
+        cells.extend(filter.ended.then(|| ended(row).unwrap_or_else(|| "open".to_owned())));
+        table.add_row(cells);
     }
     print(&statement::shown(&table))?;
     if usize::try_from(LIST_MAX).is_ok_and(|most| rows.len() >= most) {
@@ -136,11 +169,25 @@ async fn list(store: &PostgresStore, tenant: Option<&Id>, json: bool) -> anyhow:
     Ok(())
 }
 
+fn second(at: SqlTimestamp) -> String {
+    at.to_jiff().strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How, when, by whom and why a row ended, on one line.
+fn ended(row: &Quarantined) -> Option<String> {
+    let (at, how) = (row.ended_at?, row.ended_as.as_deref()?);
+    let by = row.ended_by.as_deref().map(|by| format!(" by {}", plain(by))).unwrap_or_default();
+    let why = row.ended_reason.as_deref().map(|why| format!(": {}", plain(why).replace('\n', " "))).unwrap_or_default();
+    Some(format!("{how} {}{by}{why}", second(at)))
+}
+
 fn object(row: &Quarantined) -> serde_json::Value {
     serde_json::json!({
         "digest": hex::encode(&row.digest), "queue": row.queue, "reason": row.reason, "detail": row.detail,
         "tenant": row.tenant, "account": row.account, "source": row.source, "id": row.id, "seen": row.seen,
         "first_seen_at": row.first_seen_at.to_jiff().to_string(), "body_bytes": row.body_bytes,
+        "ended_at": row.ended_at.map(|at| at.to_jiff().to_string()), "ended_as": row.ended_as, "ended_by": row.ended_by,
+        "ended_reason": row.ended_reason,
     })
 }
 
@@ -152,6 +199,9 @@ fn show(row: &Quarantined, raw: &Raw) -> anyhow::Result<()> {
         print(&format!("{name:12} {}", value.as_deref().unwrap_or("could not be read")))?;
     }
     print(&format!("routing key  {}\nfirst seen   {}\nseen         {}", raw.routing_key, row.first_seen_at.to_jiff(), row.seen))?;
+    if let Some(ended) = ended(row) {
+        print(&format!("ended        {ended}"))?;
+    }
     for (name, value) in &raw.headers {
         print(&format!("header       {}: {}", plain(name), plain(value)))?;
     }
@@ -168,10 +218,10 @@ fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
 }
 
-async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
+async fn replay(services: &Services, named: &Named, by: &By) -> anyhow::Result<()> {
     let store = services.store().await?;
     let url = services.broker()?;
-    let row = named.one(&store).await?;
+    let row = named.one(&store, false).await?;
     let raw = quarantine::raw(store.pool(), &row).await?;
     if usize::try_from(row.body_bytes).is_ok_and(|bytes| bytes > raw.body.len()) {
         bail!("{} was too large and only its beginning was kept; it cannot be replayed; ask its producer to send it again", short(&row));
@@ -190,7 +240,7 @@ async fn replay(services: &Services, named: &Named) -> anyhow::Result<()> {
         }
         Some(Published::Refused) | None => bail!("the broker did not take {}; it stays in quarantine; try again", short(&row)),
     }
-    if !quarantine::end(store.pool(), &row, "replayed").await? {
+    if !quarantine::end(store.pool(), &row, End::Replayed, by.actor.as_deref()).await? {
         bail!("{} was sent, and is in quarantine again or was ended by somebody else meanwhile; `quarantine show` tells why", short(&row));
     }
     print(&format!("{} is sent again; `credit-ledger outcome` shows what becomes of it", short(&row)))

@@ -5,6 +5,7 @@
 
 mod amqp;
 mod claims;
+mod quarantine;
 mod reconcile;
 mod semantics;
 mod soak;

@@ -32,7 +32,7 @@ pub async fn insert(connection: &mut PgConnection, shard: i16, rows: &[&Quaranti
          select $1, * from unnest($2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
          $10::uuid[], $11::jsonb[], $12::bytea[], $13::int[], $14::int[]) \
          on conflict (shard, queue, digest) do update set seen = quarantine.seen + excluded.seen, last_seen_at = clock_timestamp(), \
-         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null",
+         reason = excluded.reason, detail = excluded.detail, ended_at = null, ended_as = null, ended_by = null, ended_reason = null",
     )
     .bind(shard)
     .bind(rows.iter().map(|(row, _, _)| row.raw.queue.word()).collect::<Vec<_>>())
@@ -80,20 +80,41 @@ pub struct Quarantined {
     pub first_seen_at: SqlTimestamp,
     /// Bytes of its body.
     pub body_bytes: i32,
+    /// When somebody ended it; absent while it is open.
+    pub ended_at: Option<SqlTimestamp>,
+    /// `replayed` or `discarded`.
+    pub ended_as: Option<String>,
+    /// Who ended it.
+    pub ended_by: Option<String>,
+    /// Why it was given up.
+    pub ended_reason: Option<String>,
 }
 
-const COLUMNS: &str = "shard, queue, digest, reason, detail, tenant, account, source, id, seen, first_seen_at, body_bytes";
+const COLUMNS: &str = "shard, queue, digest, reason, detail, tenant, account, source, id, seen, first_seen_at, body_bytes, \
+     ended_at, ended_as, ended_by, ended_reason";
 
-/// Open rows, oldest first; `prefix` is the beginning of a digest in hex.
+/// Which rows to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter<'a> {
+    /// Only of this tenant.
+    pub tenant: Option<&'a str>,
+    /// The beginning of a digest in hex.
+    pub prefix: &'a str,
+    /// Those that were replayed or discarded too.
+    pub ended: bool,
+}
+
+/// Rows, the oldest first.
 ///
 /// # Errors
 /// [`Failure`] of the database.
-pub async fn list(pool: &PgPool, tenant: Option<&str>, prefix: &str, most: i64) -> Result<Vec<Quarantined>, Failure> {
+pub async fn list(pool: &PgPool, filter: Filter<'_>, most: i64) -> Result<Vec<Quarantined>, Failure> {
     let sql = format!(
-        "select {COLUMNS} from quarantine where ended_at is null and ($1::text is null or tenant = $1) \
+        "select {COLUMNS} from quarantine where ($4 or ended_at is null) and ($1::text is null or tenant = $1) \
          and encode(digest, 'hex') like $2 || '%' order by first_seen_at, digest limit $3"
     );
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(prefix).bind(most).fetch_all(pool).await?)
+    let rows = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(filter.tenant).bind(filter.prefix).bind(most).bind(filter.ended);
+    Ok(rows.fetch_all(pool).await?)
 }
 
 /// The delivery of a row, as it came.
@@ -111,20 +132,39 @@ pub async fn raw(pool: &PgPool, row: &Quarantined) -> Result<Raw, Failure> {
     Raw::from_parts(head.0, body).ok_or_else(|| super::rows::unreadable("queue", &row.queue))
 }
 
+/// How a row ends.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// It was sent again.
+    Replayed,
+    /// It is given up.
+    Discarded {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
 /// Ends a row; false when somebody else ended it first, or when it has come again since it was read.
+/// Without an actor it is the database's role.
 ///
 /// # Errors
 /// [`Failure`] of the database.
-pub async fn end(pool: &PgPool, row: &Quarantined, ended_as: &str) -> Result<bool, Failure> {
+pub async fn end(pool: &PgPool, row: &Quarantined, end: End<'_>, actor: Option<&str>) -> Result<bool, Failure> {
+    let (word, reason) = match end {
+        End::Replayed => ("replayed", None),
+        End::Discarded { reason } => ("discarded", Some(reason)),
+    };
     let done = sqlx::query(
-        "update quarantine set ended_at = clock_timestamp(), ended_as = $4 \
+        "update quarantine set ended_at = clock_timestamp(), ended_as = $4, ended_by = coalesce($6, session_user::text), ended_reason = $7 \
          where shard = $1 and queue = $2 and digest = $3 and ended_at is null and seen = $5",
     )
     .bind(row.shard)
     .bind(&row.queue)
     .bind(&row.digest)
-    .bind(ended_as)
+    .bind(word)
     .bind(row.seen)
+    .bind(actor)
+    .bind(reason)
     .execute(pool)
     .await?;
     Ok(done.rows_affected() > 0)

@@ -3,7 +3,7 @@
 //! It lives in a schema of the server's database: making and dropping a schema takes a tenth of the
 //! time of a database, which forces a checkpoint.
 
-use super::{TENANT, id};
+use super::{ORIGIN, TENANT, id};
 use credit_ledger::catalog::CatalogFile;
 use credit_ledger::domain::book::AccountState;
 use credit_ledger::domain::credits::Credits;
@@ -27,6 +27,7 @@ const SHARDS: i16 = 4;
 pub struct Database {
     schema: String,
     server: String,
+    /// Where its schema is found.
     pub url: String,
     pub store: PostgresStore,
 }
@@ -73,6 +74,7 @@ impl Database {
 
     pub async fn instruct(&self, message: &TenantMessage, raw: &Raw) -> Outcome {
         let ask = TenantAsk {
+            origin: ORIGIN.into(),
             tenant: message.tenant.clone(),
             id: message.id.clone(),
             content: message.content,
