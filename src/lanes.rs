@@ -96,6 +96,14 @@ pub struct LaneSetup {
     pub stop: CancellationToken,
 }
 
+impl<S> Lanes<S> {
+    /// The deployment's name in announcements.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.shared.origin
+    }
+}
+
 impl<S: Store + Quarantine> Lanes<S> {
     /// Starts one lane per shard. `on_commit` is told of each shard that was written and how many
     /// jobs that finished; the tracker is done when the lanes are.

@@ -15,8 +15,8 @@ pub use changes::changes;
 pub use problem::{CatalogError, CatalogErrors};
 
 use crate::domain::catalog::{Catalog, PriceTarget};
-use crate::domain::command::SettingsChange;
 use crate::domain::ids::{Id, Printable};
+use crate::domain::settings::SettingsChange;
 use fields::Fields;
 use problem::Problems;
 use std::collections::BTreeMap;

@@ -4,8 +4,7 @@
 
 use super::fields::{Fields, Least, choice};
 use crate::domain::burn_down::BurnKey;
-use crate::domain::command::{SettingChange, SettingsChange};
-use crate::domain::settings::Priorities;
+use crate::domain::settings::{Priorities, SettingChange, SettingsChange};
 
 const KEYS: [&str; 13] = [
     "credit_payments",

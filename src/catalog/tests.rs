@@ -5,10 +5,9 @@ use crate::domain::account::AccountKind;
 use crate::domain::burn_down::BurnKey;
 use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::catalog::{Addon, GrantOn, Package, Plan, Service};
-use crate::domain::command::SettingChange;
 use crate::domain::credits::Credits;
 use crate::domain::grant::RolloverRule;
-use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, Settings, Shortfall};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, SettingChange, Settings, Shortfall};
 
 const EXAMPLE: &str = include_str!("../../config/catalog.example.toml");
 const AGENCY: &str = include_str!("../../config/demo/agency.toml");

@@ -107,6 +107,7 @@ impl Consumer {
             }
             Ok(Incoming::Tenant(message)) => {
                 let ask = TenantAsk {
+                    origin: self.lanes.origin().to_owned(),
                     tenant: message.tenant,
                     id: message.id,
                     content: message.content,
@@ -116,7 +117,7 @@ impl Consumer {
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Ok(Incoming::Ignored { tenant, id, content }) => {
-                let ask = TenantAsk { tenant, id, content, command: None, occurred_at: None };
+                let ask = TenantAsk { origin: self.lanes.origin().to_owned(), tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
             Err(Unreadable { reason, detail, tenant, id }) => {

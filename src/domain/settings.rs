@@ -148,6 +148,67 @@ impl Settings {
     }
 }
 
+/// Settings that change; absent ones stay.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsChange(pub Vec<SettingChange>);
+
+/// One setting with its new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingChange {
+    /// `credit_payments`
+    CreditPayments(bool),
+    /// `insufficient`
+    Insufficient(Insufficient),
+    /// `four_eyes`
+    FourEyes(bool),
+    /// `price_check`
+    PriceCheck(PriceCheck),
+    /// `shortfall`
+    Shortfall(Shortfall),
+    /// `burn_order`
+    BurnOrder(Vec<BurnKey>),
+    /// `priorities`
+    Priorities(Priorities),
+    /// `open_accounts`
+    OpenAccounts(OpenAccounts),
+    /// `rollover_cap`; absent: no limit any more.
+    RolloverCap(Option<Credits>),
+    /// `livemode`; absent: either mode again.
+    Livemode(Option<bool>),
+    /// `debt_max`; absent: none set any more.
+    DebtMax(Option<Credits>),
+    /// `invoicing_threshold`
+    InvoicingThreshold(Money),
+    /// `late_grace_hours`
+    LateGraceHours(u32),
+}
+
+impl SettingsChange {
+    /// The settings with the change made.
+    #[must_use]
+    pub fn applied_to(&self, settings: &Settings) -> Settings {
+        let mut changed = settings.clone();
+        for change in &self.0 {
+            match change.clone() {
+                SettingChange::CreditPayments(on) => changed.credit_payments = on,
+                SettingChange::Insufficient(policy) => changed.insufficient = policy,
+                SettingChange::FourEyes(on) => changed.four_eyes = on,
+                SettingChange::PriceCheck(check) => changed.price_check = check,
+                SettingChange::Shortfall(policy) => changed.shortfall = policy,
+                SettingChange::BurnOrder(order) => changed.burn_order = order,
+                SettingChange::Priorities(priorities) => changed.priorities = priorities,
+                SettingChange::OpenAccounts(how) => changed.open_accounts = how,
+                SettingChange::RolloverCap(cap) => changed.rollover_cap = cap,
+                SettingChange::Livemode(live) => changed.livemode = live,
+                SettingChange::DebtMax(most) => changed.debt_max = most,
+                SettingChange::InvoicingThreshold(amount) => changed.invoicing_threshold = amount,
+                SettingChange::LateGraceHours(hours) => changed.late_grace_hours = hours,
+            }
+        }
+        changed
+    }
+}
+
 words! {
     /// What a member of staff may do.
     StaffRole {

@@ -9,11 +9,11 @@ use super::payload::Asked;
 use crate::domain::account::AccountKind;
 use crate::domain::alert::AlertLevel;
 use crate::domain::command::{
-    Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, SettingChange, SettingsChange, Spend, StartSubscription,
-    SubmitRequest, TenantCommand, TopupChange, Usage,
+    Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, Spend, StartSubscription, SubmitRequest, TenantCommand,
+    TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
-use crate::domain::settings::OpenAccounts;
+use crate::domain::settings::{OpenAccounts, SettingChange, SettingsChange};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};

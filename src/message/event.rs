@@ -14,7 +14,7 @@ use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
-use crate::domain::rejection::QuarantineReason;
+use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -208,6 +208,46 @@ pub fn quarantined(what: &Quarantined<'_>) -> Outgoing {
     });
     let routing_key = if tenant.is_empty() { TYPE.to_owned() } else { format!("{TYPE}.{tenant}") };
     Outgoing { id, routing_key, body }
+}
+
+/// A refused message about a tenant as a whole. No subject and no sequence, because it belongs to no
+/// account.
+#[derive(Debug, Clone, Copy)]
+pub struct TenantRefused<'a> {
+    /// The deployment's name.
+    pub source: &'a str,
+    /// The tenant.
+    pub tenant: &'a Id,
+    /// When it was refused.
+    pub time: Timestamp,
+    /// The message, which is refused once: its announcement's id is derived from it.
+    pub id: &'a MessageId,
+    /// Its type.
+    pub kind: &'static str,
+    /// Why.
+    pub reasons: &'a [Rejection],
+}
+
+/// Announces that a message about a tenant was refused.
+#[must_use]
+pub fn tenant_refused(what: &TenantRefused<'_>) -> Outgoing {
+    const TYPE: &str = "message.rejected";
+    let tenant = what.tenant.as_str();
+    // Keys of messages are half as long as the digests of what is quarantined: these ids differ.
+    let id = permanent_id(tenant, "", &uuid::Uuid::from_bytes(what.id.key().0));
+    let body = bytes(&CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: what.source,
+        kind: TYPE,
+        subject: None,
+        tenant: Some(tenant),
+        time: Instant(what.time),
+        datacontenttype: "application/json",
+        sequence: None,
+        data: &MessageRejected { id: what.id.into(), kind: what.kind, reasons: words(what.reasons) },
+    });
+    Outgoing { id, routing_key: format!("{TYPE}.{tenant}"), body }
 }
 
 /// An entry as `balance.changed`, answers and `simulate` show it.

@@ -138,6 +138,7 @@ impl Simulation {
             Ok(Incoming::Tenant(message)) => {
                 self.advance(message.occurred_at).await?;
                 let outcome = self.tenant(&message).await?;
+                self.tell_refused(&outcome, &message);
                 self.tell_quarantined(&outcome, &raw, Some(&message.tenant), Some(&message.id));
                 Ok(outcome)
             }
@@ -165,6 +166,15 @@ impl Simulation {
         let time = self.clock.unwrap_or(Timestamp::UNIX_EPOCH);
         let what = event::Quarantined { source: ORIGIN, tenant, digest: raw.digest(), time, reason: *reason, id, kind: None };
         self.events.extend(announcement(event::quarantined(&what).body));
+    }
+
+    /// Announces the refusal of a message about a tenant.
+    fn tell_refused(&mut self, outcome: &Outcome, message: &TenantMessage) {
+        let Outcome::Rejected(reasons) = outcome else { return };
+        let time = self.clock.unwrap_or(Timestamp::UNIX_EPOCH);
+        let (tenant, id, kind) = (&message.tenant, &message.id, message.command.word());
+        let what = event::TenantRefused { source: ORIGIN, tenant, time, id, kind, reasons };
+        self.events.extend(announcement(event::tenant_refused(&what).body));
     }
 
     /// Moves the clock; everything due by then happens, the longest overdue first.

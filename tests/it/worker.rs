@@ -301,3 +301,47 @@ worker_test!(a_killed_worker_loses_and_doubles_nothing, |deployment| {
     }
     assert_eq!(deployment.count("entries").await, 300);
 });
+
+#[tokio::test]
+async fn what_the_broker_gave_up_on_is_set_aside() {
+    let mut deployment = Deployment::new().await;
+    let body = json!({"specversion": "1.0", "id": "m", "source": "test", "type": "credits.grant", "tenant": "acme", "subject": "u",
+        "time": "2026-01-01T00:00:00Z", "data": {"credits": "1", "reason": "gift", "actor": "ann"}});
+    let parked = Outgoing {
+        exchange: String::new(),
+        routing_key: deployment.topology.parking(),
+        content_type: "application/cloudevents+json".into(),
+        headers: Vec::new(),
+        correlation_id: Some("c".into()),
+        reply_to: Some(deployment.replies.name().into()),
+        message_id: None,
+        mandatory: true,
+        body: body.to_string().into_bytes(),
+    };
+    assert_eq!(deployment.publisher.publish_all(&[parked]).await.unwrap(), [Published::Confirmed]);
+    deployment.start();
+    let reply = deployment.reply().await;
+    assert_eq!((&reply["outcome"], &reply["reasons"]), (&json!("quarantined"), &json!(["retries_exhausted"])));
+    assert_eq!((deployment.count("quarantine").await, deployment.count("entries").await), (1, 0));
+    deployment.remove().await;
+}
+
+#[tokio::test]
+async fn a_refused_message_about_a_tenant_is_answered_and_announced() {
+    let mut deployment = Deployment::new().await;
+    deployment.start();
+    deployment.send("r", "cycle.reset", None, json!({"as_of": "2390-01-01T00:00:00Z"})).await;
+    let reply = deployment.reply().await;
+    assert_eq!((&reply["outcome"], &reply["reasons"]), (&json!("rejected"), &json!(["reset_in_future"])));
+    let sql = "select routing_key, body from outbox where not is_reply";
+    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&deployment.pool).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].0, "message.rejected.acme");
+    let event: Value = serde_json::from_slice(&rows[0].1).unwrap();
+    assert_eq!(event["data"], json!({"source": "test", "id": "r", "type": "cycle.reset", "reasons": ["reset_in_future"]}));
+    // The same again is answered, not announced anew.
+    deployment.send("r", "cycle.reset", None, json!({"as_of": "2390-01-01T00:00:00Z"})).await;
+    assert_eq!(deployment.reply().await["outcome"], "duplicate");
+    assert_eq!(deployment.count("outbox where not is_reply").await, 1);
+    deployment.remove().await;
+}

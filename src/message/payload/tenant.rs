@@ -2,9 +2,9 @@
 
 use super::{Asked, read};
 use crate::domain::burn_down::BurnKey;
-use crate::domain::command::{SettingChange, SettingsChange, TenantCommand};
+use crate::domain::command::TenantCommand;
 use crate::domain::ids::Id;
-use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, Shortfall, StaffRole};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, SettingChange, SettingsChange, Shortfall, StaffRole};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::{Field, Spelt};

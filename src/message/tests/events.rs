@@ -10,7 +10,7 @@ use crate::domain::ids::{AccountKey, Hash, MessageId, Printable};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
 use crate::domain::subscription::{Cycle, Reset, Subscription, Wanted};
-use crate::message::event::Quarantined;
+use crate::message::event::{Quarantined, TenantRefused, tenant_refused};
 use crate::message::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -250,4 +250,20 @@ fn quarantine_is_announced_without_payload_or_sequence() {
     assert_eq!(nameless.routing_key, "message.quarantined");
     assert_eq!(shown(&nameless)["data"], json!({"reason": "malformed"}));
     assert!(shown(&nameless).get("tenant").is_none());
+}
+
+#[test]
+fn a_refusal_about_a_tenant_has_no_subject_and_a_permanent_id() {
+    let (tenant, message) = (id("acme"), message());
+    let reasons = [Rejection::ResetInFuture];
+    let time = at("2026-01-31T00:00:00Z");
+    let what = TenantRefused { source: "credit-ledger", tenant: &tenant, time, id: &message, kind: "cycle.reset", reasons: &reasons };
+    let out = tenant_refused(&what);
+    let body = shown(&out);
+    assert_eq!((out.routing_key.as_str(), &body["type"]), ("message.rejected.acme", &json!("message.rejected")));
+    assert_eq!(body["data"], json!({"source": "app", "id": "m-1", "type": "cycle.reset", "reasons": ["reset_in_future"]}));
+    assert!(body.get("sequence").is_none() && body.get("subject").is_none());
+    assert_eq!(tenant_refused(&what).id, out.id);
+    let other = MessageId { id: printable("m-2"), ..message.clone() };
+    assert_ne!(tenant_refused(&TenantRefused { id: &other, ..what }).id, out.id);
 }

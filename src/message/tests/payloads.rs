@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::domain::alert::{Alert, AlertLevel};
-use crate::domain::command::{ProfileChange, RequestedGoods, SettingChange, SettingsChange, TopupChange};
+use crate::domain::command::{ProfileChange, RequestedGoods, TopupChange};
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
-use crate::domain::settings::{Priorities, StaffRole};
+use crate::domain::settings::{Priorities, SettingChange, SettingsChange, StaffRole};
 
 /// Reads as it is; with each change it is refused for the reason.
 fn refused(base: &Value, changes: &[(&str, Value, &str)]) {

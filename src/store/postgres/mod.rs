@@ -12,6 +12,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod quarantine;
 pub mod query;
+mod refused;
 pub mod resets;
 mod rows;
 mod rows_about;

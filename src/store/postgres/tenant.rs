@@ -5,6 +5,7 @@
 
 use super::PostgresStore;
 use super::load::instant;
+use super::refused;
 use super::resets::ResetJob;
 use super::terms::SettingsRow;
 use crate::domain::command::TenantCommand;
@@ -23,6 +24,8 @@ use sqlx::types::{Json, Uuid};
 /// Something to answer for a tenant.
 #[derive(Debug, Clone)]
 pub struct TenantAsk {
+    /// Names this deployment in announcements.
+    pub origin: String,
     /// Which tenant.
     pub tenant: Id,
     /// Source and id.
@@ -68,6 +71,9 @@ impl PostgresStore {
             return Ok(outcome);
         }
         let outcome = self.carry_out(&mut transaction, answering, (ask, &settings.0), clocks).await?;
+        if let Outcome::Rejected(reasons) = &outcome {
+            refused::announce(&mut transaction, home, ask, reasons, clocks.now).await?;
+        }
         if outcome != Outcome::Waiting {
             answering.record(&mut transaction, &outcome).await?;
         }

@@ -14,6 +14,7 @@ use credit_ledger::domain::catalog::Catalog;
 use credit_ledger::domain::command::{Message, TenantCommand};
 use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::ids::{AccountKey, Id};
+use credit_ledger::domain::rejection::Rejection;
 use credit_ledger::domain::settings::{Settings, Terms};
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
@@ -267,7 +268,10 @@ impl World {
     async fn instruct(&mut self, message: TenantMessage, raw: &Raw) -> Outcome {
         let stored = match &self.database {
             Some(database) => database.instruct(&message, raw).await,
-            None => Outcome::Applied,
+            None => match message.command {
+                TenantCommand::ResetCycles { as_of } if as_of < self.clock => Outcome::Rejected(vec![Rejection::ResetBackwards]),
+                _ => Outcome::Applied,
+            },
         };
         if stored != Outcome::Applied {
             return stored;
