@@ -7,6 +7,7 @@ mod cycles;
 mod identity;
 mod plans;
 mod purchases;
+mod reasons;
 mod requests;
 mod rollover;
 mod spends;
