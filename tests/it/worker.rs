@@ -302,9 +302,7 @@ worker_test!(a_killed_worker_loses_and_doubles_nothing, |deployment| {
     assert_eq!(deployment.count("entries").await, 300);
 });
 
-#[tokio::test]
-async fn what_the_broker_gave_up_on_is_set_aside() {
-    let mut deployment = Deployment::new().await;
+worker_test!(what_the_broker_gave_up_on_is_set_aside, |deployment| {
     let body = json!({"specversion": "1.0", "id": "m", "source": "test", "type": "credits.grant", "tenant": "acme", "subject": "u",
         "time": "2026-01-01T00:00:00Z", "data": {"credits": "1", "reason": "gift", "actor": "ann"}});
     let parked = Outgoing {
@@ -323,12 +321,9 @@ async fn what_the_broker_gave_up_on_is_set_aside() {
     let reply = deployment.reply().await;
     assert_eq!((&reply["outcome"], &reply["reasons"]), (&json!("quarantined"), &json!(["retries_exhausted"])));
     assert_eq!((deployment.count("quarantine").await, deployment.count("entries").await), (1, 0));
-    deployment.remove().await;
-}
+});
 
-#[tokio::test]
-async fn a_refused_message_about_a_tenant_is_answered_and_announced() {
-    let mut deployment = Deployment::new().await;
+worker_test!(a_refused_message_about_a_tenant_is_answered_and_announced, |deployment| {
     deployment.start();
     deployment.send("r", "cycle.reset", None, json!({"as_of": "2390-01-01T00:00:00Z"})).await;
     let reply = deployment.reply().await;
@@ -343,5 +338,4 @@ async fn a_refused_message_about_a_tenant_is_answered_and_announced() {
     deployment.send("r", "cycle.reset", None, json!({"as_of": "2390-01-01T00:00:00Z"})).await;
     assert_eq!(deployment.reply().await["outcome"], "duplicate");
     assert_eq!(deployment.count("outbox where not is_reply").await, 1);
-    deployment.remove().await;
-}
+});

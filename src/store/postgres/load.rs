@@ -8,7 +8,7 @@ use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow
 use super::write::PostgresTransaction;
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
-use crate::domain::decision::{Claim, On};
+use crate::domain::decision::On;
 use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::message;
