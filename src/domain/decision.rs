@@ -10,6 +10,7 @@ use super::payment::Payment;
 use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
 use super::subscription::{HighWater, Reset, Subscription};
+use super::word::words;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -45,32 +46,15 @@ pub enum On {
     Claim(Claim),
 }
 
-/// Whose the business facts of a message are, as far as the directory knows (semantics §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// Its own account's, or it names none: it is decided.
-    Ours,
-    /// Another account's message about one of them is undecided: it waits.
-    Undecided,
-    /// Another account has one of them: it contradicts what is recorded.
-    Taken,
-}
-
-impl Claim {
-    /// The word used in the database.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Undecided => "undecided",
-            Self::Taken => "taken",
-        }
-    }
-
-    /// The claim for its [word](Self::word).
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Ours, Self::Undecided, Self::Taken].into_iter().find(|claim| claim.word() == word)
+words! {
+    /// Whose the business facts of a message are, as far as the directory knows (semantics §9).
+    Claim {
+        /// Its own account's, or it names none: it is decided.
+        Ours "ours",
+        /// Another account's message about one of them is undecided: it waits.
+        Undecided "undecided",
+        /// Another account has one of them: it contradicts what is recorded.
+        Taken "taken",
     }
 }
 

@@ -77,8 +77,10 @@ mod tests {
     use crate::domain::calendar::Interval;
     use crate::domain::catalog::GrantOn;
     use crate::domain::charge::Purpose;
+    use crate::domain::decision::{Claim, On};
     use crate::domain::entry::Direction;
     use crate::domain::grant::{GrantSource, GrantStatus};
+    use crate::domain::ids::Id;
     use crate::domain::payment::PaymentStatus;
     use crate::domain::rejection::{QuarantineReason, Rejection};
     use crate::domain::request::{RequestMethod, RequestStatus};
@@ -101,6 +103,7 @@ mod tests {
         holds::<AccountKind>();
         holds::<AccountStatus>();
         holds::<BurnKey>();
+        holds::<Claim>();
         holds::<Direction>();
         holds::<GrantOn>();
         holds::<GrantStatus>();
@@ -116,6 +119,12 @@ mod tests {
         holds::<RequestStatus>();
         holds::<Shortfall>();
         holds::<StaffRole>();
+        let (name, until) = (Id::new("undecided").unwrap(), jiff::Timestamp::UNIX_EPOCH);
+        let waits = [On::Account, On::Request(name.clone()), On::Subscription(name.clone()), On::Time(until), On::Claim(Claim::Undecided)];
+        for on in waits {
+            assert_eq!(On::from_word(on.word(), Some(name.clone()), Some(until)), Some(on));
+        }
+        assert_eq!((On::from_word("request", None, Some(until)), On::from_word("time", Some(name), None)), (None, None));
         for source in GrantSource::ALL {
             assert_eq!(GrantSource::from_stored_word(source.stored_word()), Some(source));
         }

@@ -59,7 +59,7 @@ async fn a_grant_a_usage_and_a_reading() {
     assert_eq!((now["balance"].as_str(), now["seq"].as_u64()), (Some("70"), Some(2)));
     assert_eq!(now["grants"][0]["grant"], "A");
     assert_eq!(view(&steps[6])["balance"], "100");
-    assert_eq!((view(&steps[6])["balance"].clone(), view(&steps[7])["seq"].clone()), ("0".into(), 0.into()));
+    assert_eq!((view(&steps[7])["balance"].clone(), view(&steps[7])["seq"].clone()), ("0".into(), 0.into()));
     let Step::Done(effects) = &steps[2] else { panic!() };
     assert!(effects.events.iter().any(|event| event.get().contains(r#""type":"balance.changed""#)));
 }
@@ -126,7 +126,7 @@ async fn messages_about_the_tenant_change_its_terms() {
     .await;
     let outcomes: Vec<String> = steps.iter().skip(1).map(|step| done(step).0).collect();
     assert_eq!(outcomes, ["applied", "duplicate", "quarantined idempotency_conflict", "waiting", "applied", "rejected reset_backwards"]);
-    let Step::Done(refused) = &steps[7] else { panic!() };
+    let Step::Done(refused) = &steps[6] else { panic!() };
     let event: serde_json::Value = serde_json::from_str(refused.events[0].get()).unwrap();
     assert_eq!((&event["type"], &event["tenant"], event.get("subject")), (&"message.rejected".into(), &"acme".into(), None));
     assert_eq!(event["data"], serde_json::json!({"source": "test", "id": "q", "type": "cycle.reset", "reasons": ["reset_backwards"]}));

@@ -3,6 +3,7 @@
 use crate::world::TENANT;
 use crate::world::database::Database;
 use credit_ledger::catalog;
+use credit_ledger::domain::decision::Claim;
 use credit_ledger::domain::rejection::QuarantineReason;
 use credit_ledger::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use credit_ledger::message::{Incoming, Queue, Raw, reread};
@@ -112,7 +113,7 @@ async fn submit(database: &Database, events: &[Value]) -> Vec<String> {
         };
         let Ok(Incoming::Account(message)) = reread(&raw) else { panic!("{event}") };
         let (told, answer) = oneshot::channel();
-        let submission = Submission { message: Arc::new(*message), raw: Arc::new(raw), claim: credit_ledger::domain::decision::Claim::Ours };
+        let submission = Submission { message: Arc::new(*message), raw: Arc::new(raw), claim: Claim::Ours };
         lanes.submit(Job::Message(submission, Box::new(move |settled| drop(told.send(settled)))));
         answers.push(answer);
     }
