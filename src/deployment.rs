@@ -7,10 +7,10 @@ use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Replies, Topology
 use crate::catalog;
 use crate::domain::ids::Id;
 use crate::message::sign;
-use crate::store::postgres::{catalogs, migrate, pool};
+use crate::store::postgres::admin::Scratch;
+use crate::store::postgres::{PostgresStore, catalogs, migrate};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -37,9 +37,8 @@ pub struct Servers {
 /// One run's own database, exchanges, queues and folder.
 pub struct Deployment {
     servers: Servers,
-    name: String,
-    database: String,
-    pool: PgPool,
+    database: Scratch,
+    store: PostgresStore,
     topology: Topology,
     folder: PathBuf,
 }
@@ -50,47 +49,37 @@ impl Deployment {
     /// # Errors
     /// When a server refuses; what was made so far is removed again.
     pub async fn make(servers: Servers, word: &str) -> anyhow::Result<Self> {
-        let name = format!("{word}_{:016x}", rand::random::<u64>());
-        let (address, parameters) =
-            servers.database_url.split_once('?').map_or((servers.database_url.as_str(), ""), |(address, rest)| (address, rest));
-        let (base, _) = address.rsplit_once('/').context("DATABASE_URL names no database: it ends in /<database>")?;
-        let mark = if parameters.is_empty() { "" } else { "?" };
-        let database = format!("{base}/{name}{mark}{parameters}");
-        let mut admin = PgConnection::connect(&servers.database_url).await.context("Postgres cannot be reached at DATABASE_URL")?;
-        sqlx::query(AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut admin)
-            .await
-            .context("a database of its own cannot be made")?;
-        let made = Self::fill(&servers, &name, &database).await;
-        match made {
-            Ok((pool, topology, folder)) => Ok(Self { servers, name, database, pool, topology, folder }),
+        let database = Scratch::name(&servers.database_url, word)?;
+        database.create().await.context("a database of its own cannot be made at DATABASE_URL")?;
+        match Self::fill(&servers, &database).await {
+            Ok((store, topology, folder)) => Ok(Self { servers, database, store, topology, folder }),
             Err(error) => {
-                drop_database(&servers.database_url, &name).await?;
+                drop_database(&database).await?;
                 Err(error)
             }
         }
     }
 
-    async fn fill(servers: &Servers, name: &str, database: &str) -> anyhow::Result<(PgPool, Topology, PathBuf)> {
-        migrate::migrate(database, SHARDS).await?;
-        let pool = pool(database, 4).await?;
-        let topology = Topology::new(name);
+    async fn fill(servers: &Servers, database: &Scratch) -> anyhow::Result<(PostgresStore, Topology, PathBuf)> {
+        migrate::migrate(database.url(), SHARDS).await?;
+        let store = PostgresStore::connect(database.url(), 4).await?;
+        let topology = Topology::new(database.as_str());
         topology.apply(&servers.amqp_url).await.context("RabbitMQ cannot be set up at AMQP_URL")?;
-        let folder = std::env::temp_dir().join(name);
+        let folder = std::env::temp_dir().join(database.as_str());
         fs::create_dir_all(folder.join("secrets"))?;
-        Ok((pool, topology, folder))
+        Ok((store, topology, folder))
     }
 
     /// Its database, for reading.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    pub fn store(&self) -> &PostgresStore {
+        &self.store
     }
 
     /// The database's address.
     #[must_use]
     pub fn database_url(&self) -> &str {
-        &self.database
+        self.database.url()
     }
 
     /// Its exchanges and queues.
@@ -118,7 +107,7 @@ impl Deployment {
     pub async fn tenant(&self, name: &str, document: &str) -> anyhow::Result<String> {
         let tenant = Id::new(name)?;
         let file = catalog::parse(name, document).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        catalogs::apply(&self.pool, &tenant, &file, document).await?;
+        catalogs::apply(self.store.pool(), &tenant, &file, document).await?;
         let secret = format!("whsec_{:032x}", rand::random::<u128>());
         let folder = self.folder.join("secrets").join(name).join("stripe");
         fs::create_dir_all(&folder)?;
@@ -134,7 +123,7 @@ impl Deployment {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         Command::new(&self.servers.program)
             .arg("run")
-            .env("DATABASE_URL", &self.database)
+            .env("DATABASE_URL", self.database.url())
             .env("AMQP_URL", &self.servers.amqp_url)
             .env("AMQP_PREFIX", self.topology.prefix())
             .env("CREDITS_SECRETS_DIR", self.folder.join("secrets"))
@@ -154,10 +143,10 @@ impl Deployment {
     /// # Errors
     /// When a server refuses; the names of what is left are in the error.
     pub async fn remove(self, keep_log: bool) -> anyhow::Result<()> {
-        self.pool.close().await;
+        self.store.close().await;
         let broker = self.topology.delete(&self.servers.amqp_url).await;
-        drop_database(&self.servers.database_url, &self.name).await?;
-        broker.with_context(|| format!("exchanges and queues {}.* could not be deleted", self.name))?;
+        drop_database(&self.database).await?;
+        broker.with_context(|| format!("exchanges and queues {}.* could not be deleted", self.database.as_str()))?;
         let _ = fs::remove_dir_all(self.folder.join("secrets"));
         if !keep_log {
             let _ = fs::remove_dir_all(&self.folder);
@@ -166,11 +155,8 @@ impl Deployment {
     }
 }
 
-async fn drop_database(server: &str, name: &str) -> anyhow::Result<()> {
-    let left = || format!("database {name} could not be dropped");
-    let mut admin = PgConnection::connect(server).await.with_context(left)?;
-    sqlx::query(AssertSqlSafe(format!("drop database if exists {name} with (force)"))).execute(&mut admin).await.with_context(left)?;
-    Ok(())
+async fn drop_database(database: &Scratch) -> anyhow::Result<()> {
+    database.drop().await.with_context(|| format!("database {} could not be dropped", database.as_str()))
 }
 
 /// Stops a worker in order and waits for its end.

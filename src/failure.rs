@@ -1,9 +1,12 @@
 //! What went wrong outside the core, in the classes that decide what happens next.
 //!
-//! Owns the classification by SQLSTATE; never looks at message texts. A business refusal is not a
-//! failure: it is an outcome.
+//! Owns the classes; which error of the database is of which class is the store's to say. A business
+//! refusal is not a failure: it is an outcome.
 
 use std::time::Duration;
+
+/// The error underneath, for the chain of `source()`; its type is nobody's business outside the store.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failure of the shell: database, broker, or an invariant of the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -11,16 +14,16 @@ pub enum Failure {
     /// Another try of the same work may succeed at once: deadlock, serialization, lock timeout,
     /// identity inserted by another worker, connection lost.
     #[error("the database asked for another try; nothing was written")]
-    Again(#[source] sqlx::Error),
+    Again(#[source] Cause),
     /// The database is away, full or shutting down: hold everything and probe.
     #[error("the database cannot be used at the moment; nothing was written, and work resumes by itself when it can")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Cause),
     /// The schema or the rights do not fit this worker: nobody but an operator can help.
     #[error("the database does not fit this worker (run `credit-ledger migrate`, check the role's rights); nothing was written")]
-    Misfit(#[source] sqlx::Error),
+    Misfit(#[source] Cause),
     /// The data of some message cannot be stored: the batch is bisected until it is found.
     #[error("the database refused a value; nothing was written")]
-    Data(#[source] sqlx::Error),
+    Data(#[source] Cause),
     /// An invariant of the ledger does not hold or the rules panicked: bisected likewise.
     #[error("{0}")]
     Invariant(String),
@@ -32,35 +35,6 @@ impl Failure {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Again(_) | Self::Unavailable(_))
     }
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        let Some(code) = sqlstate(&error) else {
-            return match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed
-                | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-                other => Self::Misfit(other),
-            };
-        };
-        let class = code.get(..2).unwrap_or_default();
-        match (class, code.as_str()) {
-            // 23505 on an identity: another worker answered first; the next try finds its answer.
-            ("40", _) | (_, "55P03" | "23505") => Self::Again(error),
-            ("42" | "28" | "XX" | "3D" | "3F", _) => Self::Misfit(error),
-            ("22" | "23", _) => Self::Data(error),
-            // 08, 25, 53, 57, 58 and whatever nobody has thought of: hold everything, lose nothing.
-            _ => Self::Unavailable(error),
-        }
-    }
-}
-
-fn sqlstate(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned))
 }
 
 /// The pause before try `attempt` (from 0): exponential, capped, with jitter, so that workers that
@@ -80,11 +54,5 @@ mod tests {
         let pause = |attempt| pause(attempt, Duration::from_millis(10), Duration::from_secs(1));
         assert!(pause(0) < Duration::from_millis(11));
         assert!(pause(30) <= Duration::from_secs(1) && pause(30) >= Duration::from_millis(500));
-    }
-
-    #[test]
-    fn errors_without_a_code_are_the_connections() {
-        assert!(matches!(Failure::from(sqlx::Error::PoolTimedOut), Failure::Unavailable(_)));
-        assert!(matches!(Failure::from(sqlx::Error::RowNotFound), Failure::Misfit(_)));
     }
 }

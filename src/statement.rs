@@ -76,11 +76,7 @@ impl AccountView {
         let mut past = Account::unopened(account.key.clone());
         let mut remaining: BTreeMap<u32, Credits> = BTreeMap::new();
         for entry in entries {
-            past.balance = match entry.kind.direction() {
-                Direction::In => past.balance.plus(entry.amount)?,
-                Direction::Out => past.balance.minus(entry.amount)?,
-                Direction::Neutral => past.balance,
-            };
+            past.balance = entry.kind.direction().moved(past.balance, entry.amount)?;
             past.held = past.held.plus(entry.held_change)?;
             past.frozen = past.frozen.plus(entry.frozen_change)?;
             past.debt = past.debt.plus(entry.debt_change)?;

@@ -9,7 +9,7 @@ use super::error::BrokerError;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 use std::future::Future;
 use std::time::Duration;
 
@@ -52,6 +52,19 @@ pub(super) async fn within<T>(doing: &str, answer: impl Future<Output = lapin::R
 
 pub(super) fn late(doing: &str) -> BrokerError {
     BrokerError::Deadline { doing: doing.to_owned(), seconds: DEADLINE.as_secs() }
+}
+
+/// Closes a channel and waits until it is. One that is only dropped is closed by the library some time
+/// later; when its connection is closed before that, the library takes it for a broken connection and
+/// logs an error. A refusal has closed the channel already.
+pub(super) async fn close_channel(channel: &Channel) {
+    if !channel.status().connected() {
+        return;
+    }
+    let goodbye = channel.close(200, ShortString::default());
+    if let Err(error) = within("closing a channel", goodbye).await {
+        tracing::debug!(%error, "a RabbitMQ channel was already closed");
+    }
 }
 
 /// Says goodbye, but not for long: an unclean end costs redeliveries at most.

@@ -5,7 +5,7 @@
 //! change the broker and never fights an operator. AMQP shows no bindings:
 //! `check` cannot see a missing one (producers do, by publishing `mandatory`).
 
-use super::connection::{close, connect, short, within};
+use super::connection::{close, close_channel, connect, short, within};
 use super::error::{BrokerError, Cause, reply_code};
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -166,7 +166,7 @@ impl Topology {
     /// other properties; what was declared before it stays.
     pub async fn apply(&self, url: &str) -> Result<(), BrokerError> {
         let connection = connect(url, CONNECTION_NAME).await?;
-        let result = self.declare_all(&connection).await;
+        let result = on_channel(&connection, async |channel| self.declare_all(channel).await).await;
         close(&connection).await;
         result
     }
@@ -191,7 +191,7 @@ impl Topology {
     /// When the broker cannot be reached or refuses.
     pub async fn delete(&self, url: &str) -> Result<(), BrokerError> {
         let connection = connect(url, CONNECTION_NAME).await?;
-        let result = self.delete_all(&connection).await;
+        let result = on_channel(&connection, async |channel| self.delete_all(channel).await).await;
         close(&connection).await;
         result
     }
@@ -222,10 +222,9 @@ impl Topology {
         bindings
     }
 
-    async fn declare_all(&self, connection: &Connection) -> Result<(), BrokerError> {
-        let channel = within("opening a channel", connection.create_channel()).await?;
+    async fn declare_all(&self, channel: &Channel) -> Result<(), BrokerError> {
         for item in self.items() {
-            item.declare(&channel, false).await?;
+            item.declare(channel, false).await?;
         }
         for binding in self.bindings() {
             let doing = format!("binding {} to {}", binding.queue, binding.exchange);
@@ -244,13 +243,13 @@ impl Topology {
     async fn compare_all(&self, connection: &Connection) -> Result<Vec<Difference>, BrokerError> {
         let mut differences = Vec::new();
         for item in self.items() {
-            differences.extend(item.compare(connection).await?);
+            // A refusal closes the channel, hence one of its own for each question.
+            differences.extend(on_channel(connection, async |channel| item.compare(channel).await).await?);
         }
         Ok(differences)
     }
 
-    async fn delete_all(&self, connection: &Connection) -> Result<(), BrokerError> {
-        let channel = within("opening a channel", connection.create_channel()).await?;
+    async fn delete_all(&self, channel: &Channel) -> Result<(), BrokerError> {
         // Backwards: queues before the exchange their dead letters go to.
         for item in self.items().into_iter().rev() {
             let name = short("a name", &item.name)?;
@@ -294,11 +293,9 @@ impl Item {
         })
     }
 
-    /// Asks first, because declaring would create what is missing. A refusal
-    /// closes the channel, hence one of its own for each question.
-    async fn compare(&self, connection: &Connection) -> Result<Option<Difference>, BrokerError> {
-        let passive = within("opening a channel", connection.create_channel()).await?;
-        match self.declare(&passive, true).await {
+    /// Asks first, because declaring would create what is missing.
+    async fn compare(&self, channel: &Channel) -> Result<Option<Difference>, BrokerError> {
+        match self.declare(channel, true).await {
             Ok(()) => {}
             Err(BrokerError::Missing { .. }) => {
                 return Ok(Some(Difference::Missing { name: self.name.clone() }));
@@ -306,7 +303,7 @@ impl Item {
             Err(BrokerError::Mismatch { source, .. }) => return Ok(Some(self.unequal(&source))),
             Err(error) => return Err(error),
         }
-        match self.declare(&passive, false).await {
+        match self.declare(channel, false).await {
             Ok(()) => Ok(None),
             Err(BrokerError::Mismatch { source, .. }) => Ok(Some(self.unequal(&source))),
             Err(BrokerError::Access { .. }) => {
@@ -320,6 +317,14 @@ impl Item {
     fn unequal(&self, refusal: &Cause) -> Difference {
         Difference::Unequal { name: self.name.clone(), detail: refusal.to_string() }
     }
+}
+
+/// Does something on a channel of its own, which is closed afterwards.
+async fn on_channel<T>(connection: &Connection, ask: impl AsyncFnOnce(&Channel) -> Result<T, BrokerError>) -> Result<T, BrokerError> {
+    let channel = within("opening a channel", connection.create_channel()).await?;
+    let result = ask(&channel).await;
+    close_channel(&channel).await;
+    result
 }
 
 fn text(value: &str) -> AMQPValue {

@@ -41,7 +41,7 @@ pub async fn prepare(bench: &Bench, limits: LaneLimits) -> anyhow::Result<u64> {
     let file = catalog::parse("bench", CATALOG)?;
     catalogs::apply(bench.store.pool(), &Id::new(TENANT)?, &file, CATALOG).await?;
     drive(bench, limits, 4096, (0..2 * ACCOUNTS).map(workload::grant)).await?;
-    sqlx::query("vacuum analyze").execute(bench.store.pool()).await?;
+    bench.store.vacuum().await?;
     Ok(u64::from(2 * ACCOUNTS))
 }
 

@@ -11,10 +11,10 @@ mod yardstick;
 use crate::amqp::Topology;
 use crate::lanes::LaneLimits;
 use crate::reconcile::differences;
+use crate::store::postgres::admin::Scratch;
 use crate::store::postgres::{PostgresStore, migrate};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection};
 use std::sync::Arc;
 
 /// One message per transaction, on eight connections.
@@ -80,39 +80,23 @@ pub struct Report {
 pub(crate) struct Bench {
     pub(crate) store: Arc<PostgresStore>,
     pub(crate) topology: Topology,
-    name: String,
-    server: String,
+    database: Scratch,
 }
 
 impl Bench {
     async fn new(options: &Options) -> anyhow::Result<Self> {
-        let name = format!("bench_{:016x}", rand::random::<u64>());
-        let mut admin = PgConnection::connect(&options.database_url).await.context("Postgres cannot be reached")?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await?;
-        let url = address(&options.database_url, &name)?;
-        migrate::migrate(&url, 16).await?;
+        let database = Scratch::name(&options.database_url, "bench")?;
+        database.create().await.context("a database of its own cannot be made")?;
+        migrate::migrate(database.url(), 16).await?;
         let connections = u32::try_from(options.limits.at_work_max.max(8)).unwrap_or(64).saturating_add(4);
-        let store = Arc::new(PostgresStore::connect(&url, connections).await?);
-        Ok(Self { store, topology: Topology::new(&name), name, server: options.database_url.clone() })
+        let store = Arc::new(PostgresStore::connect(database.url(), connections).await?);
+        Ok(Self { store, topology: Topology::new(database.as_str()), database })
     }
 
     async fn remove(self) -> anyhow::Result<()> {
-        self.store.pool().close().await;
-        let mut admin = PgConnection::connect(&self.server).await?;
-        sqlx::query(sqlx::AssertSqlSafe(format!("drop database {} with (force)", self.name))).execute(&mut admin).await?;
-        Ok(())
+        self.store.close().await;
+        Ok(self.database.drop().await?)
     }
-
-    fn url(&self) -> anyhow::Result<String> {
-        address(&self.server, &self.name)
-    }
-}
-
-/// The address of another database on the same server.
-fn address(url: &str, database: &str) -> anyhow::Result<String> {
-    let (base, parameters) = url.split_once('?').map_or((url, ""), |(base, parameters)| (base, parameters));
-    let Some((server, _)) = base.rsplit_once('/') else { bail!("DATABASE_URL has no database name") };
-    Ok(if parameters.is_empty() { format!("{server}/{database}") } else { format!("{server}/{database}?{parameters}") })
 }
 
 /// Runs the benchmark.
@@ -173,7 +157,7 @@ pub async fn run(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<R
 /// Compares the ledger with itself and with the number of messages: a run that lost one, or that
 /// does not add up, has no speed.
 async fn audit(bench: &Bench, applied: u64) -> anyhow::Result<()> {
-    let (report, first) = differences(&bench.url()?, 1).await?;
+    let (report, first) = differences(bench.database.url(), 1).await?;
     if let Some(first) = first.first() {
         bail!("audit: {} differences, the first of them {first}", report.differences);
     }

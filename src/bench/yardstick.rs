@@ -2,25 +2,22 @@
 //!
 //! Owns starting it and reading its figure.
 
-use super::address;
+use crate::store::postgres::admin::Scratch;
 use anyhow::{Context as _, bail};
-use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
 /// The yardstick's database.
 pub struct Yardstick {
-    server: String,
-    name: String,
+    database: Scratch,
     seconds: u32,
 }
 
 impl Yardstick {
     /// Makes the database at scale 50; nothing when it is left out.
     pub async fn new(server: &str, seconds: u32) -> anyhow::Result<Self> {
-        let yardstick = Self { server: server.to_owned(), name: format!("bench_tpcb_{:016x}", rand::random::<u64>()), seconds };
+        let yardstick = Self { database: Scratch::name(server, "bench_tpcb")?, seconds };
         if seconds > 0 {
-            let mut admin = PgConnection::connect(server).await.context("Postgres cannot be reached")?;
-            sqlx::query(sqlx::AssertSqlSafe(format!("create database {}", yardstick.name))).execute(&mut admin).await?;
+            yardstick.database.create().await.context("a database of its own cannot be made")?;
             yardstick.pgbench(&["-i", "-q", "-s", "50"]).await?;
         }
         Ok(yardstick)
@@ -29,7 +26,7 @@ impl Yardstick {
     async fn pgbench(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new("pgbench")
             .args(arguments)
-            .arg(address(&self.server, &self.name)?)
+            .arg(self.database.url())
             .output()
             .await
             .context("pgbench cannot be started; it comes with Postgres (or leave it out with --yardstick-seconds 0)")?;
@@ -53,8 +50,7 @@ impl Yardstick {
     /// Drops the database.
     pub async fn remove(self) -> anyhow::Result<()> {
         if self.seconds > 0 {
-            let mut admin = PgConnection::connect(&self.server).await?;
-            sqlx::query(sqlx::AssertSqlSafe(format!("drop database {} with (force)", self.name))).execute(&mut admin).await?;
+            self.database.drop().await?;
         }
         Ok(())
     }

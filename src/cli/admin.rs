@@ -11,7 +11,6 @@ use crate::store::postgres::catalogs::{self, ApplyError};
 use crate::store::postgres::migrate::{self, SchemaError};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use jiff_sqlx::Timestamp as SqlTimestamp;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -165,7 +164,7 @@ pub async fn tenant(services: &Services, command: &TenantCommand) -> anyhow::Res
     let tenants = catalogs::tenants(store.pool()).await.context("tenants cannot be listed")?;
     if *json {
         for one in tenants {
-            let clock = one.clock.map(|at| at.to_jiff().to_string());
+            let clock = one.clock.map(|at| at.to_string());
             print(
                 &serde_json::json!({"tenant": one.tenant, "catalog": one.catalog, "accounts": one.accounts, "test_clock": one.test_clock, "clock": clock})
                     .to_string(),
@@ -175,7 +174,7 @@ pub async fn tenant(services: &Services, command: &TenantCommand) -> anyhow::Res
     }
     let mut table = statement::table(&["Tenant", "Catalog", "Accounts", "Time"], &[1, 2]);
     for one in tenants {
-        let time = match (one.test_clock, one.clock.map(SqlTimestamp::to_jiff)) {
+        let time = match (one.test_clock, one.clock) {
             (false, _) => "real".to_owned(),
             (true, None) => "test clock, not started".to_owned(),
             (true, Some(at)) => format!("test clock at {at}"),

@@ -53,7 +53,7 @@ async fn tell(deployment: &Deployment) -> anyhow::Result<()> {
     agency::tell(&mut stage, &secret).await?;
     studio::tell(&mut stage).await?;
     show::heading("What the subscriber received");
-    stage.heard_all(deployment.pool()).await?;
+    stage.heard_all().await?;
     show::events(&stage.ear.events);
     show::heading("Reconcile");
     show::say("Every balance, grant and hash is recomputed from the entries alone.");

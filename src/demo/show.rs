@@ -3,9 +3,10 @@
 //! Owns the look. Reads entries; never anything but what it shows.
 
 use super::stage::Heard;
+use crate::domain::entry::{Direction, Entry};
+use crate::domain::ids::Printable;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
-use sqlx::PgPool;
 use std::collections::BTreeMap;
 
 /// How wide an outcome line is before its outcome.
@@ -42,23 +43,26 @@ fn right(text: String) -> Cell {
 }
 
 /// Every entry of an account with its running balance.
-pub async fn statement(pool: &PgPool, tenant: &str, account: &str) -> anyhow::Result<()> {
-    let lines: Vec<(String, String, String, String, String, String)> = sqlx::query_as(
-        "select to_char(e.occurred_at at time zone 'UTC', 'YYYY-MM-DD'), case direction when 'in' then 'In' when 'out' then 'Out' else '' end, \
-         e.kind, coalesce(e.reference, e.memo, ''), trim_scale(amount)::text, trim_scale(balance_after)::text \
-         from entries e join accounts a using (shard, account_id) where a.tenant = $1 and a.account = $2 order by seq",
-    )
-    .bind(tenant)
-    .bind(account)
-    .fetch_all(pool)
-    .await?;
-    println!("\nStatement of {account}, {} entries", lines.len());
+pub fn statement(account: &str, entries: &[Entry]) {
+    println!("\nStatement of {account}, {} entries", entries.len());
     let mut table = table(&["Date", "Type", "Kind", "Reference", "Amount", "Balance"]);
-    for (date, direction, kind, reference, amount, balance) in lines {
-        table.add_row([Cell::new(date), Cell::new(direction), Cell::new(kind), Cell::new(reference), right(amount), right(balance)]);
+    for entry in entries {
+        let direction = match entry.kind.direction() {
+            Direction::In => "In",
+            Direction::Out => "Out",
+            Direction::Neutral => "",
+        };
+        let reference = entry.reference.as_ref().or(entry.memo.as_ref()).map_or("", Printable::as_str);
+        table.add_row([
+            Cell::new(entry.occurred_at.strftime("%Y-%m-%d")),
+            Cell::new(direction),
+            Cell::new(entry.kind.word()),
+            Cell::new(reference),
+            right(entry.amount.to_string()),
+            right(entry.balance_after.to_string()),
+        ]);
     }
     println!("{table}\n");
-    Ok(())
 }
 
 /// How many events of each type came, and one of the more telling types.

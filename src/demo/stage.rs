@@ -5,9 +5,10 @@
 use super::show;
 use crate::amqp::Events;
 use crate::deployment::{Client, Deployment, Said};
+use crate::domain::ids::{AccountKey, Id};
+use crate::store::postgres::PostgresStore;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use sqlx::PgPool;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -46,7 +47,7 @@ pub struct Stage {
     client: Client,
     /// The subscriber.
     pub ear: Ear,
-    pool: PgPool,
+    store: PostgresStore,
     tenant: String,
     time: String,
     sent: u32,
@@ -59,7 +60,7 @@ impl Stage {
         Ok(Self {
             client: Client::connect(deployment.amqp_url(), deployment.topology()).await?,
             ear: Ear { stream, seen: std::collections::HashSet::new(), last: HashMap::new(), events: Vec::new() },
-            pool: deployment.pool().clone(),
+            store: deployment.store().clone(),
             tenant: String::new(),
             time: String::new(),
             sent: 0,
@@ -103,13 +104,8 @@ impl Stage {
 
     /// Checks an account's balance against the story's own arithmetic.
     pub async fn has(&self, account: &str, expected: i64) -> anyhow::Result<()> {
-        let balance: Option<String> =
-            sqlx::query_scalar("select trim_scale(balance)::text from accounts where tenant = $1 and account = $2")
-                .bind(&self.tenant)
-                .bind(account)
-                .fetch_optional(&self.pool)
-                .await?;
-        let balance = balance.unwrap_or_default();
+        let reading = self.store.reading(&self.key(account)?).await?;
+        let balance = reading.map(|reading| reading.account.balance.to_string()).unwrap_or_default();
         if balance != expected.to_string() {
             bail!("{account} has {balance} credits and should have {expected}");
         }
@@ -119,13 +115,19 @@ impl Stage {
 
     /// Prints an account's statement.
     pub async fn statement(&self, account: &str) -> anyhow::Result<()> {
-        show::statement(&self.pool, &self.tenant, account).await
+        let key = self.key(account)?;
+        let home = self.store.home(&key.tenant, Some(&key.account)).await?.with_context(|| format!("{account} does not exist"))?;
+        show::statement(account, &self.store.history(home, i64::MAX).await?);
+        Ok(())
+    }
+
+    fn key(&self, account: &str) -> anyhow::Result<AccountKey> {
+        Ok(AccountKey { tenant: Id::new(&self.tenant)?, account: Id::new(account)? })
     }
 
     /// Listens until the events cover every entry.
-    pub async fn heard_all(&mut self, pool: &PgPool) -> anyhow::Result<()> {
-        let wanted: Vec<(String, i64)> =
-            sqlx::query_as("select tenant || '/' || account, last_seq from accounts where last_seq > 0").fetch_all(pool).await?;
+    pub async fn heard_all(&mut self) -> anyhow::Result<()> {
+        let wanted = self.store.last_entries().await?;
         while !wanted.iter().all(|(account, seq)| self.ear.last.get(account) >= Some(seq)) {
             timeout(EVENT_MAX, self.ear.hear()).await.context("an event is missing")??;
         }

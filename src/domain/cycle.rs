@@ -144,26 +144,9 @@ fn grant_for_cycle(
     scope: Vec<Id>,
 ) -> Result<(), Overflow> {
     let id = draft.derived_id("cy");
-    draft.grant(
-        GrantTerms {
-            number: 0,
-            id,
-            source,
-            credits,
-            cost_basis: Credits::ZERO,
-            priority: None,
-            effective_at: draft.occurred_at,
-            end: GrantEnd::Cycle { at: one.cycle.end, expires_at: None },
-            scope,
-            rollover: None,
-            recurs: None,
-            parent: None,
-            generation: 0,
-            cycle: Some(one.cycle_id()),
-            cause: draft.cause.clone(),
-        },
-        None,
-    )?;
+    let terms = GrantTerms::plain(id, source, credits, draft.occurred_at, draft.cause.clone());
+    let end = GrantEnd::Cycle { at: one.cycle.end, expires_at: None };
+    draft.grant(GrantTerms { end, scope, cycle: Some(one.cycle_id()), ..terms }, None)?;
     Ok(())
 }
 

@@ -94,13 +94,8 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// [`Overflow`] when a number leaves its bounds; the draft is then thrown away.
     pub fn post(&mut self, kind: EntryKind, posting: Posting) -> Result<(), Overflow> {
-        use super::entry::Direction;
         let account = &mut self.book.account;
-        account.balance = match kind.direction() {
-            Direction::In => account.balance.plus(posting.amount)?,
-            Direction::Out => account.balance.minus(posting.amount)?,
-            Direction::Neutral => account.balance,
-        };
+        account.balance = kind.direction().moved(account.balance, posting.amount)?;
         account.held = account.held.plus(posting.held)?;
         account.frozen = account.frozen.plus(posting.frozen)?;
         account.debt = account.debt.plus(posting.debt)?;

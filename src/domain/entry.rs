@@ -3,7 +3,7 @@
 //! Owns the kinds, their direction and the canonical bytes that are hashed. Entries are never
 //! changed once written; a correction is another entry.
 
-use super::credits::Credits;
+use super::credits::{Credits, Overflow};
 use super::ids::{Hash, MessageId, Printable};
 use super::word::words;
 use jiff::Timestamp;
@@ -19,6 +19,20 @@ words! {
         Out "out",
         /// Leaves it: only held, frozen or debt changes.
         Neutral "none",
+    }
+}
+
+impl Direction {
+    /// The balance after an entry of this direction.
+    ///
+    /// # Errors
+    /// [`Overflow`] when it leaves its bounds.
+    pub fn moved(self, balance: Credits, amount: Credits) -> Result<Credits, Overflow> {
+        match self {
+            Self::In => balance.plus(amount),
+            Self::Out => balance.minus(amount),
+            Self::Neutral => Ok(balance),
+        }
     }
 }
 

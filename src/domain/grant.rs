@@ -214,6 +214,30 @@ pub struct GrantTerms {
     pub cause: MessageId,
 }
 
+impl GrantTerms {
+    /// A lot that cost nothing, is for everything and ends only by use; the draft numbers it.
+    #[must_use]
+    pub fn plain(id: Id, source: GrantSource, credits: Credits, effective_at: Timestamp, cause: MessageId) -> Self {
+        Self {
+            number: 0,
+            id,
+            source,
+            credits,
+            cost_basis: Credits::ZERO,
+            priority: None,
+            effective_at,
+            end: GrantEnd::Never,
+            scope: Vec::new(),
+            rollover: None,
+            recurs: None,
+            parent: None,
+            generation: 0,
+            cycle: None,
+            cause,
+        }
+    }
+}
+
 words! {
     /// Where a grant is in its life.
     GrantStatus {

@@ -69,11 +69,7 @@ impl Chain {
 }
 
 fn moved(balance: Credits, entry: &Entry) -> Option<Credits> {
-    match entry.kind.direction() {
-        Direction::In => balance.plus(entry.amount).ok(),
-        Direction::Out => balance.minus(entry.amount).ok(),
-        Direction::Neutral => Some(balance),
-    }
+    entry.kind.direction().moved(balance, entry.amount).ok()
 }
 
 fn touched(entry: &Entry) -> Option<Credits> {

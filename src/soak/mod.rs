@@ -84,7 +84,7 @@ async fn soak(deployment: &Deployment, options: &Options) -> anyhow::Result<Repo
     staff(deployment).await?;
     let started = Instant::now();
     let first = usize::try_from(options.accounts)?;
-    let mut run = Run { pool: deployment.pool(), database_url: deployment.database_url(), journal: &journal, lines, first };
+    let mut run = Run { pool: deployment.store().pool(), database_url: deployment.database_url(), journal: &journal, lines, first };
     run.setup().await?;
     run.traffic(&mut crew, options.kill_every).await?;
     run.settle().await?;

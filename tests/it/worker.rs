@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const SHARDS: i16 = 4;
+const ROLES: &str = "consume,relay,schedule";
 pub const SOON: Duration = Duration::from_secs(30);
 const SECRET: &str = "whsec_0123456789abcdef0123456789abcdef";
 const CATALOG: &str = r#"
@@ -71,12 +73,17 @@ impl Deployment {
     }
 
     pub fn start(&mut self) {
-        self.start_as("consume,relay,schedule");
+        self.start_as(ROLES);
     }
 
     /// Starts a worker with some roles only.
     pub fn start_as(&mut self, roles: &str) {
-        let worker = Command::new(env!("CARGO_BIN_EXE_credit-ledger"))
+        self.worker = Some(self.command(roles).spawn().unwrap());
+    }
+
+    fn command(&self, roles: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_credit-ledger"));
+        command
             .args(["run", "--roles", roles])
             .env("DATABASE_URL", &self.database)
             .env("AMQP_URL", environment("AMQP_URL"))
@@ -85,10 +92,8 @@ impl Deployment {
             .env("CREDITS_HTTP_BIND", "127.0.0.1:0")
             .env("CREDITS__DATABASE__SHARDS", SHARDS.to_string())
             .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        self.worker = Some(worker);
+            .kill_on_drop(true);
+        command
     }
 
     pub fn kill(&mut self) {
@@ -343,5 +348,25 @@ async fn a_refused_message_about_a_tenant_is_answered_and_announced() {
     deployment.send("r", "cycle.reset", None, json!({"as_of": "2390-01-01T00:00:00Z"})).await;
     assert_eq!(deployment.reply().await["outcome"], "duplicate");
     assert_eq!(deployment.count("outbox where not is_reply").await, 1);
+    deployment.remove().await;
+}
+
+/// Neither does the broker library have one, whose errors are in the log as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_and_an_orderly_stop_log_no_error() {
+    let deployment = Deployment::new().await;
+    let mut worker = deployment.command(ROLES).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut log, mut lines) = (String::new(), BufReader::new(worker.stderr.take().unwrap()).lines());
+    while let Some(line) = timeout(SOON, lines.next_line()).await.expect("the worker did not start").unwrap() {
+        log.push_str(&line);
+        log.push('\n');
+        if line.contains("the worker has started") {
+            let asked = Command::new("kill").arg("-TERM").arg(worker.id().unwrap().to_string()).status().await.unwrap();
+            assert!(asked.success());
+        }
+    }
+    let ended = timeout(SOON, worker.wait()).await.expect("the worker did not stop").unwrap();
+    assert!(ended.success() && log.contains("stopped"), "{log}");
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
     deployment.remove().await;
 }

@@ -3,11 +3,11 @@
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::Adjust;
-use crate::domain::credits::{Credits, Overflow};
+use crate::domain::credits::Overflow;
 use crate::domain::decision::{Decision, On};
 use crate::domain::draft::{Posting, spendable};
 use crate::domain::entry::EntryKind;
-use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
+use crate::domain::grant::{GrantSource, GrantTerms};
 use crate::domain::rejection::Rejection;
 
 pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
@@ -34,31 +34,12 @@ pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
         draft.open_account();
         let id = draft.derived_id("ad");
         draft.occurred_at = case.at;
-        draft.grant(adjustment(case, id, command.credits), posting.reference)?;
+        let terms = GrantTerms::plain(id, GrantSource::Adjustment, command.credits, case.at, case.message.id.clone());
+        draft.grant(terms, posting.reference)?;
         draft.repay_debt()?;
     } else {
         let burned = draft.burn(EntryKind::AdjustedOut, lower_by, None, posting.clone())?;
         draft.incur_debt(lower_by.minus(burned)?, None, posting)?;
     }
     Ok(accept(draft))
-}
-
-fn adjustment(case: Case<'_>, id: crate::domain::ids::Id, credits: Credits) -> GrantTerms {
-    GrantTerms {
-        number: 0,
-        id,
-        source: GrantSource::Adjustment,
-        credits,
-        cost_basis: Credits::ZERO,
-        priority: None,
-        effective_at: case.at,
-        end: GrantEnd::Never,
-        scope: Vec::new(),
-        rollover: None,
-        recurs: None,
-        parent: None,
-        generation: 0,
-        cycle: None,
-        cause: case.message.id.clone(),
-    }
 }

@@ -175,26 +175,8 @@ pub fn grant_purchase(draft: &mut Draft<'_>, bought: &Bought) -> Result<(), Over
             continue;
         }
         let id: Id = draft.derived_id("gr");
-        draft.grant(
-            GrantTerms {
-                number: 0,
-                id,
-                source,
-                credits: amount,
-                cost_basis,
-                priority: None,
-                effective_at: draft.occurred_at,
-                end: end.clone(),
-                scope: Vec::new(),
-                rollover: None,
-                recurs: None,
-                parent: None,
-                generation: 0,
-                cycle: None,
-                cause: draft.cause.clone(),
-            },
-            bought.reference.clone(),
-        )?;
+        let terms = GrantTerms::plain(id, source, amount, draft.occurred_at, draft.cause.clone());
+        draft.grant(GrantTerms { cost_basis, end: end.clone(), ..terms }, bought.reference.clone())?;
     }
     Ok(())
 }

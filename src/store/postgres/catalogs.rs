@@ -7,6 +7,8 @@ use crate::catalog::CatalogFile;
 use crate::domain::ids::Id;
 use crate::domain::settings::Settings;
 use crate::failure::Failure;
+use jiff::Timestamp;
+use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgPool;
 use sqlx::types::Json;
 
@@ -103,14 +105,14 @@ pub async fn newest(pool: &PgPool, tenant: &Id) -> Result<Option<String>, Failur
 }
 
 /// A tenant, for listing.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct TenantSummary {
     /// Its name.
     pub tenant: String,
     /// Whether its time moves by command only.
     pub test_clock: bool,
     /// That time.
-    pub clock: Option<jiff_sqlx::Timestamp>,
+    pub clock: Option<Timestamp>,
     /// Newest catalog version.
     pub catalog: i32,
     /// Accounts opened.
@@ -122,12 +124,18 @@ pub struct TenantSummary {
 /// # Errors
 /// [`Failure`] of the database.
 pub async fn tenants(pool: &PgPool) -> Result<Vec<TenantSummary>, Failure> {
-    Ok(sqlx::query_as(
+    type Row = (String, bool, Option<SqlTimestamp>, i32, i64);
+    let rows: Vec<Row> = sqlx::query_as(
         "select tenant, test_clock, clock, \
          coalesce((select max(version) from catalogs where catalogs.tenant = tenants.tenant), 0) as catalog, \
          (select count(*) from accounts where accounts.tenant = tenants.tenant and account <> '' and status <> 'unopened') as accounts \
          from tenants order by tenant",
     )
     .fetch_all(pool)
-    .await?)
+    .await?;
+    let summary = |(tenant, test_clock, clock, catalog, accounts): Row| {
+        let clock = clock.map(SqlTimestamp::to_jiff);
+        TenantSummary { tenant, test_clock, clock, catalog, accounts }
+    };
+    Ok(rows.into_iter().map(summary).collect())
 }

@@ -9,7 +9,7 @@ use super::write::PostgresTransaction;
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
 use crate::domain::decision::On;
-use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
+use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::message;
 use crate::message::raw::Raw;
@@ -173,12 +173,7 @@ impl Batch {
 
     async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
         let mut rows: Vec<GrantRow> = sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
-        if !needs.grants.is_empty() {
-            let (accounts, names) = self.pairs(&needs.grants, Id::to_string);
-            let more: Vec<GrantRow> =
-                sqlx::query_as(GRANTS_NAMED).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            rows.extend(more);
-        }
+        rows.extend(self.named(connection, GRANTS_NAMED, &needs.grants).await?);
         for row in rows {
             let account_id = row.account_id;
             let grant = row.grant()?;
@@ -221,55 +216,32 @@ impl Batch {
                 self.book(row.account_id)?.debts.insert(debt.number, debt);
             }
         }
-        if !needs.payments.is_empty() {
-            let (accounts, names) = self.pairs(&needs.payments, Printable::to_string);
-            let sql =
-                "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-            let rows: Vec<PaymentRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            for row in rows {
-                let payment = row.payment()?;
-                self.book(row.account_id)?.payments.insert(payment.terms.payment.clone(), payment);
-            }
+        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        for row in self.named::<PaymentRow, _>(connection, sql, &needs.payments).await? {
+            let payment = row.payment()?;
+            self.book(row.account_id)?.payments.insert(payment.terms.payment.clone(), payment);
         }
-        if !needs.charges.is_empty() {
-            let (accounts, names) = self.pairs(&needs.charges, Printable::to_string);
-            let sql =
-                "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
-            let rows: Vec<ChargeRow> = sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            for row in rows {
-                let charge = row.charge()?;
-                self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
-            }
+        let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
+            let charge = row.charge()?;
+            self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
         }
         self.requests(connection, needs, open).await?;
         self.subscriptions(connection, needs, open).await
     }
 
     async fn requests(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
-        if !open.requests && needs.requests.is_empty() && needs.evidence.is_empty() {
-            return Ok(());
-        }
         let mut rows: Vec<RequestRow> = Vec::new();
         if open.requests {
             let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
             rows.extend(self.all(connection, sql).await?);
         }
-        if !needs.requests.is_empty() {
-            let (accounts, names) = self.pairs(&needs.requests, Id::to_string);
-            let sql = "select * from credit_requests where shard = $1 \
-                       and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
-            let named: Vec<RequestRow> =
-                sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            rows.extend(named);
-        }
-        if !needs.evidence.is_empty() {
-            let (accounts, names) = self.pairs(&needs.evidence, Printable::to_string);
-            let sql = "select * from credit_requests where shard = $1 \
-                       and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
-            let named: Vec<RequestRow> =
-                sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            rows.extend(named);
-        }
+        let sql = "select * from credit_requests where shard = $1 \
+                   and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
+        rows.extend(self.named(connection, sql, &needs.requests).await?);
+        let sql = "select * from credit_requests where shard = $1 \
+                   and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        rows.extend(self.named(connection, sql, &needs.evidence).await?);
         for row in rows {
             let request = row.request()?;
             self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);
@@ -322,6 +294,18 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    /// Rows by pairs of account and name; no statement when nothing is named.
+    async fn named<R, T: ToString>(&self, connection: &mut PgConnection, sql: &'static str, named: &Named<T>) -> Result<Vec<R>, Failure>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (accounts, names) = self.pairs(named, T::to_string);
+        Ok(sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(connection).await?)
     }
 
     async fn all<R>(&self, connection: &mut PgConnection, sql: &'static str) -> Result<Vec<R>, Failure>

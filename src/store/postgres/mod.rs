@@ -3,6 +3,7 @@
 //! Owns connections, the statements and their order. Never decides; never lets a connection go
 //! back to the pool in the middle of a transaction.
 
+pub mod admin;
 mod aside;
 mod attempts;
 pub mod catalogs;
@@ -18,6 +19,7 @@ mod rows;
 mod rows_about;
 mod rows_money;
 pub mod schedule;
+mod sqlstate;
 pub mod tenant;
 pub mod terms;
 mod write;
@@ -63,6 +65,11 @@ impl PostgresStore {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Closes every connection, once it is idle.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// The number of shards, fixed when the database was created.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// A stored value that this worker cannot read.
 pub fn unreadable(what: &str, value: &str) -> Failure {
-    Failure::Misfit(sqlx::Error::Decode(format!("{what} {value:?} is not known to this worker").into()))
+    Failure::Misfit(format!("{what} {value:?} is not known to this worker").into())
 }
 
 pub fn credits(value: Decimal) -> Result<Credits, Failure> {

@@ -199,6 +199,15 @@ impl PostgresStore {
         rows.iter().map(|row| row.entry().map(|(entry, _)| entry)).collect()
     }
 
+    /// The position of the last entry of every account that has one, as `tenant/account`.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn last_entries(&self) -> Result<Vec<(String, i64)>, Failure> {
+        let sql = "select tenant || '/' || account, last_seq from accounts where last_seq > 0";
+        Ok(sqlx::query_as(sql).fetch_all(&self.pool).await?)
+    }
+
     /// All credit requests of an account, oldest first.
     ///
     /// # Errors
