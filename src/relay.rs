@@ -176,9 +176,9 @@ impl Session<'_> {
         for shard in shards.iter() {
             let after = self.after.insert(*shard, FIRST).unwrap_or(FIRST);
             let rows = self.relay.store.unpublished(*shard, after, most).await?;
-            let events = rows.iter().filter(|row| row.in_order);
+            let mut events = rows.iter().filter(|row| row.in_order);
             if i64::try_from(events.clone().count()).unwrap_or(i64::MAX) >= most {
-                self.after.insert(*shard, events.last().map_or(FIRST, |row| row.account_id));
+                self.after.insert(*shard, events.next_back().map_or(FIRST, |row| row.account_id));
             }
             found.push((*shard, after, rows));
         }

@@ -40,7 +40,9 @@ pub async fn run(store: PostgresStore, consumer: Consumer, mut suspects: mpsc::U
         }
         for (attempts, mut suspects) in by_attempts {
             let Some(most) = GROUP_MAX.get(attempts) else {
-                suspects.into_iter().for_each(|suspect| give_up(&store, &consumer, suspect));
+                for suspect in suspects {
+                    give_up(&store, &consumer, suspect);
+                }
                 continue;
             };
             while !suspects.is_empty() {
