@@ -108,7 +108,7 @@ impl Worker {
         let begun = Arc::new(Notify::new());
         if roles.consume {
             front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &begun, &stop));
-            background.spawn(drain_parking(settings.amqp.url.0.clone(), topology.clone(), lanes.clone(), stop.clone()));
+            background.spawn(drain_parking(settings.amqp.url.0.clone(), topology.clone(), (store.clone(), lanes.clone()), stop.clone()));
         }
         if roles.schedule {
             background.spawn(scheduler::run(store.clone(), lanes.clone(), begun, stop.clone()));
@@ -261,11 +261,16 @@ fn load_secrets(settings: &Settings) -> anyhow::Result<Secrets> {
 }
 
 /// Sets aside what the broker gave up on: messages returned too often, dead-lettered.
-async fn drain_parking(amqp_url: String, topology: Topology, lanes: Lanes<PostgresStore>, stop: CancellationToken) {
+async fn drain_parking(
+    amqp_url: String,
+    topology: Topology,
+    (store, lanes): (PostgresStore, Lanes<PostgresStore>),
+    stop: CancellationToken,
+) {
     loop {
         if let Ok(mut parking) = Parking::open(&amqp_url, &topology).await {
             while let Ok(parked) = parking.take(PARKED_MAX).await {
-                if parked.is_empty() || !consumer::set_parked_aside(&lanes, parked).await {
+                if parked.is_empty() || !consumer::set_parked_aside(&store, &lanes, parked).await {
                     break;
                 }
             }

@@ -11,6 +11,7 @@ mod tenants;
 use crate::amqp::{Delivery, Ticket, WorkQueue};
 use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
+use crate::failure::{Failure, pause};
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
 use crate::message::{Incoming, Queue, Raw, Unreadable, read, reread};
@@ -20,6 +21,7 @@ use crate::store::postgres::directory;
 use crate::store::postgres::tenant::TenantAsk;
 use crate::store::{QuarantineRow, Submission};
 use std::sync::Arc;
+use std::time::Duration;
 use tenants::{Answerer, Asked};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::task::TaskTracker;
@@ -174,31 +176,67 @@ async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceive
 }
 
 /// Sets messages aside that the broker gave up on, and settles them; false when stopping.
-pub async fn set_parked_aside(lanes: &Lanes<PostgresStore>, parked: Vec<Delivery>) -> bool {
+pub async fn set_parked_aside(store: &PostgresStore, lanes: &Lanes<PostgresStore>, parked: Vec<Delivery>) -> bool {
+    const WHY: &str = "the broker handed it out too often without an answer and gave it up; replay it once the cause is mended";
     let (mut rows, mut tickets) = (Vec::new(), Vec::new());
     for delivery in parked {
         let (raw, ticket) = raw_of(delivery);
-        let message = match reread(&raw) {
-            Ok(Incoming::Account(message)) => Some(message),
-            Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
-        };
-        rows.push(QuarantineRow {
-            reason: QuarantineReason::RetriesExhausted,
-            detail: "the broker handed it out too often without an answer and gave it up; replay it once the cause is mended".into(),
-            tenant: message.as_ref().map(|message| message.account.tenant.clone()),
-            account: message.as_ref().map(|message| message.account.account.clone()),
-            message: message.map(|message| message.id),
-            raw,
-        });
-        tickets.push(ticket);
+        match exhausted(store, raw, WHY).await {
+            Exhausted::Answered(submission) => lanes.submit(Job::Message(submission, Box::new(move |_| ticket.settle()))),
+            Exhausted::Open(row) => {
+                rows.push(row);
+                tickets.push(ticket);
+            }
+        }
     }
-    if !lanes.set_aside(&rows).await {
+    if !rows.is_empty() && !lanes.set_aside(&rows).await {
         return false;
     }
     for ticket in tickets {
         ticket.settle();
     }
     true
+}
+
+/// What becomes of a delivery that is not tried any more.
+enum Exhausted {
+    /// An earlier delivery of the message was answered: the ledger repeats that and decides nothing.
+    Answered(Submission),
+    /// Nothing is known of it: it is set aside.
+    Open(QuarantineRow),
+}
+
+async fn exhausted(store: &PostgresStore, raw: Arc<Raw>, why: &str) -> Exhausted {
+    // Reading it is safe: what ended the process came after that. Whose it was is worth knowing.
+    let message = match reread(&raw) {
+        Ok(Incoming::Account(message)) => Some(message),
+        Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
+    };
+    if let Some(message) = &message
+        && until_done(|| store.is_answered(message)).await
+    {
+        return Exhausted::Answered(Submission::new(Arc::new((**message).clone()), raw));
+    }
+    Exhausted::Open(QuarantineRow {
+        reason: QuarantineReason::RetriesExhausted,
+        detail: why.to_owned(),
+        tenant: message.as_ref().map(|message| message.account.tenant.clone()),
+        account: message.as_ref().map(|message| message.account.account.clone()),
+        message: message.map(|message| message.id),
+        raw,
+    })
+}
+
+/// Asks the database until it answers.
+async fn until_done<T, F: Future<Output = Result<T, Failure>>>(ask: impl Fn() -> F) -> T {
+    let mut attempt = 0;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(_) => tokio::time::sleep(pause(attempt, Duration::from_millis(50), Duration::from_secs(5))).await,
+        }
+        attempt = attempt.saturating_add(1);
+    }
 }
 
 fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {

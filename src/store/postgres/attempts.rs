@@ -3,8 +3,11 @@
 //! Owns the counts; they are committed before the try.
 
 use super::{PostgresStore, aside};
+use crate::domain::command::Message;
 use crate::failure::Failure;
 use crate::message::Raw;
+use crate::store::shard_of;
+use sqlx::types::Uuid;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -49,6 +52,26 @@ impl PostgresStore {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// Whether a message has an outcome already: an earlier delivery of it got that far.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn is_answered(&self, message: &Message) -> Result<bool, Failure> {
+        let account = &message.account;
+        let is_answered = sqlx::query_scalar(
+            "select exists (select from outcomes join accounts using (shard, account_id) \
+             where shard = $1 and tenant = $2 and account = $3 and message_key = $4 and content = $5)",
+        )
+        .bind(shard_of(account.tenant.as_str(), account.account.as_str(), self.shards))
+        .bind(account.tenant.as_str())
+        .bind(account.account.as_str())
+        .bind(Uuid::from_bytes(message.id.key().0))
+        .bind(message.content.0.to_vec())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(is_answered)
     }
 
     /// Forgets deliveries that were settled, and all that were last tried a day ago.
