@@ -15,7 +15,7 @@ use crate::store::postgres::PostgresStore;
 use crate::store::postgres::quarantine::{self, End, Filter, Quarantined};
 use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
-use jiff_sqlx::Timestamp as SqlTimestamp;
+use jiff::Timestamp;
 use std::process::ExitCode;
 
 /// Rows listed at most.
@@ -151,7 +151,7 @@ async fn list(store: &PostgresStore, filter: Filter<'_>, json: bool) -> anyhow::
         let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
         let mut cells = vec![
             short(row),
-            second(row.first_seen_at),
+            second(row.first_seen_at.to_jiff()),
             row.queue.clone(),
             row.reason.clone(),
             or_unknown(&row.tenant),
@@ -169,8 +169,8 @@ async fn list(store: &PostgresStore, filter: Filter<'_>, json: bool) -> anyhow::
     Ok(())
 }
 
-fn second(at: SqlTimestamp) -> String {
-    at.to_jiff().strftime("%Y-%m-%d %H:%M:%S").to_string()
+fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// How, when, by whom and why a row ended, on one line.
@@ -178,7 +178,7 @@ fn ended(row: &Quarantined) -> Option<String> {
     let (at, how) = (row.ended_at?, row.ended_as.as_deref()?);
     let by = row.ended_by.as_deref().map(|by| format!(" by {}", plain(by))).unwrap_or_default();
     let why = row.ended_reason.as_deref().map(|why| format!(": {}", plain(why).replace('\n', " "))).unwrap_or_default();
-    Some(format!("{how} {}{by}{why}", second(at)))
+    Some(format!("{how} {}{by}{why}", second(at.to_jiff())))
 }
 
 fn object(row: &Quarantined) -> serde_json::Value {
