@@ -32,6 +32,8 @@ const SUSPECT_FROM: u32 = 2;
 const TAKEN_MAX: usize = 64;
 /// Rows set aside in one transaction.
 const ASIDE_MAX: usize = 256;
+/// Bytes of their bodies; a statement holds them several times over.
+const ASIDE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Ends the handling of one delivery.
 type Finish = Box<dyn FnOnce() + Send>;
@@ -163,14 +165,22 @@ fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str
 
 /// Sets messages aside, many in one transaction.
 async fn set_aside(lanes: Lanes<PostgresStore>, mut rows: mpsc::UnboundedReceiver<(QuarantineRow, Finish)>) {
-    let mut batch = Vec::with_capacity(ASIDE_MAX);
-    while rows.recv_many(&mut batch, ASIDE_MAX).await > 0 {
-        let (rows, finishes): (Vec<_>, Vec<Finish>) = batch.drain(..).unzip();
-        if !lanes.set_aside(&rows).await {
-            return;
-        }
-        for finish in finishes {
-            finish();
+    let mut taken = Vec::with_capacity(ASIDE_MAX);
+    while rows.recv_many(&mut taken, ASIDE_MAX).await > 0 {
+        while !taken.is_empty() {
+            let mut bytes = 0_usize;
+            let fits = taken.iter().take_while(|(row, _)| {
+                bytes = bytes.saturating_add(row.raw.body.len());
+                bytes <= ASIDE_BYTES_MAX
+            });
+            let most = fits.count().max(1);
+            let (rows, finishes): (Vec<_>, Vec<Finish>) = taken.drain(..most).unzip();
+            if !lanes.set_aside(&rows).await {
+                return;
+            }
+            for finish in finishes {
+                finish();
+            }
         }
     }
 }
