@@ -4,6 +4,7 @@ use credit_ledger::amqp::{Events, Outgoing, Published, Publisher, Replies, Topol
 use credit_ledger::catalog;
 use credit_ledger::domain::ids::Id;
 use credit_ledger::message::sign;
+use credit_ledger::reconcile::differences;
 use credit_ledger::store::postgres::{catalogs, migrate, pool};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -145,6 +146,8 @@ impl Deployment {
 
     pub async fn remove(mut self) {
         self.kill();
+        let (_, differences) = differences(&self.database, 20).await.unwrap();
+        assert!(differences.is_empty(), "{differences:#?}");
         self.pool.close().await;
         self.topology.delete(&environment("AMQP_URL")).await.unwrap();
         let mut admin = PgConnection::connect(&environment("DATABASE_URL")).await.unwrap();
