@@ -123,32 +123,36 @@ pub(super) async fn run(channel: Channel, mut settled: mpsc::UnboundedReceiver<u
     Ok(())
 }
 
-/// Collects settled numbers until there is something worth writing. False when
-/// no more can come.
+/// Collects settled numbers until there is something worth writing: so many new ones, or the end of
+/// the patience with fewer. Those that wait behind a gap are not new. False when no more can come.
 async fn gather(settled: &mut mpsc::UnboundedReceiver<u64>, window: &mut AckWindow) -> bool {
     let mut tags = Vec::with_capacity(GATHER_MAX);
-    if window.pending() == 0 && !receive(settled, &mut tags, window).await {
-        return false;
+    let mut gathered = 0;
+    if window.pending() == 0 {
+        match receive(settled, &mut tags, window).await {
+            0 => return false,
+            received => gathered = received,
+        }
     }
     let deadline = Instant::now() + GATHER;
-    let mut gathered = window.pending();
     while gathered < GATHER_MAX {
         match tokio::time::timeout_at(deadline, receive(settled, &mut tags, window)).await {
-            Ok(true) => gathered = window.pending(),
-            Ok(false) => return false,
+            Ok(0) => return false,
+            Ok(received) => gathered = gathered.saturating_add(received),
             Err(_) => break,
         }
     }
     true
 }
 
-async fn receive(settled: &mut mpsc::UnboundedReceiver<u64>, tags: &mut Vec<u64>, window: &mut AckWindow) -> bool {
+/// Waits for settled numbers; how many came, 0 when no more can.
+async fn receive(settled: &mut mpsc::UnboundedReceiver<u64>, tags: &mut Vec<u64>, window: &mut AckWindow) -> usize {
     // Cancel-safe: nothing is taken unless the await completes.
     let received = settled.recv_many(tags, GATHER_MAX).await;
     for tag in tags.drain(..) {
         window.settle(tag);
     }
-    received > 0
+    received
 }
 
 async fn write(channel: &Channel, tag: u64, multiple: bool) -> Result<(), BrokerError> {
@@ -189,6 +193,16 @@ mod tests {
         assert_eq!(window.take(false), acks(None, &[]));
         assert_eq!(window.take(true), acks(None, &[11]));
         assert_eq!(window.pending(), 0);
+    }
+
+    #[tokio::test]
+    async fn waits_for_new_ones_however_many_stand_behind_a_gap() {
+        let (_settled, mut receiver) = mpsc::unbounded_channel();
+        let mut window = AckWindow::default();
+        (2..=1000).for_each(|tag| window.settle(tag));
+        let mut gathering = std::pin::pin!(gather(&mut receiver, &mut window));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(gathering.as_mut().poll(&mut context).is_pending());
     }
 
     /// The broker's side: refuses what `RabbitMQ` refuses.
