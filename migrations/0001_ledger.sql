@@ -122,7 +122,8 @@ create table grants (
     closes_left   integer  not null default 1,
     refill_at     timestamptz,
     constraint grants_pkey primary key (shard, account_id, number),
-    constraint grants_grant_id_key unique (shard, account_id, grant_id),
+    -- By grant first: for the grants of an account there is the primary key.
+    constraint grants_grant_id_key unique (shard, grant_id, account_id),
     constraint grants_status_check check (status in ('pending', 'active', 'ended')),
     constraint grants_remaining_check check (remaining between 0 and credits),
     constraint grants_frozen_check check (frozen between 0 and remaining),
@@ -199,14 +200,16 @@ create table outbox (
     routing_key   text     not null,
     correlation_id text,
     body          bytea    not null,
-    published_at  timestamptz,
-    constraint outbox_pkey primary key (shard, account_id, number)
+    published_at  timestamptz
 ) with (fillfactor = 80);
 
 -- Compressing bodies would cost more than it saves.
 alter table outbox alter column body set storage external;
 
-create index outbox_unpublished_idx on outbox (shard, in_order, account_id, number) where published_at is null;
+-- The one place where every batch pays for its announcements, so there is no primary key beside it:
+-- what was published is looked at by the audit and pruned, each in one pass. `reconcile` checks that
+-- numbers are unique and without a gap.
+create unique index outbox_unpublished_key on outbox (shard, in_order, account_id, number) where published_at is null;
 
 -- Rows are appended, so the oldest lie together: a block range index finds them and costs nearly nothing.
 create index outbox_published_idx on outbox using brin (published_at);

@@ -188,7 +188,7 @@ impl Session<'_> {
             let mut sent = Vec::new();
             for (row, published) in rows.iter().zip(published.by_ref()) {
                 if self.is_sent(shard, row, published) {
-                    sent.push((row.account_id, row.number));
+                    sent.push(row);
                 }
             }
             if !sent.is_empty() {

@@ -171,7 +171,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 256, value_name = "N")]
     pub batch_max: usize,
     /// Most transactions in flight.
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 4, value_name = "N")]
     pub at_work_max: usize,
     /// One JSON object instead of a table.
     #[arg(long)]

@@ -8,7 +8,7 @@ use crate::store::postgres::query::audit::{Announcement, Audit, Difference, Said
 use serde::Deserialize;
 
 /// Announcements read at once; each may carry a hundred entries.
-const CHUNK: i64 = 500;
+const CHUNK: u16 = 500;
 
 #[derive(Deserialize)]
 struct Event {
@@ -57,12 +57,13 @@ struct Standing {
 /// Compares the announcements of a shard with its entries: ranges follow one another up to the last
 /// entry, and each entry is announced as it is.
 pub async fn check<E: From<Failure>>(audit: &mut Audit, shard: i16, tell: &mut impl FnMut(Difference) -> Result<(), E>) -> Result<(), E> {
-    let mut place = (i64::MIN, 0);
     let mut standing: Option<Standing> = None;
+    audit.open_announcements(shard).await?;
     loop {
-        let chunk = audit.announcements_after(shard, place, CHUNK).await?;
-        let Some(last) = chunk.last() else { break };
-        place = (last.account_id, last.number);
+        let chunk = audit.next_announcements(CHUNK).await?;
+        if chunk.is_empty() {
+            break;
+        }
         let mut said = Vec::new();
         let mut found = Vec::new();
         for announcement in &chunk {

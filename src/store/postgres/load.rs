@@ -5,7 +5,7 @@
 
 use super::rows::{AccountRow, GrantRow, hash, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
-use super::write::PostgresTransaction;
+use super::write::{Places, PostgresTransaction};
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
 use crate::domain::decision::On;
@@ -16,13 +16,17 @@ use crate::message::raw::Raw;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgTransaction};
 use sqlx::types::{Json, Uuid};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+/// Its tenants come along: what they are may be a moment older than the lock, which is as if the
+/// message had come that moment earlier; an account's time never goes back for it.
 const LOCK: &str = select_accounts!(
-    "where shard = $1 and (tenant, account) in (select * from unnest($2::text[], $3::text[])) order by account_id for update"
+    "accounts.ctid::text as place, revision, clock, clock_timestamp() as now, ",
+    "join unnest($2::text[], $3::text[]) as wanted (tenant, account) using (tenant, account) join tenants using (tenant) \
+     where shard = $1 order by account_id for update of accounts"
 );
 
 const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
@@ -31,19 +35,69 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account) \
      order by wanted.tenant, wanted.account on conflict do nothing";
 
-const GRANTS: &str = select_grants!("where shard = $1 and account_id = any($2) and is_open");
+const GRANTS: &str = select_grants!("ctid::text as place, ", "where shard = $1 and account_id = any($2) and is_open");
 
-const GRANTS_NAMED: &str =
-    select_grants!("where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open");
+const GRANTS_NAMED: &str = select_grants!(
+    "ctid::text as place, ",
+    "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
+);
+
+/// An account that is locked, and its tenant.
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    place: String,
+    revision: i64,
+    clock: Option<SqlTimestamp>,
+    now: SqlTimestamp,
+    #[sqlx(flatten)]
+    account: AccountRow,
+}
+
+/// A grant of a locked account.
+#[derive(sqlx::FromRow)]
+struct HeldGrantRow {
+    place: String,
+    #[sqlx(flatten)]
+    grant: GrantRow,
+}
 
 impl Store for PostgresStore {
     type Transaction = PostgresTransaction;
 
     async fn open(&self, shard: i16, accounts: &BTreeSet<AccountKey>, needs: &Needs) -> Result<(PostgresTransaction, Loaded), Failure> {
-        let tenants: Vec<String> = accounts.iter().map(|key| key.tenant.to_string()).collect();
-        let names: Vec<String> = accounts.iter().map(|key| key.account.to_string()).collect();
+        let (mut transaction, locked) = self.lock(shard, accounts).await?;
+        let (now, tenants) = self.tenants(&mut transaction, &locked, needs).await?;
+        let mut places = Places::default();
+        let mut batch = Batch { shard, ids: locked.iter().map(|row| row.account.account_id).collect(), accounts: BTreeMap::new() };
+        let mut open = OpenTables::default();
+        for LockedRow { place, account: row, .. } in locked {
+            open.note(&row);
+            let key = row.key()?;
+            let mut book = Book::unopened(key.clone());
+            book.account = row.account(key)?;
+            let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
+            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new() });
+            places.accounts.insert(row.account_id, place);
+        }
+        let mut needs = needs.clone();
+        if open.waiting {
+            batch.waiting(&mut transaction, &mut needs).await?;
+        }
+        batch.grants(&mut transaction, &needs, &mut places).await?;
+        batch.answered(&mut transaction, &needs).await?;
+        batch.rare(&mut transaction, &needs, open).await?;
+        let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
+        Ok((PostgresTransaction::new(transaction, shard, places), Loaded { now, tenants, accounts }))
+    }
+}
+
+impl PostgresStore {
+    /// Begins a transaction and locks the accounts, making those that are missing.
+    async fn lock(&self, shard: i16, accounts: &BTreeSet<AccountKey>) -> Result<(PgTransaction<'static>, Vec<LockedRow>), Failure> {
+        let tenants: Vec<&str> = accounts.iter().map(|key| key.tenant.as_str()).collect();
+        let names: Vec<&str> = accounts.iter().map(|key| key.account.as_str()).collect();
         let mut transaction = self.pool.begin().await?;
-        let mut locked: Vec<AccountRow> = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
+        let mut locked = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
         if locked.len() < accounts.len() {
             // Inserted before any lock is held, so that locks are always taken in one order.
             transaction.rollback().await?;
@@ -51,56 +105,30 @@ impl Store for PostgresStore {
             transaction = self.pool.begin().await?;
             locked = sqlx::query_as(LOCK).bind(shard).bind(&tenants).bind(&names).fetch_all(&mut *transaction).await?;
         }
-        let (now, tenants) = self.tenants(&mut transaction, &tenants, needs).await?;
-        let mut batch = Batch { shard, ids: locked.iter().map(|row| row.account_id).collect(), accounts: BTreeMap::new() };
-        let mut open = OpenTables::default();
-        for row in locked {
-            open.note(&row);
-            let key = row.key()?;
-            let mut book = Book::unopened(key.clone());
-            book.account = row.account(key)?;
-            let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new() });
-        }
-        let mut needs = needs.clone();
-        if open.waiting {
-            batch.waiting(&mut transaction, &mut needs).await?;
-        }
-        batch.grants(&mut transaction, &needs).await?;
-        batch.answered(&mut transaction, &needs).await?;
-        batch.rare(&mut transaction, &needs, open).await?;
-        let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
-        Ok((PostgresTransaction::new(transaction, shard), Loaded { now, tenants, accounts }))
+        Ok((transaction, locked))
     }
-}
 
-impl PostgresStore {
     /// The tenants of a batch and the database's time. Terms are kept until their revision grows.
     async fn tenants(
         &self,
         connection: &mut PgConnection,
-        tenants: &[String],
+        locked: &[LockedRow],
         needs: &Needs,
     ) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
-        let wanted: BTreeSet<&String> = tenants.iter().collect();
-        let wanted: Vec<&String> = wanted.into_iter().collect();
-        let rows: Vec<(SqlTimestamp, Option<String>, Option<i64>, Option<SqlTimestamp>)> =
-            sqlx::query_as("select clock_timestamp(), tenant, revision, clock from (select) as one left join tenants on tenant = any($1)")
-                .bind(&wanted)
-                .fetch_all(&mut *connection)
-                .await?;
         let mut now = Timestamp::MIN;
-        let mut loaded = HashMap::new();
-        for (time, tenant, revision, clock) in rows {
-            now = time.to_jiff();
-            let (Some(tenant), Some(revision)) = (tenant, revision) else { continue };
-            let id = super::rows::id(&tenant)?;
-            let cached = self.cached(&id).filter(|terms| terms.revision == revision);
+        let mut loaded: HashMap<Id, LoadedTenant> = HashMap::new();
+        for row in locked {
+            now = now.max(row.now.to_jiff());
+            if loaded.contains_key(row.account.tenant.as_str()) {
+                continue;
+            }
+            let id = super::rows::id(&row.account.tenant)?;
+            let cached = self.cached(&id).filter(|terms| terms.revision == row.revision);
             let terms = match cached {
                 Some(terms) => terms,
                 None => self.remember(terms::load(connection, &id).await?),
             };
-            let clock = match (clock, needs.first_times.get(&id)) {
+            let clock = match (row.clock, needs.first_times.get(&id)) {
                 (None, Some(first)) if terms.test_clock => Some(self.start_clock(&id, *first).await?),
                 (clock, _) => clock.map(SqlTimestamp::to_jiff),
             };
@@ -171,12 +199,13 @@ impl Batch {
         named.iter().filter_map(|(account, name)| Some((*ids.get(account)?, column(name)))).unzip()
     }
 
-    async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
-        let mut rows: Vec<GrantRow> = sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
+    async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs, places: &mut Places) -> Result<(), Failure> {
+        let mut rows: Vec<HeldGrantRow> = sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
         rows.extend(self.named(connection, GRANTS_NAMED, &needs.grants).await?);
-        for row in rows {
+        for HeldGrantRow { place, grant: row } in rows {
             let account_id = row.account_id;
             let grant = row.grant()?;
+            places.grants.insert((account_id, grant.terms.number), place);
             self.book(account_id)?.grants.insert(grant.terms.number, grant);
         }
         Ok(())

@@ -48,7 +48,7 @@ const UNPUBLISHED: &str = "\
              order by account_id, number limit 1) as next \
     ), first as (select account_id, number from heads limit $3) \
     select account_id, number, is_reply, in_order, routing_key, correlation_id, body \
-    from first join outbox using (account_id, number) where outbox.shard = $1 \
+    from first join outbox using (account_id, number) where outbox.shard = $1 and in_order and published_at is null \
     union all \
     (select account_id, number, is_reply, in_order, routing_key, correlation_id, body from outbox \
      where shard = $1 and not in_order and published_at is null order by account_id, number limit $3)";
@@ -67,15 +67,17 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Failure`] of the database; they are then published again, which subscribers drop by id.
-    pub async fn mark_published(&self, shard: i16, rows: &[(i64, i64)]) -> Result<(), Failure> {
-        let (accounts, numbers): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+    pub async fn mark_published(&self, shard: i16, rows: &[&Unpublished]) -> Result<(), Failure> {
         sqlx::query(
-            "update outbox set published_at = clock_timestamp() from unnest($2::bigint[], $3::bigint[]) as sent (account_id, number) \
-             where outbox.shard = $1 and outbox.account_id = sent.account_id and outbox.number = sent.number",
+            "update outbox set published_at = clock_timestamp() \
+             from unnest($2::bool[], $3::bigint[], $4::bigint[]) as sent (in_order, account_id, number) \
+             where outbox.shard = $1 and outbox.in_order = sent.in_order and outbox.account_id = sent.account_id \
+             and outbox.number = sent.number and outbox.published_at is null",
         )
         .bind(shard)
-        .bind(accounts)
-        .bind(numbers)
+        .bind(rows.iter().map(|row| row.in_order).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.account_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.number).collect::<Vec<_>>())
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -88,8 +90,8 @@ impl PostgresStore {
     /// [`Failure`] of the database; nothing was deleted.
     pub async fn prune_published(&self, shard: i16, keep: Duration) -> Result<bool, Failure> {
         let pruned = sqlx::query(
-            "delete from outbox where shard = $1 and (account_id, number) in (select account_id, number from outbox \
-             where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3)",
+            "delete from outbox where shard = $1 and ctid = any (array(select ctid from outbox \
+             where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))",
         )
         .bind(shard)
         .bind(keep.as_secs_f64())

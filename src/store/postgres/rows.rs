@@ -58,11 +58,17 @@ pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
     T::try_from(value).map_err(|_| unreadable("number", &value.to_string()))
 }
 
-/// A statement that reads [`AccountRow`]s; the rest of it follows `from accounts`.
+/// A statement that reads [`AccountRow`]s; the rest of it follows `from accounts`, columns beside
+/// theirs come first.
 macro_rules! select_accounts {
     ($rest:literal) => {
+        select_accounts!("", $rest)
+    };
+    ($beside:literal, $rest:literal) => {
         concat!(
-            "select account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, about, \
+            "select ",
+            $beside,
+            "account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, about, \
              balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
              open_debts, open_requests, open_subscriptions, open_waiting from accounts ",
             $rest
@@ -193,11 +199,17 @@ impl GrantRules {
     }
 }
 
-/// A statement that reads [`GrantRow`]s; the rest of it follows `from grants`.
+/// A statement that reads [`GrantRow`]s; the rest of it follows `from grants`, columns beside theirs
+/// come first.
 macro_rules! select_grants {
     ($rest:literal) => {
+        select_grants!("", $rest)
+    };
+    ($beside:literal, $rest:literal) => {
         concat!(
-            "select account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
+            "select ",
+            $beside,
+            "account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
              expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
              remaining, frozen, closes_left, refill_at from grants ",
             $rest

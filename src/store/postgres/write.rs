@@ -15,20 +15,32 @@ use crate::store::{AccountWrite, OutboxRow, Transaction};
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
+use sqlx::query::{Query, QueryAs};
 use sqlx::types::{Json, Uuid};
 use sqlx::{PgTransaction, Postgres};
+use std::collections::HashMap;
+
+/// Where the rows of a batch stand in their tables. Nobody else moves them while their account is
+/// locked, so they are found again without an index.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// By row id.
+    pub accounts: HashMap<i64, String>,
+    /// By account and number.
+    pub grants: HashMap<(i64, u32), String>,
+}
 
 /// A transaction that holds the locks of a batch's accounts.
 #[derive(Debug)]
 pub struct PostgresTransaction {
     transaction: PgTransaction<'static>,
     shard: i16,
+    places: Places,
 }
 
 impl PostgresTransaction {
-    pub(super) fn new(transaction: PgTransaction<'static>, shard: i16) -> Self {
-        Self { transaction, shard }
+    pub(super) fn new(transaction: PgTransaction<'static>, shard: i16, places: Places) -> Self {
+        Self { transaction, shard, places }
     }
 }
 
@@ -37,9 +49,12 @@ impl Transaction for PostgresTransaction {
         let connection = &mut *self.transaction;
         let mut columns = Columns::default();
         for write in &writes {
-            columns.add(write);
+            columns.add(write, &mut self.places);
         }
-        columns.bind(self.shard).execute(&mut *connection).await?;
+        let changed: (i64, i64) = columns.bind(self.shard).fetch_one(&mut *connection).await?;
+        if changed != columns.changed() {
+            return Err(Failure::Again("a row was not where it had been locked".into()));
+        }
         if !columns.new_grants.is_empty() {
             columns.new_grants.bind(self.shard).execute(&mut *connection).await?;
         }
@@ -97,14 +112,14 @@ struct Columns {
 }
 
 impl Columns {
-    fn add(&mut self, write: &AccountWrite) {
-        self.accounts.add(write);
+    fn add(&mut self, write: &AccountWrite, places: &mut Places) {
+        self.accounts.add(write, places.accounts.remove(&write.account_id));
         for row in &write.rows {
             if let Row::Grant(grant) = row {
                 if grant.terms.number > write.grants_before {
                     self.new_grants.add(write.account_id, grant);
                 } else {
-                    self.burned.add(write.account_id, grant);
+                    self.burned.add(write.account_id, grant, places.grants.remove(&(write.account_id, grant.terms.number)));
                 }
             }
         }
@@ -119,8 +134,14 @@ impl Columns {
         }
     }
 
-    fn bind(&self, shard: i16) -> Query<'_, Postgres, PgArguments> {
-        let query = sqlx::query(WRITE).bind(shard);
+    /// How many accounts and grants the statement must have changed.
+    fn changed(&self) -> (i64, i64) {
+        let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+        (count(self.accounts.account_id.len()), count(self.burned.account_id.len()))
+    }
+
+    fn bind(&self, shard: i16) -> Writing<'_> {
+        let query = sqlx::query_as(WRITE).bind(shard);
         let query = self.accounts.bind(query);
         let query = self.burned.bind(query);
         let query = self.entries.bind(query);
@@ -129,7 +150,8 @@ impl Columns {
     }
 }
 
-type Writing<'a> = Query<'a, Postgres, PgArguments>;
+/// Answers how many accounts and grants were changed.
+type Writing<'a> = QueryAs<'a, Postgres, (i64, i64), PgArguments>;
 
 macro_rules! columns {
     ($name:ident { $($column:ident: $type:ty,)* }) => {
@@ -145,6 +167,7 @@ macro_rules! columns {
 }
 
 columns!(Accounts {
+    place: Option<String>,
     account_id: i64,
     status: &'static str,
     frozen_by_staff: bool,
@@ -169,8 +192,9 @@ columns!(Accounts {
 });
 
 impl Accounts {
-    fn add(&mut self, write: &AccountWrite) {
+    fn add(&mut self, write: &AccountWrite, place: Option<String>) {
         let account = &write.account;
+        self.place.push(place);
         self.account_id.push(write.account_id);
         self.status.push(account.status.word());
         self.frozen_by_staff.push(account.frozen_by_staff);
@@ -196,6 +220,7 @@ impl Accounts {
 }
 
 columns!(Burned {
+    place: Option<String>,
     account_id: i64,
     number: i32,
     status: &'static str,
@@ -207,7 +232,8 @@ columns!(Burned {
 });
 
 impl Burned {
-    fn add(&mut self, account_id: i64, grant: &Grant) {
+    fn add(&mut self, account_id: i64, grant: &Grant, place: Option<String>) {
+        self.place.push(place);
         self.account_id.push(account_id);
         self.number.push(small(grant.terms.number));
         self.status.push(grant.status.word());

@@ -147,11 +147,12 @@ pub const FACTS: [Fact; 4] = [
     Fact { kind: "reference", sql: facts!("reference", "f.reference", "charges", "true") },
 ];
 
-const ANNOUNCED: &str = "select o.account_id, number, a.tenant, a.account, a.last_seq, \
+/// Announcements are many and large and have no index in this order: one sort serves a whole shard.
+const ANNOUNCED: &str = "declare announced no scroll cursor for \
+     select o.account_id, number, a.tenant, a.account, a.last_seq, \
      coalesce(published_at > clock_timestamp() - interval '30 minutes', true) as is_young, body \
      from outbox o join accounts a using (shard, account_id) \
-     where shard = $1 and (o.account_id, number) > ($2, $3) and not is_reply and routing_key like 'balance.changed.%' \
-     order by o.account_id, number limit $4";
+     where shard = $1 and not is_reply and routing_key like 'balance.changed.%' order by o.account_id, number";
 
 const OTHERWISE: &str = "select said.account_id, said.seq, said.line, coalesce(stored.line, 'none') \
      from unnest($2::bigint[], $3::bigint[], $4::text[]) as said (account_id, seq, line) left join lateral ( \
@@ -188,12 +189,26 @@ impl Audit {
         Ok(rows.fetch_all(&mut self.connection).await?)
     }
 
-    /// The announcements of entries in a shard after a place, in order of account and position.
+    /// Begins to read the announcements of entries in a shard, in order of account and position.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn announcements_after(&mut self, shard: i16, place: (i64, i64), most: i64) -> Result<Vec<Announcement>, Failure> {
-        Ok(sqlx::query_as(ANNOUNCED).bind(shard).bind(place.0).bind(place.1).bind(most).fetch_all(&mut self.connection).await?)
+    pub async fn open_announcements(&mut self, shard: i16) -> Result<(), Failure> {
+        sqlx::query(ANNOUNCED).bind(shard).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// The next announcements, at most `most`; none when all were read, and then it is over.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn next_announcements(&mut self, most: u16) -> Result<Vec<Announcement>, Failure> {
+        let fetch = sqlx::AssertSqlSafe(format!("fetch forward {most} from announced"));
+        let rows: Vec<Announcement> = sqlx::query_as(fetch).fetch_all(&mut self.connection).await?;
+        if rows.is_empty() {
+            sqlx::query("close announced").execute(&mut self.connection).await?;
+        }
+        Ok(rows)
     }
 
     /// What was announced of entries and is not what they are: as announced, and as stored.
