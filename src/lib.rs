@@ -31,6 +31,8 @@ pub mod http;
 
 pub mod app;
 
+pub mod asyncapi;
+
 pub mod statement;
 
 pub mod reconcile;

@@ -12,6 +12,7 @@ mod messages;
 mod publish;
 mod quarantine;
 mod reconcile;
+mod schema;
 mod simulate;
 mod toml;
 
@@ -113,6 +114,9 @@ pub enum Command {
     /// Apply a message file in memory; needs no service.
     #[command(after_help = "Example: credit-ledger simulate messages.jsonl --json")]
     Simulate(simulate::SimulateArgs),
+    /// Write JSON Schemas of all messages and an AsyncAPI document.
+    #[command(after_help = "Example: credit-ledger schema --dir docs")]
+    Schema(schema::SchemaArgs),
     /// Ask a running worker whether it is ready; exit status 0 if it is.
     #[command(after_help = "Example: HTTP_URL=http://127.0.0.1:8080 credit-ledger health")]
     Health(health::HealthArgs),
@@ -253,6 +257,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Reconcile(args) => reconcile::run(&services, &args).await?,
         Command::Publish(args) => publish::run(&services, &args).await?,
         Command::Simulate(args) => simulate::run(&services, &args).await?,
+        Command::Schema(args) => schema::run(&args)?,
         Command::Health(args) => health::run(&args).await?,
         Command::Completions { shell } => completions(shell)?,
     };

@@ -5,9 +5,11 @@
 
 use super::json;
 use crate::domain::credits::Credits;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 const SPELLING: &str = "expected an amount: a string of -?digits with at most 6 decimals, or an integer";
 
@@ -50,6 +52,41 @@ impl<'de> Deserialize<'de> for NonNegative {
     }
 }
 
+/// The first integer of more than 18 digits. A bound that a float holds exactly, because validators
+/// may compare floats.
+const WHOLE_END: i64 = 1_000_000_000_000_000_000;
+
+/// Both spellings as one schema: a pattern binds strings only, bounds bind numbers only.
+fn spellings(sign: &str, lower_bound: &str, least: i64) -> Schema {
+    json_schema!({
+        "description": "An amount: a string of digits with at most 6 decimals, or an integer",
+        "type": ["string", "integer"],
+        "pattern": format!("^{sign}0*[0-9]{{1,18}}(?:\\.[0-9]{{1,6}})?$"),
+        (lower_bound): least,
+        "exclusiveMaximum": WHOLE_END,
+    })
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        spellings("-?", "exclusiveMinimum", -WHOLE_END)
+    }
+}
+
+impl JsonSchema for NonNegative {
+    fn schema_name() -> Cow<'static, str> {
+        "NonNegative".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        spellings("", "minimum", 0)
+    }
+}
+
 /// An amount as it is announced: a JSON string without trailing zeros.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown(pub(super) Credits);
@@ -57,6 +94,16 @@ pub(super) struct Shown(pub(super) Credits);
 impl Serialize for Shown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for Shown {
+    fn schema_name() -> Cow<'static, str> {
+        "Shown".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^-?(?:0|[1-9][0-9]{0,17})(?:\\.[0-9]{0,5}[1-9])?$"})
     }
 }
 

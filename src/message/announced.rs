@@ -1,19 +1,64 @@
 //! The JSON of announcements: one struct per row of the table "CloudEvents out".
 //!
-//! Owns keys and their order. Everything is borrowed; nothing is decided here.
+//! Owns keys and their order, and the list of types. Everything is borrowed; nothing is decided here.
 
 use super::amount::Shown;
-use crate::domain::account::{AccountKind, Profile};
-use crate::domain::alert::{Alert, AlertLevel, AutoTopup};
+use super::event::ENTRIES_MAX;
+use super::field::{Field, one_of};
+use super::schema::Draw;
+use super::state::{AccountState, SubscriptionState};
 use crate::domain::credits::Credits;
-use crate::domain::entry::Entry;
+use crate::domain::entry::{Direction, Entry, EntryKind};
 use crate::domain::event::{Asked, Refusal};
 use crate::domain::ids::{Id, MessageId, Printable};
-use crate::domain::rejection::Rejection;
-use crate::domain::subscription::{Reset, Subscription, Wanted};
+use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::subscription::Reset;
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// A type that is announced.
+pub(super) struct Sent {
+    /// Its name on the wire.
+    pub(super) word: &'static str,
+    /// Draws its data.
+    pub(super) schema: Draw,
+    /// Attributes it always has, besides those that every event has.
+    pub(super) attributes: &'static [&'static str],
+}
+
+const fn of_account(word: &'static str, schema: Draw) -> Sent {
+    Sent { word, schema, attributes: &["tenant", "subject", "sequence"] }
+}
+
+/// Every type that is announced.
+pub(super) const EVENTS: &[Sent] = &[
+    of_account("balance.changed", BalanceChanged::json_schema),
+    of_account("usage.rejected", Refused::json_schema),
+    of_account("spend.accepted", SpendAccepted::json_schema),
+    of_account("spend.rejected", Refused::json_schema),
+    of_account("invoice.paid", InvoicePaid::json_schema),
+    Sent { word: "message.rejected", schema: MessageRejected::json_schema, attributes: &["tenant"] },
+    of_account("credit_request.pending", Request::json_schema),
+    of_account("credit_request.accepted", Request::json_schema),
+    of_account("credit_request.rejected", Request::json_schema),
+    of_account("credit_request.cancelled", Request::json_schema),
+    of_account("credit_request.expired", Request::json_schema),
+    of_account("cycle.reset", CycleReset::json_schema),
+    of_account("subscription.changed", SubscriptionState::json_schema),
+    of_account("account.changed", AccountState::json_schema),
+    of_account("debt.incurred", DebtIncurred::json_schema),
+    of_account("debt.repaid", DebtChange::json_schema),
+    Sent { word: "message.quarantined", schema: QuarantineNotice::json_schema, attributes: &[] },
+];
+
+/// The types that are announced, by name.
+#[must_use]
+pub fn announced_types() -> Vec<&'static str> {
+    EVENTS.iter().map(|sent| sent.word).collect()
+}
 
 /// Reasons as words, in their order.
 pub(super) fn words(reasons: &[Rejection]) -> Vec<&'static str> {
@@ -24,6 +69,16 @@ pub(super) fn words(reasons: &[Rejection]) -> Vec<&'static str> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Instant(pub(super) Timestamp);
 
+impl JsonSchema for Instant {
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
@@ -31,25 +86,29 @@ impl Serialize for Instant {
 }
 
 /// The envelope.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct CloudEvent<'a, D> {
     pub(super) specversion: &'static str,
+    #[schemars(with = "Field<Printable>")]
     pub(super) id: &'a str,
     pub(super) source: &'a str,
     #[serde(rename = "type")]
     pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Field<Id>")]
     pub(super) subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Field<Id>")]
     pub(super) tenant: Option<&'a str>,
     pub(super) time: Instant,
     pub(super) datacontenttype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     pub(super) sequence: Option<u64>,
     pub(super) data: &'a D,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct BalanceChanged<'a> {
     pub(super) balance: Shown,
     pub(super) held: Shown,
@@ -58,20 +117,24 @@ pub(super) struct BalanceChanged<'a> {
     pub(super) debt: Shown,
     pub(super) from_seq: u64,
     pub(super) to_seq: u64,
+    #[schemars(extend("maxItems" = ENTRIES_MAX))]
     pub(super) entries: Vec<EntryLine<'a>>,
 }
 
 /// One entry, as every consumer sees it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct EntryLine<'a> {
     pub(super) seq: u64,
+    #[schemars(schema_with = "kinds")]
     pub(super) kind: &'static str,
+    #[schemars(with = "Field<Direction>")]
     pub(super) direction: &'static str,
     pub(super) amount: Shown,
     pub(super) balance_after: Shown,
     pub(super) held_change: Shown,
     pub(super) frozen_change: Shown,
     pub(super) debt_change: Shown,
+    #[schemars(with = "Option<Field<Printable>>")]
     pub(super) reference: Option<&'a str>,
     pub(super) occurred_at: Instant,
     pub(super) recorded_at: Instant,
@@ -97,9 +160,16 @@ impl<'a> From<&'a Entry> for EntryLine<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// The words of entries; a correction has one for both directions.
+fn kinds(_: &mut SchemaGenerator) -> Schema {
+    one_of(EntryKind::ALL.iter().map(|kind| kind.word()).collect::<BTreeSet<_>>())
+}
+
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Identity<'a> {
+    #[schemars(with = "Field<Printable>")]
     pub(super) source: &'a str,
+    #[schemars(with = "Field<Printable>")]
     pub(super) id: &'a str,
 }
 
@@ -109,10 +179,11 @@ impl<'a> From<&'a MessageId> for Identity<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct What<'a> {
     #[serde(flatten)]
     pub(super) id: Identity<'a>,
+    #[schemars(with = "Field<Printable>")]
     pub(super) reference: &'a str,
     pub(super) credits: Option<Shown>,
 }
@@ -123,11 +194,12 @@ impl<'a> From<&'a Asked> for What<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Refused<'a> {
     #[serde(flatten)]
     pub(super) asked: What<'a>,
     pub(super) available: Shown,
+    #[schemars(with = "Vec<Field<Rejection>>")]
     pub(super) reasons: Vec<&'static str>,
 }
 
@@ -137,38 +209,43 @@ impl<'a> From<&'a Refusal> for Refused<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct SpendAccepted<'a> {
     #[serde(flatten)]
     pub(super) asked: What<'a>,
     pub(super) available: Shown,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct InvoicePaid<'a> {
+    #[schemars(with = "Field<Printable>")]
     pub(super) reference: &'a str,
     pub(super) credits: Shown,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct MessageRejected<'a> {
     #[serde(flatten)]
     pub(super) id: Identity<'a>,
     #[serde(rename = "type")]
     pub(super) kind: &'a str,
+    #[schemars(with = "Vec<Field<Rejection>>")]
     pub(super) reasons: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Request<'a> {
+    #[schemars(with = "Field<Id>")]
     pub(super) request: &'a str,
     pub(super) credits: Shown,
+    #[schemars(with = "Option<Field<Id>>")]
     pub(super) actor: Option<&'a str>,
     pub(super) reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct CycleReset<'a> {
+    #[schemars(with = "Field<Id>")]
     pub(super) subscription: &'a str,
     pub(super) k: i32,
     pub(super) n: u32,
@@ -193,8 +270,9 @@ impl<'a> From<&'a Reset> for CycleReset<'a> {
 }
 
 /// The row of the contract that refunds, disputes and debts share; what does not apply is `null`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct DebtChange<'a> {
+    #[schemars(with = "Option<Field<Printable>>")]
     pub(super) payment: Option<&'a str>,
     /// What a reversal aims at; debt that arises or is repaid aims at nothing.
     pub(super) target: Option<Shown>,
@@ -209,153 +287,25 @@ impl<'a> DebtChange<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct DebtIncurred<'a> {
     #[serde(flatten)]
     pub(super) debt: DebtChange<'a>,
+    #[schemars(with = "Option<Field<Printable>>")]
     pub(super) reference: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-pub(super) struct AccountState<'a> {
-    status: &'a str,
-    kind: Option<&'static str>,
-    owner: Option<&'a str>,
-    time_zone: &'a str,
-    metadata: &'a BTreeMap<String, String>,
-    alerts: Vec<AlertState>,
-    auto_topup: Option<TopupState<'a>>,
-    invoicing: bool,
-}
-
-impl<'a> AccountState<'a> {
-    pub(super) fn of(status: &'a str, profile: &'a Profile) -> Self {
-        Self {
-            status,
-            kind: profile.kind.map(AccountKind::word),
-            owner: profile.owner.as_ref().map(Id::as_str),
-            time_zone: profile.zone.name(),
-            metadata: &profile.metadata,
-            alerts: profile.alerts.iter().map(AlertState::from).collect(),
-            auto_topup: profile.auto_topup.as_ref().map(TopupState::from),
-            invoicing: profile.invoicing,
-        }
-    }
-}
-
-/// As it came in: what was left out stays out.
-#[derive(Serialize)]
-struct AlertState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    percent: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    margin: Option<Shown>,
-}
-
-impl From<&Alert> for AlertState {
-    fn from(alert: &Alert) -> Self {
-        let (level, percent) = match alert.level {
-            AlertLevel::Credits(level) => (Some(Shown(level)), None),
-            AlertLevel::Percent(percent) => (None, Some(Shown(percent))),
-        };
-        Self { level, percent, margin: alert.margin.map(Shown) }
-    }
-}
-
-/// As it came in: what was left out stays out.
-#[derive(Serialize)]
-struct TopupState<'a> {
-    package: &'a str,
-    threshold: Shown,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    window: Option<String>,
-}
-
-impl<'a> From<&'a AutoTopup> for TopupState<'a> {
-    fn from(topup: &'a AutoTopup) -> Self {
-        Self {
-            package: topup.package.as_str(),
-            threshold: Shown(topup.threshold),
-            target: topup.target.map(Shown),
-            max: topup.max.map(Shown),
-            window: topup.window.map(|window| window.to_string()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct SubscriptionState<'a> {
-    pub(super) subscription: &'a str,
-    #[serde(flatten)]
-    pub(super) current: WantedState<'a>,
-    pub(super) interval: &'static str,
-    pub(super) allowance_every: &'static str,
-    pub(super) anchor: String,
-    pub(super) time_zone: &'a str,
-    pub(super) next: Option<WantedState<'a>>,
-    pub(super) cancelled: bool,
-    pub(super) ended: bool,
-    pub(super) cycle: CycleState,
-}
-
-#[derive(Serialize)]
-pub(super) struct WantedState<'a> {
-    pub(super) plan: &'a str,
-    pub(super) addons: Vec<AddonState<'a>>,
-}
-
-#[derive(Serialize)]
-pub(super) struct AddonState<'a> {
-    pub(super) addon: &'a str,
-    pub(super) units: u32,
-}
-
-#[derive(Serialize)]
-pub(super) struct CycleState {
-    pub(super) k: i32,
-    pub(super) n: u32,
-    pub(super) start: Instant,
-    pub(super) end: Instant,
-}
-
-impl<'a> From<&'a Wanted> for WantedState<'a> {
-    fn from(wanted: &'a Wanted) -> Self {
-        let addons = wanted.addons.iter().map(|(addon, units)| AddonState { addon: addon.as_str(), units: *units }).collect();
-        Self { plan: wanted.plan.as_str(), addons }
-    }
-}
-
-impl<'a> From<&'a Subscription> for SubscriptionState<'a> {
-    fn from(state: &'a Subscription) -> Self {
-        let cycle = &state.cycle;
-        Self {
-            subscription: state.id.as_str(),
-            current: (&state.current).into(),
-            interval: state.interval.word(),
-            allowance_every: state.allowance_every.word(),
-            anchor: state.anchor.to_string(),
-            time_zone: state.zone.name(),
-            next: state.next.as_ref().map(WantedState::from),
-            cancelled: state.cancelled,
-            ended: state.ended,
-            cycle: CycleState { k: cycle.k, n: cycle.n, start: Instant(cycle.start), end: Instant(cycle.end) },
-        }
-    }
-}
-
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct QuarantineNotice<'a> {
+    #[schemars(with = "Field<QuarantineReason>")]
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Field<Printable>")]
     pub(super) source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Field<Printable>")]
     pub(super) id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub(super) kind: Option<&'a str>,
 }

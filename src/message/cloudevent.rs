@@ -4,9 +4,10 @@
 //! the data. Extension attributes it does not know (`traceparent` among them) are tolerated and are
 //! no part of the content.
 
+use super::announced::Identity;
 use super::content;
 use super::fault::Fault;
-use super::field::Spelt;
+use super::field::{Field, Spelt};
 use super::json::{self, Members};
 use super::payload::{self, Kind};
 use super::raw::{CLOUDEVENT, Raw};
@@ -15,6 +16,7 @@ use crate::domain::command::Message;
 use crate::domain::ids::{AccountKey, Id, MessageId, Printable};
 use crate::domain::rejection::QuarantineReason;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 
 /// What names a message that may turn out unreadable.
 #[derive(Debug, Default)]
@@ -81,12 +83,19 @@ fn missing(key: &str) -> Fault {
     Fault::malformed(format!("`{key}` is missing"))
 }
 
-/// The attributes, each in its exact form.
-struct Envelope<'a> {
+/// The attributes, each in its exact form. Which types have a `subject`, and what `data` is, their
+/// registry tells.
+#[derive(JsonSchema)]
+pub(super) struct Envelope<'a> {
+    #[schemars(flatten, with = "Identity<'_>")]
     id: MessageId,
+    #[schemars(with = "Field<Id>")]
     tenant: Id,
+    #[schemars(skip)]
     subject: Option<Id>,
+    #[schemars(with = "Field<Timestamp>")]
     time: Timestamp,
+    #[schemars(skip)]
     data: &'a str,
 }
 
@@ -110,8 +119,8 @@ impl<'a> Envelope<'a> {
 
     /// A message about one account.
     fn account(&self, kind: &Kind, account: &Id) -> Result<Incoming, Fault> {
-        let read = kind.of_account.ok_or_else(|| Fault::malformed(format!("{} is about a tenant: no `subject`", kind.word)))?;
-        let asked = read(self.data)?;
+        let form = kind.of_account.as_ref().ok_or_else(|| Fault::malformed(format!("{} is about a tenant: no `subject`", kind.word)))?;
+        let asked = (form.read)(self.data)?;
         let key = AccountKey { tenant: self.tenant.clone(), account: account.clone() };
         let content = content::of_account(kind.word, &key, self.time, &asked);
         let (id, command) = (self.id.clone(), asked.command);
@@ -120,8 +129,8 @@ impl<'a> Envelope<'a> {
 
     /// A message about a whole tenant.
     fn whole(&self, kind: &Kind) -> Result<Incoming, Fault> {
-        let read = kind.of_tenant.ok_or_else(|| Fault::malformed(format!("{} needs the account as `subject`", kind.word)))?;
-        let command = read(self.data)?;
+        let form = kind.of_tenant.as_ref().ok_or_else(|| Fault::malformed(format!("{} needs the account as `subject`", kind.word)))?;
+        let command = (form.read)(self.data)?;
         let content = content::of_tenant(kind.word, &self.tenant, self.time, &command);
         let (id, tenant) = (self.id.clone(), self.tenant.clone());
         Ok(Incoming::Tenant(Box::new(TenantMessage { id, content, tenant, occurred_at: self.time, command })))

@@ -6,9 +6,10 @@
 
 use super::amount::Shown;
 use super::announced::{
-    AccountState, BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected,
-    QuarantineNotice, Refused, Request, SpendAccepted, SubscriptionState, words,
+    BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected, QuarantineNotice,
+    Refused, Request, SpendAccepted, words,
 };
+use super::state::{AccountState, SubscriptionState};
 use crate::domain::account::Account;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;

@@ -1,21 +1,26 @@
 //! Text fields of the contract: ids, references, instants, local date-times, durations, words.
 //!
-//! Owns their strict spellings. Each is one `Field<T>`, so that payload structs say only what they
-//! hold. Never corrects a value: what is not spelt right is refused.
+//! Owns their strict spellings, and the same as JSON Schema. Each is one `Field<T>`, so that payload
+//! structs say only what they hold. Never corrects a value: what is not spelt right is refused.
 
 use crate::domain::account::AccountKind;
 use crate::domain::burn_down::BurnKey;
 use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::charge::Purpose;
+use crate::domain::entry::Direction;
 use crate::domain::grant::GrantSource;
 use crate::domain::ids::{Id, Printable};
+use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestMethod;
 use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
 use crate::domain::word::Word;
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 /// Something that is written as a JSON string of one exact form.
 pub(super) trait Spelt: Sized {
@@ -24,6 +29,29 @@ pub(super) trait Spelt: Sized {
 
     /// The value, if the text has the form.
     fn spelt(text: &str) -> Option<Self>;
+
+    /// The same form as a schema, as far as a schema can say it.
+    fn schema() -> Schema;
+}
+
+/// A schema of texts of a pattern.
+fn matching(pattern: &str) -> Schema {
+    json_schema!({"type": "string", "pattern": pattern})
+}
+
+/// A schema of texts without control characters.
+pub(super) fn plain(length: RangeInclusive<usize>) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": length.start(),
+        "maxLength": length.end(),
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+    })
+}
+
+/// A schema of words.
+pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
+    json_schema!({"type": "string", "enum": words.into_iter().collect::<Vec<_>>()})
 }
 
 /// A field of a payload.
@@ -48,11 +76,30 @@ impl<'de, T: Spelt> Deserialize<'de> for Field<T> {
     }
 }
 
+impl<T: Spelt> JsonSchema for Field<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::FORM.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::schema();
+        // Words speak for themselves.
+        if schema.get("enum").is_none() {
+            schema.insert("description".to_owned(), T::FORM.into());
+        }
+        schema
+    }
+}
+
 impl Spelt for Id {
     const FORM: &'static str = "an id of 1 to 64 characters out of A-Z a-z 0-9 _ -";
 
     fn spelt(text: &str) -> Option<Self> {
         Self::new(text).ok()
+    }
+
+    fn schema() -> Schema {
+        matching("^[A-Za-z0-9_-]{1,64}$")
     }
 }
 
@@ -61,6 +108,10 @@ impl Spelt for Printable {
 
     fn spelt(text: &str) -> Option<Self> {
         Self::new(text).ok()
+    }
+
+    fn schema() -> Schema {
+        plain(1..=128)
     }
 }
 
@@ -75,6 +126,10 @@ impl Spelt for Prose {
         let fits = (1..=1000).contains(&text.chars().count());
         let plain = !text.chars().any(|letter| letter.is_control() && letter != '\n');
         (fits && plain).then(|| Self(text.to_owned()))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$"})
     }
 }
 
@@ -91,6 +146,10 @@ impl Spelt for Currency {
             return None;
         }
         Id::new(text).ok().map(Self)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Z]{3}$", "not": {"enum": ["XXX", "XTS"]}})
     }
 }
 
@@ -147,6 +206,11 @@ fn offset(text: &[u8]) -> Option<Offset> {
     }
 }
 
+/// A day of a month of any year and a time of day, as patterns: which years have a 29 February no
+/// pattern tells.
+const DAY: &str = "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|[12][0-9]))";
+const TIME_OF_DAY: &str = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";
+
 impl Spelt for Timestamp {
     const FORM: &'static str = "an RFC 3339 instant with offset in the years 2000 to 2400";
 
@@ -168,6 +232,12 @@ impl Spelt for Timestamp {
             .fold(0_i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0'))));
         within_years(Self::from_microsecond(whole.as_microsecond().checked_add(micros)?).ok()?)
     }
+
+    fn schema() -> Schema {
+        let zone = "(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
+        let pattern = format!(r"^(?:2[0-3][0-9]{{2}}|2400)-{DAY}T{TIME_OF_DAY}(?:\.[0-9]{{1,9}})?{zone}$");
+        json_schema!({"type": "string", "format": "date-time", "pattern": pattern})
+    }
 }
 
 impl Spelt for DateTime {
@@ -177,6 +247,10 @@ impl Spelt for DateTime {
         let (local, rest) = local(text.as_bytes())?;
         (rest.is_empty() && (1970..=2400).contains(&local.year())).then_some(local)
     }
+
+    fn schema() -> Schema {
+        matching(&format!("^(?:19[7-9][0-9]|2[0-3][0-9]{{2}}|2400)-{DAY}T{TIME_OF_DAY}$"))
+    }
 }
 
 impl Spelt for CalendarSpan {
@@ -185,6 +259,15 @@ impl Spelt for CalendarSpan {
     fn spelt(text: &str) -> Option<Self> {
         // The bound keeps a parser away from megabytes; no duration anybody means is longer.
         (text.len() <= 64).then(|| Self::parse(text)).flatten()
+    }
+
+    fn schema() -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 64,
+            "pattern": r"^P(?:[0-9]+Y)?(?:[0-9]+M)?(?:[0-9]+W)?(?:[0-9]+D)?(?:T(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+(?:\.[0-9]{1,9})?S)?)?$",
+            "allOf": [{"pattern": "[1-9].*[YMWDHS]$"}],
+        })
     }
 }
 
@@ -196,18 +279,30 @@ macro_rules! words {
             fn spelt(text: &str) -> Option<Self> {
                 Self::from_word(text)
             }
+
+            fn schema() -> Schema {
+                one_of(<Self as Word>::ALL.iter().map(|one| one.word()))
+            }
         })+
     };
 }
 
 words! { AccountKind, BurnKey, Interval, OpenAccounts, PriceCheck, Purpose, Shortfall, StaffRole, }
+// These only go out.
+words! { Direction, QuarantineReason, Rejection, }
+
+/// The other sources are made by the ledger only.
+const GIVEN_SOURCES: [GrantSource; 4] = [GrantSource::Promotional, GrantSource::Purchased, GrantSource::Plan, GrantSource::Addon];
 
 impl Spelt for GrantSource {
     const FORM: &'static str = "promotional, purchased, plan or addon";
 
-    /// The other sources are made by the ledger only.
     fn spelt(text: &str) -> Option<Self> {
-        [Self::Promotional, Self::Purchased, Self::Plan, Self::Addon].into_iter().find(|source| source.word() == text)
+        GIVEN_SOURCES.into_iter().find(|source| source.word() == text)
+    }
+
+    fn schema() -> Schema {
+        one_of(GIVEN_SOURCES.map(Self::word))
     }
 }
 
@@ -217,6 +312,10 @@ impl Spelt for RequestMethod {
     /// A payment under review is made a request by the ledger only.
     fn spelt(text: &str) -> Option<Self> {
         Self::from_word(text).filter(|method| *method != Self::Payment)
+    }
+
+    fn schema() -> Schema {
+        one_of(Self::ALL.iter().filter(|method| **method != Self::Payment).map(|method| method.word()))
     }
 }
 

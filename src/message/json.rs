@@ -4,6 +4,7 @@
 //! goes through `serde_json::Value`, which keeps the last of two keys and turns numbers into floats.
 
 use super::fault::Fault;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -124,7 +125,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 /// A struct that is written as an object. serde alone would also take an array of its values, whose
 /// meaning hangs on the order of our source.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(description = "")]
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -138,7 +140,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// An object as a map, no key twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(description = "")]
 pub(super) struct Unique<K, V>(pub(super) BTreeMap<K, V>);
 
 impl<K, V> Default for Unique<K, V> {
@@ -197,6 +200,16 @@ impl<T> Nullable<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nullable<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::<T>::deserialize(deserializer)?.map_or(Self::Null, Self::Given))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Nullable<T> {
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Option::<T>::json_schema(generator)
     }
 }
 

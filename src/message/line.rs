@@ -4,12 +4,13 @@
 //! A line that is a message may still be unreadable as one: that is an outcome, not an error here.
 
 use super::fault::Fault;
-use super::field::{Field, Spelt};
+use super::field::{Field, Spelt, one_of};
 use super::json::{Members, Object, Unique, string};
 use super::raw::{CLOUDEVENT, Queue, Raw};
 use super::stripe;
 use crate::domain::ids::{AccountKey, Id};
 use jiff::Timestamp;
+use schemars::Schema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -189,6 +190,8 @@ fn strict<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, Fault> {
     Ok(read)
 }
 
+const PROVIDERS: [&str; 2] = ["stripe", "paypal"];
+
 /// A provider whose webhooks the contract knows.
 struct Provider(&'static str);
 
@@ -196,7 +199,11 @@ impl Spelt for Provider {
     const FORM: &'static str = "stripe or paypal";
 
     fn spelt(text: &str) -> Option<Self> {
-        ["stripe", "paypal"].into_iter().find(|provider| *provider == text).map(Self)
+        PROVIDERS.into_iter().find(|provider| *provider == text).map(Self)
+    }
+
+    fn schema() -> Schema {
+        one_of(PROVIDERS)
     }
 }
 
@@ -274,6 +281,10 @@ impl Spelt for Basis {
             "recorded" => Some(Self::Recorded),
             _ => None,
         }
+    }
+
+    fn schema() -> Schema {
+        one_of(["known", "recorded"])
     }
 }
 

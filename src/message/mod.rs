@@ -5,10 +5,11 @@
 //! nothing about credits.
 //!
 //! Reading order: a delivery ([`raw`]), how it is read ([`mod@read`]), CloudEvents and their payloads,
-//! Stripe; then what goes out ([`event`], [`outcome`]) and message files ([`mod@line`]).
+//! Stripe; then what goes out ([`event`], [`outcome`]), message files ([`mod@line`]), and what all of
+//! them look like to others ([`schemas`]).
 //!
 //! Adding a type: a struct in `payload/<area>.rs`, one line in its registry, one arm in `content`,
-//! an example under `tests/fixtures/messages/`.
+//! an example under `tests/fixtures/messages/`, and its schema by `credit-ledger schema`.
 
 mod amount;
 mod announced;
@@ -18,6 +19,8 @@ mod fault;
 mod field;
 mod json;
 mod payload;
+mod schema;
+mod state;
 mod stripe;
 
 pub mod event;
@@ -26,12 +29,14 @@ pub mod outcome;
 pub mod raw;
 pub mod read;
 
+pub use announced::announced_types;
 pub use event::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
 pub use line::Line;
 pub use outcome::Reply;
 pub use payload::types;
 pub use raw::{Queue, Raw};
 pub use read::{Incoming, Secrets, TenantMessage, Unreadable, read, reread};
+pub use schema::schemas;
 pub use stripe::{BadSignature, sign, verify};
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 //! Owns its JSON (message contract, CloudEvents in). Never decides when it is sent.
 
 use super::announced::EntryLine;
+use super::field::{Field, one_of};
 use crate::domain::decision::Outcome;
 use crate::domain::entry::Entry;
-use crate::domain::ids::{Id, MessageId};
+use crate::domain::ids::{Id, MessageId, Printable};
+use crate::domain::rejection::{QuarantineReason, Rejection};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 /// What became of a message. What could not be read of it is `null`.
@@ -25,17 +28,36 @@ pub struct Reply<'a> {
     pub of: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The answer to a message that had `reply_to`.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Body<'a> {
+    #[schemars(with = "Option<Field<Id>>")]
     tenant: Option<&'a str>,
+    #[schemars(with = "Option<Field<Id>>")]
     account: Option<&'a str>,
+    #[schemars(with = "Option<Field<Printable>>")]
     source: Option<&'a str>,
+    #[schemars(with = "Option<Field<Printable>>")]
     id: Option<&'a str>,
+    #[schemars(schema_with = "outcomes")]
     outcome: &'static str,
+    #[schemars(schema_with = "reasons")]
     reasons: Vec<&'static str>,
     entries: Vec<EntryLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "outcomes")]
     of: Option<&'a str>,
+}
+
+fn outcomes(_: &mut SchemaGenerator) -> Schema {
+    let set_aside = Outcome::Quarantined(QuarantineReason::Malformed);
+    let all = [Outcome::Applied, Outcome::Duplicate, Outcome::Rejected(Vec::new()), Outcome::Ignored, Outcome::Waiting, set_aside];
+    one_of(all.map(|outcome| outcome.word()))
+}
+
+fn reasons(generator: &mut SchemaGenerator) -> Schema {
+    let (refused, set_aside) = (generator.subschema_for::<Field<Rejection>>(), generator.subschema_for::<Field<QuarantineReason>>());
+    json_schema!({"type": "array", "items": {"anyOf": [refused, set_aside]}})
 }
 
 impl Reply<'_> {
@@ -60,11 +82,12 @@ impl Reply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::Printable;
-    use crate::domain::rejection::{QuarantineReason, Rejection};
+    use crate::message::tests::fits;
 
     fn shown(reply: &Reply<'_>) -> String {
-        String::from_utf8(reply.body()).unwrap()
+        let text = String::from_utf8(reply.body()).unwrap();
+        assert_eq!(fits("reply", &serde_json::from_str(&text).unwrap()), Ok(()));
+        text
     }
 
     #[test]

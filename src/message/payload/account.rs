@@ -10,8 +10,10 @@ use crate::domain::credits::Credits;
 use crate::domain::ids::{Id, Printable};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
-use crate::message::field::Field;
+use crate::message::field::{Field, plain};
 use crate::message::json::{Nullable, Object, Unique};
+use crate::message::schema::{given, only};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,30 +23,41 @@ const METADATA_KEY_CHARS_MAX: usize = 64;
 const METADATA_VALUE_CHARS_MAX: usize = 500;
 /// The most alerts of one account: each is looked at whenever its credits change.
 const ALERTS_MAX: usize = 20;
+/// A percentage as text: 0 to 100.
+const PERCENT: &str = r"^0*(?:100(?:\.0{1,6})?|[0-9]{1,2}(?:\.[0-9]{1,6})?)$";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Said {
+pub(super) struct Said {
     kind: Option<Field<AccountKind>>,
     owner: Option<Field<Id>>,
     time_zone: Option<Field<Printable>>,
+    #[schemars(extend("maxItems" = ALERTS_MAX))]
     alerts: Option<Vec<Object<AlertSaid>>>,
     #[serde(default)]
     auto_topup: Nullable<Object<TopupSaid>>,
     invoicing: Option<bool>,
+    #[schemars(extend(
+        "maxProperties" = METADATA_KEYS_MAX,
+        "propertyNames" = plain(1..=METADATA_KEY_CHARS_MAX),
+        "additionalProperties" = plain(0..=METADATA_VALUE_CHARS_MAX),
+    ))]
     metadata: Option<Unique<String, String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [only(&["level"], &["percent"]), only(&["percent"], &["level"])]))]
 struct AlertSaid {
     level: Option<NonNegative>,
+    #[schemars(extend("pattern" = PERCENT, "maximum" = 100))]
     percent: Option<NonNegative>,
     margin: Option<NonNegative>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("if" = given(&["window"]), "then" = given(&["max"])))]
 struct TopupSaid {
     package: Field<Id>,
     threshold: NonNegative,
@@ -119,8 +132,13 @@ fn topup(said: TopupSaid) -> Result<AutoTopup, Fault> {
     })
 }
 
+/// What is said of a new account.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(extend("allOf" = [given(&["kind", "owner"])]))]
+pub(super) struct Opened(Said);
+
 pub(super) fn opened(data: &str) -> Result<Asked, Fault> {
-    let profile = read::<Said>(data)?.profile()?;
+    let profile = read::<Opened>(data)?.0.profile()?;
     if profile.kind.is_none() || profile.owner.is_none() {
         return Err(Fault::malformed("data: an account is opened with `kind` and `owner`"));
     }
@@ -131,9 +149,9 @@ pub(super) fn changed(data: &str) -> Result<Asked, Fault> {
     Ok(Command::ChangeAccount(Box::new(read::<Said>(data)?.profile()?)).into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Acted {
+pub(super) struct Acted {
     reason: Field<Printable>,
     actor: Field<Printable>,
 }

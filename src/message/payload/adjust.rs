@@ -6,11 +6,12 @@ use crate::domain::ids::Printable;
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Adjusting {
+pub(super) struct Adjusting {
     credits: Amount,
     allow_debt: Option<bool>,
     reason: Field<Printable>,

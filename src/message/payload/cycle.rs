@@ -6,12 +6,14 @@ use crate::domain::command::{Command, ResetCycle, TenantCommand};
 use crate::domain::ids::Id;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
+use crate::message::schema::only;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Reset {
+pub(super) struct Reset {
     as_of: Field<Timestamp>,
     manual: Option<bool>,
     subscription: Option<Field<Id>>,
@@ -27,8 +29,13 @@ pub(super) fn of_account(data: &str) -> Result<Asked, Fault> {
     .into())
 }
 
+/// A reset of everything that is due.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(extend("allOf" = [only(&[], &["subscription"]), {"properties": {"manual": {"enum": [false, null]}}}]))]
+pub(super) struct ResetAll(Reset);
+
 pub(super) fn of_tenant(data: &str) -> Result<TenantCommand, Fault> {
-    let data: Reset = read(data)?;
+    let ResetAll(data) = read(data)?;
     if data.manual == Some(true) || data.subscription.is_some() {
         return Err(Fault::malformed("data: a `manual` reset needs an account as `subject`"));
     }

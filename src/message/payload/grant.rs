@@ -11,11 +11,12 @@ use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::json::Object;
 use jiff::{Timestamp, civil::DateTime};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Granting {
+pub(super) struct Granting {
     grant: Option<Field<Id>>,
     credits: Amount,
     source: Option<Field<GrantSource>>,
@@ -30,8 +31,8 @@ struct Granting {
     actor: Field<Printable>,
 }
 
-/// Bounds of a rollover are not below zero (faults B58).
-#[derive(Deserialize)]
+/// Bounds are not below zero.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rollover {
     min: Option<NonNegative>,
@@ -41,7 +42,7 @@ struct Rollover {
     cycles: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Recurs {
     interval: Field<CalendarSpan>,

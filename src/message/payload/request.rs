@@ -7,13 +7,19 @@ use crate::domain::ids::{Id, Printable};
 use crate::domain::request::{Evidence, RequestMethod};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
-use crate::message::field::{Currency, Field, Prose, Spelt};
+use crate::message::field::{Currency, Field, Prose, Spelt, one_of};
 use crate::message::json::Object;
+use crate::message::schema::only;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Submitted {
+#[schemars(extend("oneOf" = [
+    only(&["package"], &["credits", "price", "currency"]),
+    only(&["credits", "price", "currency"], &["package"]),
+]))]
+pub(super) struct Submitted {
     request: Field<Id>,
     package: Option<Field<Id>>,
     credits: Option<Amount>,
@@ -24,7 +30,7 @@ struct Submitted {
     evidence: Option<Object<Proof>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Proof {
     reference: Field<Printable>,
@@ -63,11 +69,15 @@ impl Spelt for Accepted {
             _ => None,
         }
     }
+
+    fn schema() -> Schema {
+        one_of(["accepted", "rejected"])
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Decided {
+pub(super) struct Decided {
     request: Field<Id>,
     decision: Field<Accepted>,
     decided_by: Field<Id>,
@@ -87,9 +97,9 @@ pub(super) fn decided(data: &str) -> Result<Asked, Fault> {
     .into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Cancelled {
+pub(super) struct Cancelled {
     request: Field<Id>,
     cancelled_by: Field<Id>,
 }

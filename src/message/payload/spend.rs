@@ -7,11 +7,14 @@ use crate::domain::ids::{Id, Printable};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
+use crate::message::schema::given;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Spending {
+#[schemars(extend("if" = {"properties": {"purpose": {"const": "service"}}}, "then" = given(&["service"])))]
+pub(super) struct Spending {
     purpose: Field<Purpose>,
     reference: Field<Printable>,
     service: Option<Field<Id>>,

@@ -9,10 +9,11 @@ use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::json::Object;
 use jiff::civil::DateTime;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Addon {
     addon: Field<Id>,
@@ -31,9 +32,9 @@ fn units(addons: Vec<Object<Addon>>) -> Result<BTreeMap<Id, u32>, Fault> {
     Ok(units)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Started {
+pub(super) struct Started {
     subscription: Field<Id>,
     plan: Field<Id>,
     interval: Field<Interval>,
@@ -53,9 +54,9 @@ pub(super) fn started(data: &str) -> Result<Asked, Fault> {
     .into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Changed {
+pub(super) struct Changed {
     subscription: Field<Id>,
     plan: Option<Field<Id>>,
     addons: Option<Vec<Object<Addon>>>,
@@ -71,9 +72,9 @@ pub(super) fn changed(data: &str) -> Result<Asked, Fault> {
     .into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Cancelled {
+pub(super) struct Cancelled {
     subscription: Field<Id>,
     at_cycle_end: Option<bool>,
 }
@@ -84,9 +85,9 @@ pub(super) fn cancelled(data: &str) -> Result<Asked, Fault> {
     Ok(Command::CancelSubscription { subscription: data.subscription.0, at_cycle_end }.into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Resumed {
+pub(super) struct Resumed {
     subscription: Field<Id>,
 }
 

@@ -7,8 +7,9 @@ use crate::domain::ids::Id;
 use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, SettingChange, SettingsChange, Shortfall, StaffRole};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
-use crate::message::field::{Field, Spelt};
+use crate::message::field::{Field, Spelt, one_of};
 use crate::message::json::{Nullable, Object};
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -27,6 +28,11 @@ impl Spelt for Policy {
             other => Insufficient::from_word(other).map(Self::Built),
         }
     }
+
+    /// What is built.
+    fn schema() -> Schema {
+        one_of(Insufficient::ALL.iter().map(|policy| policy.word()))
+    }
 }
 
 impl Policy {
@@ -39,7 +45,7 @@ impl Policy {
 }
 
 /// Priorities by source; one that is not named has its default.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ByName {
     rollover: Option<u32>,
@@ -62,14 +68,15 @@ impl From<ByName> for Priorities {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Changed {
+pub(super) struct Changed {
     credit_payments: Option<bool>,
     insufficient: Option<Field<Policy>>,
     four_eyes: Option<bool>,
     price_check: Option<Field<PriceCheck>>,
     shortfall: Option<Field<Shortfall>>,
+    #[schemars(extend("uniqueItems" = true))]
     burn_order: Option<Vec<Field<BurnKey>>>,
     priorities: Option<Object<ByName>>,
     late_grace_hours: Option<u32>,
@@ -117,11 +124,12 @@ pub(super) fn settings_changed(data: &str) -> Result<TenantCommand, Fault> {
     Ok(TenantCommand::ChangeSettings(Box::new(SettingsChange(changes.into_iter().flatten().collect()))))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct StaffChanged {
+pub(super) struct StaffChanged {
     member: Field<Id>,
     role: Field<StaffRole>,
+    #[schemars(skip)]
     limit: Option<IgnoredAny>,
 }
 
@@ -133,9 +141,9 @@ pub(super) fn staff_changed(data: &str) -> Result<TenantCommand, Fault> {
     Ok(TenantCommand::ChangeStaff { member: data.member.0, role: data.role.0 })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct StaffRemoved {
+pub(super) struct StaffRemoved {
     member: Field<Id>,
 }
 

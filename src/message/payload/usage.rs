@@ -7,15 +7,18 @@ use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::json::Unique;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Recorded {
+pub(super) struct Recorded {
     meter: Field<Id>,
     quantity: NonNegative,
     dimensions: Option<Unique<String, String>>,
     member: Option<Field<Id>>,
+    /// Not built yet.
+    #[schemars(skip)]
     hold: Option<Field<Id>>,
 }
 

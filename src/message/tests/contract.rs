@@ -85,8 +85,11 @@ fn every_type_is_read_with_every_key_it_may_have() {
         let event = with(event.clone(), "/traceparent", json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         let read = deliver(&event);
         assert_eq!(fate(&read), "read", "{event}: {read:?}");
+        let kind = event["type"].as_str().unwrap();
+        assert_eq!(fits(kind, &event), Ok(()), "{event}");
         let misspelt = with(event.clone(), "/data/rason", json!("x"));
         assert_eq!(fate(&deliver(&misspelt)), "malformed", "unknown keys are refused: {misspelt}");
+        assert!(fits(kind, &misspelt).is_err(), "unknown keys do not fit: {misspelt}");
     }
     for (kind, _) in types() {
         assert!(events.iter().any(|event| event["type"] == kind), "{kind} is not in the table");
@@ -134,6 +137,7 @@ fn what_is_not_built_is_set_aside_as_an_unknown_type() {
     ] {
         let read = deliver(&part);
         assert_eq!(fate(&read), "unknown_type", "{part}");
+        assert!(fits(part["type"].as_str().unwrap(), &part).is_err(), "{part}");
         assert!(read.unwrap_err().detail.contains("not built yet"), "{part}");
     }
 }

@@ -39,8 +39,11 @@ fn key() -> AccountKey {
     AccountKey { tenant: id("acme"), account: id("u-1") }
 }
 
+/// What is announced, which fits the schema of its type.
 fn shown(out: &Outgoing) -> Value {
-    serde_json::from_slice(&out.body).unwrap()
+    let event: Value = serde_json::from_slice(&out.body).unwrap();
+    assert_eq!(fits(&format!("events/{}", event["type"].as_str().unwrap()), &event), Ok(()));
+    event
 }
 
 fn announce(event: &Event) -> (String, Value) {
@@ -104,6 +107,7 @@ fn a_change_of_balance_is_one_exact_text() {
         line(12),
         line(13),
     );
+    assert_eq!(shown(&out)["sequence"], 13);
     assert_eq!(String::from_utf8(out.body).unwrap(), expected);
 }
 

@@ -1,10 +1,10 @@
-//! The example files: one per type, each parsed, none left over.
+//! The example files: one per type, each parsed, each fitting its schema, none left over.
 
 use super::*;
 use crate::message::types;
 use std::path::PathBuf;
 
-fn examples() -> Vec<(String, String)> {
+pub(super) fn examples() -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/messages");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -24,6 +24,7 @@ fn every_type_has_an_example_and_every_example_is_read() {
         assert!(name == &kind || name == &format!("{kind}.tenant"), "{name}");
         let result = read(&delivery(&kind, text), &secrets);
         assert_eq!(fate(&result), "read", "{name}: {result:?}");
+        assert_eq!(fits(&kind, &event), Ok(()), "{name}");
         seen.push(kind);
     }
     for (kind, _) in types() {

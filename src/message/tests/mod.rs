@@ -8,12 +8,14 @@ mod hashes;
 mod lines;
 mod payloads;
 mod robust;
+mod schemas;
 mod webhooks;
 
 use super::raw::{CLOUDEVENT, Queue, Raw};
 use super::read::{Incoming, Unreadable, read};
 use crate::domain::command::{Command, TenantCommand};
 use crate::domain::ids::Id;
+pub(super) use schemas::fits;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

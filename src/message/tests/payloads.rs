@@ -1,5 +1,6 @@
 //! What each type's data becomes, and what it may not be.
 
+use super::schemas::beyond_schemas;
 use super::*;
 use crate::domain::alert::{Alert, AlertLevel};
 use crate::domain::command::{ProfileChange, RequestedGoods, TopupChange};
@@ -7,12 +8,16 @@ use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
 use crate::domain::settings::{Priorities, SettingChange, SettingsChange, StaffRole};
 
-/// Reads as it is; with each change it is refused for the reason.
+/// Reads as it is; with each change it is refused for the reason, and by the schema.
 fn refused(base: &Value, changes: &[(&str, Value, &str)]) {
-    assert_eq!(fate(&deliver(base)), "read", "{base}");
+    let kind = base["type"].as_str().unwrap();
+    assert_eq!((fate(&deliver(base)), fits(kind, base)), ("read", Ok(())), "{base}");
     for (path, to, reason) in changes {
         let changed = with(base.clone(), path, to.clone());
         assert_eq!(fate(&deliver(&changed)), *reason, "{path} = {to}");
+        if !beyond_schemas(to) {
+            assert_eq!(fits(kind, &changed).is_ok(), *reason == "read", "schema: {path} = {to}");
+        }
     }
 }
 
@@ -311,6 +316,8 @@ fn a_reset_by_hand_is_of_one_account() {
     let Command::ResetCycle(read) = command(&event("cycle.reset", &reset)) else { panic!() };
     assert!(read.manual && read.subscription.is_some());
     assert_eq!(fate(&deliver(&tenant_event("cycle.reset", &reset))), "malformed");
+    assert!(fits("cycle.reset", &tenant_event("cycle.reset", &reset)).is_err());
+    assert!(fits("cycle.reset", &event("cycle.reset", &reset)).is_ok());
     assert_eq!(fate(&deliver(&tenant_event("cycle.reset", &json!({"as_of": "2026-02-01"})))), "malformed");
     assert_eq!(fate(&deliver(&event("cycle.reset", &json!({})))), "malformed");
     let all = tenant_command(&tenant_event("cycle.reset", &json!({"as_of": "2030-02-01T00:00:00Z"})));
