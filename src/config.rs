@@ -219,7 +219,7 @@ mod tests {
         settings.database.url.0 = "postgres://u@h/d".into();
         settings.amqp.url.0 = "amqp://h".into();
         assert!(check(&settings).is_ok());
-        settings.database.connections_max = 8;
+        settings.database.connections_max = u32::try_from(settings.lanes.at_work_max).unwrap() + 3;
         assert!(check(&settings).unwrap_err().to_string().starts_with("database.connections_max"));
     }
 }

@@ -121,7 +121,7 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn account(&self, loaded: LoadedAccount, submissions: &[&Submission]) -> Result<(AccountWrite, Vec<Settled>), Failure> {
-        let LoadedAccount { account_id, mut state, mut deliveries } = loaded;
+        let LoadedAccount { account_id, mut state, mut deliveries, unread } = loaded;
         let violated = |violated: InvariantViolated| Failure::Invariant(violated.to_string());
         let at = apply::recorded_time(&state, self.now);
         let grants_before = state.book.account.grants;
@@ -149,8 +149,8 @@ impl Fold<'_> {
         let mut write = AccountWrite {
             account_id,
             grants_before,
-            next_due_at: state.next_due(),
-            open: OpenRows::of(&state),
+            next_due_at: state.next_due().into_iter().chain(unread.due_at).min(),
+            open: OpenRows::of(&state, unread),
             outbox,
             quarantine: quarantined(&changes, submissions, &deliveries),
             account: state.book.account,
@@ -158,6 +158,7 @@ impl Fold<'_> {
             answers: changes.answers,
             waiting: Vec::new(),
             released: changes.released,
+            unread,
             entries: changes.entries,
             hashes: changes.hashes,
             at,

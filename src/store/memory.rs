@@ -3,7 +3,7 @@
 //! Owns whole accounts; everything of an account is in its state, so nothing has to be looked up.
 //! Keeps the same promises as Postgres but the one about power cuts.
 
-use super::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction};
+use super::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread};
 use crate::domain::book::{AccountState, Answered};
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
@@ -80,7 +80,12 @@ impl Store for MemoryStore {
             });
             loaded.accounts.insert(
                 key.clone(),
-                LoadedAccount { account_id: account.account_id, state: account.state.clone(), deliveries: account.deliveries.clone() },
+                LoadedAccount {
+                    account_id: account.account_id,
+                    state: account.state.clone(),
+                    deliveries: account.deliveries.clone(),
+                    unread: Unread::default(),
+                },
             );
         }
         Ok((MemoryTransaction { memory }, loaded))
