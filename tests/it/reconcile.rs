@@ -285,8 +285,10 @@ impl Forger {
             .fetch_one(&mut connection)
             .await
             .unwrap();
-            restore +=
-                &format!("delete from {table}; insert into {table} ({columns}) overriding system value select {columns} from kept_{table}; ");
+            let back = format!(
+                "delete from {table}; insert into {table} ({columns}) overriding system value select {columns} from kept_{table}; "
+            );
+            restore.push_str(&back);
         }
         Self { connection, url: url.to_owned(), restore }
     }

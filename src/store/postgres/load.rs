@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store, Unread};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
-use sqlx::{PgConnection, PgTransaction};
 use sqlx::types::Uuid;
+use sqlx::{PgConnection, PgTransaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 

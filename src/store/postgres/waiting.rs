@@ -161,8 +161,7 @@ async fn repeated(connection: &mut PgConnection, batch: &mut Batch, needs: &Need
 
 async fn next_due(connection: &mut PgConnection, batch: &mut Batch, waits: &[i64], read: HashSet<Uuid>) -> Result<(), Failure> {
     let read: Vec<Uuid> = read.into_iter().collect();
-    let rows: Vec<(i64, SqlTimestamp)> =
-        sqlx::query_as(NEXT_DUE).bind(batch.shard).bind(waits).bind(read).fetch_all(connection).await?;
+    let rows: Vec<(i64, SqlTimestamp)> = sqlx::query_as(NEXT_DUE).bind(batch.shard).bind(waits).bind(read).fetch_all(connection).await?;
     let due: HashMap<i64, SqlTimestamp> = rows.into_iter().collect();
     for loaded in batch.accounts.values_mut() {
         loaded.unread.due_at = due.get(&loaded.account_id).map(|at| at.to_jiff());

@@ -103,7 +103,8 @@ impl Database {
 
     /// Every message that waits, in the order they came: id, what it waits for, until when, deadline.
     pub async fn waits(&self, key: &AccountKey) -> Vec<Wait> {
-        let query = "select id, waits_on, waits_until, deadline from waiting where shard = $1 and account_id = $2 order by arrived_at, message_key";
+        let query =
+            "select id, waits_on, waits_until, deadline from waiting where shard = $1 and account_id = $2 order by arrived_at, message_key";
         let at = |time: SqlTimestamp| time.to_jiff();
         let rows = self.rows(key, query).await;
         let wait = |row: &PgRow| {
