@@ -2,8 +2,7 @@
 //!
 //! Owns looking for accounts that are due, for waiting messages whose claim may be answered by now,
 //! and for tenant-wide resets (`resets`). Everything is written through the same lanes as messages,
-//! so a late scheduler changes nothing and any number of them may run. Leaves tenants with a test
-//! clock alone.
+//! so a late scheduler changes nothing and any number of them may run. Never moves a test clock.
 
 mod resets;
 

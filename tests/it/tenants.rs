@@ -16,6 +16,9 @@ test_clock = true
 [plans.team]
 allowance = "100"
 interval = "month"
+[[rates]]
+meter = "image"
+price = "2"
 "#;
 /// Everything of the lab is reset but one account, which the test holds.
 const ALL_BUT_ONE_SHARD: &str = "select count(*) >= 6 from resets";
@@ -30,7 +33,7 @@ fn name(source: &str, id: &str) -> MessageId {
 
 impl Deployment {
     /// A tenant with subscriptions whose first cycle ends with January.
-    async fn lab(&mut self) {
+    pub async fn lab(&mut self) {
         let file = catalog::parse("lab", LAB).unwrap();
         catalogs::apply(&self.pool, &Id::new("lab").unwrap(), &file, LAB).await.unwrap();
         let start = json!({"subscription": "sub", "plan": "team", "interval": "month", "anchor": "2026-01-01T00:00:00"});

@@ -27,22 +27,25 @@ pub struct Claimant {
 }
 
 impl PostgresStore {
-    /// Accounts of a shard with something due by now, the longest overdue first; none of tenants
-    /// with a test clock.
+    /// Accounts of a shard with something due by now, the longest overdue first. Now is, for a tenant
+    /// with a test clock, where its clock stands: only what a batch left behind can be due there.
     ///
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn due(&self, shard: i16, most: i64) -> Result<Vec<AccountKey>, Failure> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
+        let mut due = Vec::new();
+        for sql in [
             "select accounts.tenant, accounts.account from accounts join tenants using (tenant) \
              where shard = $1 and next_due_at <= clock_timestamp() and not tenants.test_clock \
              order by next_due_at limit $2 for update of accounts skip locked",
-        )
-        .bind(shard)
-        .bind(most)
-        .fetch_all(&self.pool)
-        .await?;
-        keys(&rows)
+            "select accounts.tenant, accounts.account from tenants join accounts using (tenant) \
+             where tenants.test_clock and shard = $1 and next_due_at <= tenants.clock \
+             order by next_due_at limit $2 for update of accounts skip locked",
+        ] {
+            let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(shard).bind(most).fetch_all(&self.pool).await?;
+            due.extend(keys(&rows)?);
+        }
+        Ok(due)
     }
 
     /// Accounts of one tenant and shard with something due by `as_of`, but for some.
