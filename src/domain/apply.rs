@@ -9,7 +9,7 @@ use super::book::{AccountState, Answered, InvariantViolated, Waiting};
 use super::command::{Command, Message};
 use super::credits::{Credits, Overflow};
 use super::decide::{Case, decide};
-use super::decision::{Claim, Decision, Mutation, On, Outcome, Row};
+use super::decision::{Claim, Decision, Mutation, On, Outcome, Recorded, Row};
 use super::entry::Entry;
 use super::event::{Asked, Event, Refusal};
 use super::ids::{Hash, MessageKey, Printable};
@@ -51,12 +51,12 @@ pub struct Answer {
     pub message: Arc<Message>,
     /// What became of it.
     pub outcome: Outcome,
-    /// Positions of the entries it wrote, first and last.
+    /// Positions of the entries it wrote, first and last; a duplicate wrote none.
     pub entries: Option<(u64, u64)>,
     /// True when the answer is to be stored; false when it repeats a stored one.
     pub is_new: bool,
     /// The recorded outcome a duplicate repeats.
-    pub of: Option<String>,
+    pub of: Option<Recorded>,
 }
 
 /// The recorded time of anything that happens to the account now: never before its last.
@@ -158,17 +158,16 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let Arrived { message, claim } = arrived;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
-    let known = state.answered.get(&key).map(|known| (known.content, known.outcome.clone()));
+    let known = state.answered.get(&key).map(|known| (known.content, Some(known.recorded.clone())));
     let waits = state.waiting.iter().find(|waiting| waiting.message.id == message.id);
-    let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, Outcome::Waiting.word().to_owned())));
-    if let Some((content, outcome)) = known {
+    // What waits has no recorded outcome yet.
+    let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, None)));
+    if let Some((content, recorded)) = known {
         if content != message.content {
             answer.outcome = Outcome::Quarantined(QuarantineReason::IdempotencyConflict);
-        } else if outcome == Outcome::Waiting.word() {
-            answer.outcome = Outcome::Waiting;
-        } else {
+        } else if recorded.is_some() {
             answer.outcome = Outcome::Duplicate;
-            answer.of = Some(outcome);
+            answer.of = recorded;
         }
         changes.answers.push(answer);
         return;
@@ -202,8 +201,8 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let last = state.book.account.seq;
     answer.entries = before.checked_add(1).filter(|first| *first <= last).map(|first| (first, last));
     if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-        let answered = Answered { content: message.content, outcome: answer.outcome.word().to_owned() };
-        state.answered.insert(key, answered);
+        let recorded = Recorded::of(&answer.outcome, answer.entries);
+        state.answered.insert(key, Answered { content: message.content, recorded });
     }
     changes.answers.push(answer);
 }

@@ -134,6 +134,8 @@ pub struct LoadedAccount {
     pub state: AccountState,
     /// The deliveries of the messages that wait, by identity.
     pub deliveries: HashMap<MessageKey, Arc<Raw>>,
+    /// Recorded entries that repeated messages are answered with, by position.
+    pub told: BTreeMap<u64, Entry>,
 }
 
 /// A tenant as a batch sees it.
@@ -275,8 +277,23 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Self::Transaction, Loaded), Failure>> + Send;
 }
 
+/// Entries of one account that follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRange {
+    /// The account's row id.
+    pub account_id: i64,
+    /// Position of the first.
+    pub first: u64,
+    /// Position of the last.
+    pub last: u64,
+}
+
 /// A transaction with its accounts locked.
 pub trait Transaction: Send {
+    /// Recorded entries, each with the row id of its account and in the order of its account: what a
+    /// repeated message is answered with.
+    fn entries(&mut self, wanted: &[EntryRange]) -> impl Future<Output = Result<Vec<(i64, Entry)>, Failure>> + Send;
+
     /// Writes everything and commits. On any error nothing was written, or, when the connection was
     /// lost while committing, everything or nothing: the identities decide at the next try.
     fn commit(self, writes: Vec<AccountWrite>) -> impl Future<Output = Result<(), Failure>> + Send;

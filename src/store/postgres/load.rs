@@ -3,12 +3,12 @@
 //! Owns the order: lock in a statement of its own, sorted, so that two batches never wait for each
 //! other in a circle; read in later statements, which see what the former holders committed.
 
-use super::rows::{AccountRow, GrantRow, hash, select_accounts, select_grants};
+use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
 use super::{PostgresStore, terms};
 use crate::domain::book::{AccountState, Answered, Book, Waiting};
-use crate::domain::decision::On;
+use crate::domain::decision::{On, Recorded};
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::message;
@@ -76,7 +76,7 @@ impl Store for PostgresStore {
             let mut book = Book::unopened(key.clone());
             book.account = row.account(key)?;
             let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new() });
+            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), told: BTreeMap::new() });
             places.accounts.insert(row.account_id, place);
         }
         let mut needs = needs.clone();
@@ -87,7 +87,7 @@ impl Store for PostgresStore {
         batch.answered(&mut transaction, &needs).await?;
         batch.rare(&mut transaction, &needs, open).await?;
         let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
-        Ok((PostgresTransaction::new(transaction, shard, places), Loaded { now, tenants, accounts }))
+        Ok((PostgresTransaction { transaction, shard, places }, Loaded { now, tenants, accounts }))
     }
 }
 
@@ -217,8 +217,9 @@ impl Batch {
         }
         // Pairs, not two lists: two lists would look every message up in every account.
         let (accounts, keys) = self.pairs(&needs.messages, |key| Uuid::from_bytes(key.0));
-        let rows: Vec<(i64, Uuid, Vec<u8>, String)> = sqlx::query_as(
-            "select account_id, message_key, content, outcome from outcomes \
+        type Row = (i64, Uuid, Vec<u8>, String, Option<Vec<String>>, Option<i64>, Option<i64>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "select account_id, message_key, content, outcome, reasons, first_seq, last_seq from outcomes \
              where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[]))",
         )
         .bind(self.shard)
@@ -226,8 +227,10 @@ impl Batch {
         .bind(keys)
         .fetch_all(connection)
         .await?;
-        for (account_id, key, content, outcome) in rows {
-            let answered = Answered { content: hash(&content)?, outcome };
+        for (account_id, key, content, outcome, reasons, first, last) in rows {
+            let entries = first.zip(last).map(|(first, last)| Ok::<_, Failure>((number(first)?, number(last)?))).transpose()?;
+            let recorded = Recorded { outcome, reasons: reasons.unwrap_or_default(), entries };
+            let answered = Answered { content: hash(&content)?, recorded };
             if let Some(loaded) = self.accounts.get_mut(&account_id) {
                 loaded.state.answered.insert(MessageKey(key.into_bytes()), answered);
             }

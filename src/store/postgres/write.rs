@@ -4,14 +4,14 @@
 
 use super::load::instant;
 use super::rows::GrantRules;
-use super::{quarantine, write_rare};
+use super::{quarantine, query, write_rare};
 use crate::domain::apply::Answer;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{Hash, Printable};
 use crate::failure::Failure;
-use crate::store::{AccountWrite, OutboxRow, Transaction};
+use crate::store::{AccountWrite, EntryRange, OutboxRow, Transaction};
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgArguments;
@@ -33,18 +33,16 @@ pub(super) struct Places {
 /// A transaction that holds the locks of a batch's accounts.
 #[derive(Debug)]
 pub struct PostgresTransaction {
-    transaction: PgTransaction<'static>,
-    shard: i16,
-    places: Places,
-}
-
-impl PostgresTransaction {
-    pub(super) fn new(transaction: PgTransaction<'static>, shard: i16, places: Places) -> Self {
-        Self { transaction, shard, places }
-    }
+    pub(super) transaction: PgTransaction<'static>,
+    pub(super) shard: i16,
+    pub(super) places: Places,
 }
 
 impl Transaction for PostgresTransaction {
+    async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
+        query::entries_in(&mut self.transaction, self.shard, wanted).await
+    }
+
     async fn commit(mut self, writes: Vec<AccountWrite>) -> Result<(), Failure> {
         let connection = &mut *self.transaction;
         let mut columns = Columns::default();

@@ -69,6 +69,33 @@ scenarios! { CATALOG;
         assert_eq!(world.send(usage("use-2", 10)).await, "applied", "a new try is a new id");
     }
 
+    async fn a_repeat_is_answered_with_the_recorded_reasons(world) {
+        world.open("u").await;
+        let first = world.ask(usage("use", 10)).await;
+        assert_eq!((&first["outcome"], &first["reasons"]), (&json!("rejected"), &json!(["insufficient_credits"])));
+        world.grant("u", "100", json!({})).await;
+        let again = world.ask(usage("use", 10)).await;
+        assert_eq!((&again["outcome"], &again["of"]), (&json!("duplicate"), &json!("rejected")));
+        assert_eq!((&again["reasons"], &again["entries"]), (&first["reasons"], &json!([])));
+    }
+
+    async fn a_repeat_is_answered_with_the_recorded_entries(world) {
+        world.settings(json!({"insufficient": "allow"})).await;
+        world.grant("u", "5", json!({})).await;
+        world.grant("u", "5", json!({})).await;
+        // 20 of 10: two grants are used up and 10 are owed.
+        let first = world.ask(usage("use", 20)).await;
+        assert_eq!((&first["outcome"], first["entries"].as_array().unwrap().len()), (&json!("applied"), 2));
+        world.grant("u", "100", json!({})).await;
+        let other = world.ask(usage("use-2", 1)).await;
+        for (asked, answered) in [(usage("use", 20), &first), (usage("use-2", 1), &other)] {
+            let again = world.ask(asked).await;
+            assert_eq!((&again["outcome"], &again["of"]), (&json!("duplicate"), &json!("applied")));
+            assert_eq!((&again["reasons"], &again["entries"]), (&json!([]), &answered["entries"]), "line for line");
+        }
+        assert_eq!(world.tell("usage.recorded", "u", json!({"meter": "unit", "quantity": "1"})).await, "applied");
+    }
+
     async fn a_named_grant_is_one_fact(world) {
         world.grant("u", "100", json!({"grant": "g"})).await;
         let named = |credits: &str| json!({"grant": "g", "credits": credits, "reason": "gift", "actor": "ann"});

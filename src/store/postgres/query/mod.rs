@@ -20,10 +20,11 @@ use crate::domain::settings::Settings;
 use crate::domain::subscription::Subscription;
 use crate::failure::Failure;
 use crate::message::line::Basis;
-use crate::store::shard_of;
+use crate::store::{EntryRange, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
+use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use std::collections::BTreeMap;
 
@@ -123,6 +124,30 @@ impl EntryRow {
         };
         Ok((entry, hash(&self.hash)?))
     }
+}
+
+/// Entries by account and range, in the order of their accounts.
+pub(super) async fn entries_in(connection: &mut PgConnection, shard: i16, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
+    #[derive(sqlx::FromRow)]
+    struct OfAccount {
+        account_id: i64,
+        #[sqlx(flatten)]
+        entry: EntryRow,
+    }
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let sql = format!(
+        "select {ENTRY_COLUMNS} from entries where shard = $1 and (account_id, seq) in \
+         (select wanted.account_id, generate_series(wanted.first, wanted.last) from unnest($2::bigint[], $3::bigint[], $4::bigint[]) \
+          as wanted (account_id, first, last)) order by account_id, seq"
+    );
+    let rows: Vec<OfAccount> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(shard)
+        .bind(wanted.iter().map(|range| range.account_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.first)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.last)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(|row| Ok((row.account_id, row.entry.entry()?.0))).collect()
 }
 
 const ACCOUNT: &str = select_accounts!("where shard = $1 and tenant = $2 and account = $3");
