@@ -8,13 +8,13 @@ mod claims;
 mod suspects;
 mod tenants;
 
-use crate::amqp::{Delivery, Ticket, WorkQueue};
+use crate::amqp::{Delivery, Ticket};
 use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Queue, Raw, Unreadable, read, reread};
+use crate::message::{Incoming, Raw, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::directory;
@@ -250,14 +250,8 @@ async fn until_done<T, F: Future<Output = Result<T, Failure>>>(ask: impl Fn() ->
 }
 
 fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {
-    let queue = match delivery.queue {
-        WorkQueue::Payments => Queue::Payments,
-        WorkQueue::Usage => Queue::Usage,
-        WorkQueue::Approvals => Queue::Approvals,
-        WorkQueue::Commands => Queue::Commands,
-    };
     let raw = Raw {
-        queue,
+        queue: delivery.queue,
         routing_key: delivery.routing_key,
         content_type: delivery.content_type,
         headers: delivery.headers,
