@@ -280,7 +280,7 @@ impl Entries {
         self.cause_source.push(entry.cause.source.to_string());
         self.cause_id.push(entry.cause.id.to_string());
         self.actor.push(text(entry.actor.as_ref()));
-        self.memo.push(text(entry.memo.as_ref()));
+        self.memo.push(entry.memo.as_ref().map(ToString::to_string));
         self.occurred_at.push(instant(entry.occurred_at));
         self.recorded_at.push(instant(entry.recorded_at));
         // unnest flattens arrays of arrays; the literal form of an array does not.

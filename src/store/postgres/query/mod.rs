@@ -3,10 +3,11 @@
 //! Owns read-only statements. Never locks, never writes, never decides.
 
 pub mod audit;
+pub mod since;
 
 use super::load::instant;
 use super::rows::{
-    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, select_accounts, select_grants, unreadable,
+    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, optional_prose, select_accounts, select_grants, unreadable,
 };
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
@@ -117,7 +118,7 @@ impl EntryRow {
             reference: optional_printable(self.reference.as_ref())?,
             cause: message_id(&self.cause_source, &self.cause_id)?,
             actor: optional_printable(self.actor.as_ref())?,
-            memo: optional_printable(self.memo.as_ref())?,
+            memo: optional_prose(self.memo.as_ref())?,
             occurred_at: self.occurred_at.to_jiff(),
             recorded_at: self.recorded_at.to_jiff(),
             touched: self.touched_grants.iter().zip(&self.touched_changes).map(touch).collect::<Result<_, Failure>>()?,
