@@ -8,7 +8,7 @@ use super::advance;
 use super::book::{AccountState, Answered, InvariantViolated, Waiting};
 use super::command::{Command, Message};
 use super::credits::{Credits, Overflow};
-use super::decide::{Case, decide};
+use super::decide::{Case, decide, price};
 use super::decision::{Claim, Decision, Mutation, On, Outcome, Recorded, Row};
 use super::entry::Entry;
 use super::event::{Asked, Event, Refusal};
@@ -188,7 +188,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
         Decision::Quarantined(reason) => Outcome::Quarantined(reason),
         Decision::Rejected(reasons) => {
             let available = state.book.account.available().unwrap_or(Credits::ZERO);
-            changes.events.push((state.book.account.seq, refusal(message, &reasons, available)));
+            changes.events.push((state.book.account.seq, refusal(terms, message, &reasons, available)));
             Outcome::Rejected(reasons)
         }
         Decision::Waiting(on) => {
@@ -243,7 +243,7 @@ fn write(state: &mut AccountState, mutation: Mutation, changes: &mut Changes) {
 }
 
 /// The announcement of a refusal.
-fn refusal(message: &Message, reasons: &[Rejection], available: Credits) -> Event {
+fn refusal(terms: &Terms, message: &Message, reasons: &[Rejection], available: Credits) -> Event {
     let asked = |reference: &Printable, credits| Refusal {
         asked: Asked { id: message.id.clone(), reference: reference.clone(), credits },
         available,
@@ -251,7 +251,7 @@ fn refusal(message: &Message, reasons: &[Rejection], available: Credits) -> Even
     };
     match &message.command {
         Command::RecordUsage(usage) => match Printable::new(usage.meter.as_str()) {
-            Ok(meter) => Event::UsageRejected(asked(&meter, None)),
+            Ok(meter) => Event::UsageRejected(asked(&meter, price(terms, usage, message.occurred_at))),
             Err(_) => other_refusal(message, reasons),
         },
         Command::Spend(spend) => Event::SpendRejected(asked(&spend.reference, Some(spend.credits))),
