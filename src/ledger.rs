@@ -315,6 +315,7 @@ fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &Hash
                 tenant: Some(message.account.tenant.clone()),
                 account: Some(message.account.account.clone()),
                 message: Some(message.id.clone()),
+                kind: Some(message.command.word().to_owned()),
                 raw,
             })
         })

@@ -124,8 +124,8 @@ impl Consumer {
                 let ask = TenantAsk { origin: self.lanes.origin().to_owned(), tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
-            Err(Unreadable { reason, detail, tenant, id }) => {
-                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, raw };
+            Err(Unreadable { reason, detail, tenant, id, kind }) => {
+                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, kind, raw };
                 let _ = self.aside.send((row, finish));
             }
         }
@@ -159,6 +159,7 @@ fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str
         tenant: Some(message.account.tenant.clone()),
         account: Some(message.account.account.clone()),
         message: Some(message.id.clone()),
+        kind: Some(message.command.word().to_owned()),
         raw: submission.raw.clone(),
     }
 }
@@ -232,6 +233,7 @@ async fn exhausted(store: &PostgresStore, raw: Arc<Raw>, why: &str) -> Exhausted
         detail: why.to_owned(),
         tenant: message.as_ref().map(|message| message.account.tenant.clone()),
         account: message.as_ref().map(|message| message.account.account.clone()),
+        kind: message.as_ref().map(|message| message.command.word().to_owned()),
         message: message.map(|message| message.id),
         raw,
     })

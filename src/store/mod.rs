@@ -196,6 +196,8 @@ pub struct QuarantineRow {
     pub account: Option<Id>,
     /// Source and id.
     pub message: Option<crate::domain::ids::MessageId>,
+    /// Its type.
+    pub kind: Option<String>,
     /// The delivery.
     pub raw: Arc<Raw>,
 }
