@@ -2,8 +2,8 @@
 //!
 //! | phase  | what                                                  | round trips            |
 //! |--------|-------------------------------------------------------|------------------------|
-//! | lock   | the batch's account rows, sorted, one statement       | 2 (begin, lock)        |
-//! | read   | tenants; open grants; recorded answers; what is named | 3, and 1 per rare table |
+//! | lock   | the batch's account rows and tenants, one statement   | 2 (begin, lock)        |
+//! | read   | open grants; recorded answers; what is named          | 2, and 1 per rare table |
 //! | fold   | per account in arrival order: time, identity, rules   | 0                      |
 //! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare row  |
 //! | commit |                                                       | 1                      |
@@ -18,14 +18,15 @@
 use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
-use crate::domain::decision::{Outcome, Row};
+use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
 use crate::store::{
-    AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction,
+    AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission,
+    Transaction,
 };
 use jiff::Timestamp;
 use std::borrow::Cow;
@@ -41,7 +42,7 @@ pub struct Settled {
     /// Positions of the entries it wrote, first and last.
     pub entries: Option<(u64, u64)>,
     /// The recorded outcome a duplicate repeats.
-    pub of: Option<String>,
+    pub of: Option<Recorded>,
 }
 
 /// What a batch asks for: messages, or only that time passes for accounts that are due.
@@ -158,7 +159,7 @@ impl Fold<'_> {
             answers.push(mine.map_or_else(unknown_tenant, |answer| Settled {
                 outcome: answer.outcome.clone(),
                 entries: answer.entries,
-                of: answer.of.as_ref().map(|of| of.outcome.clone()),
+                of: answer.of.clone(),
             }));
         }
         state.book.check().map_err(violated)?;

@@ -102,9 +102,10 @@ mod tests {
         );
         let recorded = Recorded::of(&outcome, None);
         let again = Reply { outcome: &Outcome::Duplicate, of: Some(&recorded), ..reply };
-        assert!(shown(&again).ends_with(
-            r#""outcome":"duplicate","reasons":["account_frozen","insufficient_credits"],"entries":[],"of":"rejected"}"#
-        ));
+        assert!(
+            shown(&again)
+                .ends_with(r#""outcome":"duplicate","reasons":["account_frozen","insufficient_credits"],"entries":[],"of":"rejected"}"#)
+        );
     }
 
     #[test]

@@ -83,9 +83,14 @@ impl Deployment {
     }
 
     fn command(&self, roles: &str) -> Command {
+        self.tool(&["run", "--roles", roles])
+    }
+
+    /// The program, on this test's servers.
+    pub fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_credit-ledger"));
         command
-            .args(["run", "--roles", roles])
+            .args(arguments)
             .env("DATABASE_URL", &self.database)
             .env("AMQP_URL", environment("AMQP_URL"))
             .env("AMQP_PREFIX", self.topology.prefix())
@@ -95,6 +100,13 @@ impl Deployment {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// Gives another tenant a signing secret.
+    pub fn add_secret(&self, tenant: &str) {
+        let folder = self.secrets.path().join(tenant).join("stripe");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("primary"), SECRET).unwrap();
     }
 
     pub fn kill(&mut self) {

@@ -16,8 +16,8 @@ use crate::message::raw::Raw;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
-use sqlx::{PgConnection, PgTransaction};
 use sqlx::types::{Json, Uuid};
+use sqlx::{PgConnection, PgTransaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -76,7 +76,10 @@ impl Store for PostgresStore {
             let mut book = Book::unopened(key.clone());
             book.account = row.account(key)?;
             let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), told: BTreeMap::new() });
+            batch.accounts.insert(
+                row.account_id,
+                LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), told: BTreeMap::new() },
+            );
             places.accounts.insert(row.account_id, place);
         }
         let mut needs = needs.clone();

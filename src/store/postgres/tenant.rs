@@ -72,7 +72,7 @@ impl PostgresStore {
         }
         let outcome = self.carry_out(&mut transaction, answering, (ask, &settings.0), clocks).await?;
         if let Outcome::Rejected(reasons) = &outcome {
-            refused::announce(&mut transaction, home, ask, reasons, clocks.now).await?;
+            refused::announce(&mut transaction, home, ask, reasons, clocks.time()).await?;
         }
         if outcome != Outcome::Waiting {
             answering.record(&mut transaction, &outcome).await?;
@@ -260,4 +260,11 @@ struct Clocks {
     test: bool,
     clock: Option<Timestamp>,
     now: Timestamp,
+}
+
+impl Clocks {
+    /// The tenant's time.
+    fn time(&self) -> Timestamp {
+        self.clock.filter(|_| self.test).unwrap_or(self.now)
+    }
 }

@@ -102,8 +102,7 @@ impl World {
     /// Runs a scenario in a schema of its own, which is dropped at the end whatever happens.
     pub async fn in_postgres(catalog: &str, scenario: impl AsyncFnOnce(&mut Self)) {
         let database = Database::create().await;
-        let mut world =
-            Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0, reply_to: None };
+        let mut world = Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0, reply_to: None };
         let run = async {
             world.catalog(catalog).await;
             scenario(&mut world).await;
