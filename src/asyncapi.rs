@@ -3,7 +3,7 @@
 //! Owns channels and operations, made from the topology and the lists of types. What a message looks
 //! like is its schema's to say; the document refers to it. The worker never reads it.
 
-use crate::amqp::{Topology, WorkQueue};
+use crate::amqp::Topology;
 use crate::message::raw::CLOUDEVENT;
 use crate::message::{Queue, announced_types, types};
 use serde_json::{Map, Value, json};
@@ -28,13 +28,13 @@ pub fn document(topology: &Topology) -> Value {
 fn channels(topology: &Topology) -> Map<String, Value> {
     let mut channels = Map::new();
     let mut incoming = Map::new();
-    for queue in WorkQueue::ALL {
+    for queue in Queue::ALL {
         let messages = arriving(queue);
-        let refer = |name: &String| (name.clone(), refer(&format!("channels/{}/messages/{name}", queue.label())));
+        let refer = |name: &String| (name.clone(), refer(&format!("channels/{}/messages/{name}", queue.word())));
         incoming.extend(messages.keys().map(refer));
-        let mut channel = queue_channel(&queue.name(topology), &bound(queue, topology));
+        let mut channel = queue_channel(&topology.queue(queue), &bound(queue, topology));
         channel["messages"] = messages.into();
-        channels.insert(queue.label().to_owned(), channel);
+        channels.insert(queue.word().to_owned(), channel);
     }
     let publish = "Producers publish here and only here, mandatory and confirmed.";
     channels.insert("in".to_owned(), exchange_channel(&topology.incoming(), publish, &incoming));
@@ -50,17 +50,17 @@ fn channels(topology: &Topology) -> Map<String, Value> {
     channels
 }
 
-fn bound(queue: WorkQueue, topology: &Topology) -> String {
+fn bound(queue: Queue, topology: &Topology) -> String {
     let keys: Vec<String> = queue.binding_keys().iter().map(|key| format!("`{key}`")).collect();
-    let most = Queue::from_word(queue.label()).map_or(0, Queue::body_bytes_max) / 1024;
+    let most = queue.body_bytes_max() / 1024;
     format!("Bound to {} by {}. Takes bodies of at most {most} KiB.", topology.incoming(), keys.join(", "))
 }
 
 /// What comes through a queue, by name.
-fn arriving(queue: WorkQueue) -> Map<String, Value> {
-    let ours = types().into_iter().filter(|(_, theirs)| theirs.word() == queue.label());
+fn arriving(queue: Queue) -> Map<String, Value> {
+    let ours = types().into_iter().filter(|(_, theirs)| *theirs == queue);
     let mut messages: Map<String, Value> = ours.map(|(word, _)| (word.to_owned(), message(word, word))).collect();
-    if queue == WorkQueue::Payments {
+    if queue == Queue::Payments {
         messages.insert("payment.stripe".to_owned(), webhook());
     }
     messages
@@ -112,15 +112,15 @@ fn queue_channel(name: &str, description: &str) -> Value {
 /// What the worker does.
 fn operations() -> Map<String, Value> {
     let answer = json!({"address": {"location": "$message.header#/reply_to"}, "channel": refer("channels/replies")});
-    let apply = |queue: WorkQueue| {
-        let channel = refer(&format!("channels/{}", queue.label()));
-        (format!("apply_{}", queue.label()), json!({"action": "receive", "channel": channel, "reply": answer}))
+    let apply = |queue: Queue| {
+        let channel = refer(&format!("channels/{}", queue.word()));
+        (format!("apply_{}", queue.word()), json!({"action": "receive", "channel": channel, "reply": answer}))
     };
     let others = [
         ("quarantine_parked".to_owned(), json!({"action": "receive", "channel": refer("channels/parking")})),
         ("announce".to_owned(), json!({"action": "send", "channel": refer("channels/events")})),
     ];
-    WorkQueue::ALL.into_iter().map(apply).chain(others).collect()
+    Queue::ALL.into_iter().map(apply).chain(others).collect()
 }
 
 fn refer(place: &str) -> Value {
@@ -167,10 +167,10 @@ mod tests {
         let topology = Topology::new("p");
         let document = document(&topology);
         let channels = &document["channels"];
-        for queue in WorkQueue::ALL {
-            assert_eq!(channels[queue.label()]["address"], queue.name(&topology));
+        for queue in Queue::ALL {
+            assert_eq!(channels[queue.word()]["address"], topology.queue(queue));
             for key in queue.binding_keys() {
-                assert!(channels[queue.label()]["description"].as_str().unwrap().contains(key));
+                assert!(channels[queue.word()]["description"].as_str().unwrap().contains(key));
             }
         }
         assert_eq!(channels["parking"]["address"], "p.parking");

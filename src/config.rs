@@ -219,7 +219,10 @@ mod tests {
         settings.database.url.0 = "postgres://u@h/d".into();
         settings.amqp.url.0 = "amqp://h".into();
         assert!(check(&settings).is_ok());
-        settings.database.connections_max = u32::try_from(settings.lanes.at_work_max).unwrap() + 3;
+        let enough = u32::try_from(settings.lanes.at_work_max).unwrap() + 4;
+        settings.database.connections_max = enough;
+        assert!(check(&settings).is_ok());
+        settings.database.connections_max = enough - 1;
         assert!(check(&settings).unwrap_err().to_string().starts_with("database.connections_max"));
     }
 }

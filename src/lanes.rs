@@ -315,6 +315,7 @@ impl<S: Store + Quarantine> Shared<S> {
             tenant: Some(submission.message.account.tenant.clone()),
             account: Some(submission.message.account.account.clone()),
             message: Some(submission.message.id.clone()),
+            kind: Some(submission.message.command.word().to_owned()),
             raw: submission.raw.clone(),
         };
         if !self.set_aside(&[row]).await {

@@ -2,8 +2,8 @@
 //!
 //! | phase  | what                                                  | round trips            |
 //! |--------|-------------------------------------------------------|------------------------|
-//! | lock   | the batch's account rows, sorted, one statement       | 2 (begin, lock)        |
-//! | read   | tenants; open grants; recorded answers; what is named | 3, and 1 per rare table |
+//! | lock   | the batch's account rows and tenants, one statement   | 2 (begin, lock)        |
+//! | read   | open grants; recorded answers; what is named          | 2, and 1 per rare table |
 //! | fold   | per account in arrival order: time, identity, rules   | 0                      |
 //! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare row  |
 //! | commit |                                                       | 1                      |
@@ -18,16 +18,18 @@
 use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
-use crate::domain::decision::{Outcome, Row};
+use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
 use crate::store::{
-    AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission, Transaction,
+    AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission,
+    Transaction,
 };
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -40,7 +42,7 @@ pub struct Settled {
     /// Positions of the entries it wrote, first and last.
     pub entries: Option<(u64, u64)>,
     /// The recorded outcome a duplicate repeats.
-    pub of: Option<String>,
+    pub of: Option<Recorded>,
 }
 
 /// What a batch asks for: messages, or only that time passes for accounts that are due.
@@ -64,12 +66,31 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
         needs.add(&submission.message);
         accounts.insert(submission.message.account.clone());
     }
-    let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
+    let (mut transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
+    let repeated = repeated(&loaded, batch);
+    if !repeated.is_empty() {
+        for (account_id, entry) in transaction.entries(&repeated).await? {
+            if let Some(account) = loaded.accounts.values_mut().find(|account| account.account_id == account_id) {
+                account.told.insert(entry.seq, entry);
+            }
+        }
+    }
     // The rules are total; should one panic all the same, the batch is searched for the message.
     let folded = catch_unwind(AssertUnwindSafe(|| fold(&mut loaded, origin, batch)));
     let (writes, settled) = folded.unwrap_or_else(|_| Err(Failure::Invariant("deciding a message of this batch panicked".into())))?;
     transaction.commit(writes).await?;
     Ok(settled)
+}
+
+/// The entries of recorded outcomes that this batch asks for again. Nearly always none.
+fn repeated(loaded: &Loaded, batch: &Batch) -> Vec<EntryRange> {
+    let asked = batch.submissions.iter().filter(|submission| submission.raw.reply_to.is_some());
+    let ranges = asked.filter_map(|submission| {
+        let account = loaded.accounts.get(&submission.message.account)?;
+        let (first, last) = account.state.answered.get(&submission.message.id.key())?.recorded.as_ref()?.entries?;
+        Some(EntryRange { account_id: account.account_id, first, last })
+    });
+    ranges.collect()
 }
 
 /// The pure middle of the transaction.
@@ -121,7 +142,7 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn account(&self, loaded: LoadedAccount, submissions: &[&Submission]) -> Result<(AccountWrite, Vec<Settled>), Failure> {
-        let LoadedAccount { account_id, mut state, mut deliveries, unread } = loaded;
+        let LoadedAccount { account_id, mut state, mut deliveries, unread, told } = loaded;
         let violated = |violated: InvariantViolated| Failure::Invariant(violated.to_string());
         let at = apply::recorded_time(&state, self.now);
         let grants_before = state.book.account.grants;
@@ -145,7 +166,7 @@ impl Fold<'_> {
         state.book.check().map_err(violated)?;
         // A refusal is a decision too: what follows is not recorded before it.
         state.book.account.recorded_at = Some(at);
-        let outbox = self.outbox(&mut state.book.account, &changes, (submissions, &deliveries), at);
+        let outbox = self.outbox(&mut state.book.account, (&changes, &told), (submissions, &deliveries), at);
         let mut write = AccountWrite {
             account_id,
             grants_before,
@@ -174,7 +195,13 @@ impl Fold<'_> {
     }
 
     /// Announcements in the order of the entries they follow, then replies.
-    fn outbox(&self, account: &mut Account, changes: &Changes, (submissions, deliveries): Deliveries<'_>, at: Timestamp) -> Vec<OutboxRow> {
+    fn outbox(
+        &self,
+        account: &mut Account,
+        (changes, told): (&Changes, &BTreeMap<u64, Entry>),
+        (submissions, deliveries): Deliveries<'_>,
+        at: Timestamp,
+    ) -> Vec<OutboxRow> {
         let key = account.key.clone();
         let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();
@@ -212,8 +239,8 @@ impl Fold<'_> {
                     account: Some(&key.account),
                     id: Some(&message.id),
                     outcome: &answer.outcome,
-                    entries: entries_of(answer, changes),
-                    of: answer.of.as_deref(),
+                    entries: &entries_of(answer, changes, told),
+                    of: answer.of.as_ref(),
                 }
                 .body();
                 out.reply(reply_to, raw.correlation_id.clone(), body);
@@ -262,11 +289,13 @@ impl Outbox<'_> {
     }
 }
 
-/// The entries an answer names; those of a batch follow one another without a gap.
-fn entries_of<'a>(answer: &Answer, changes: &'a Changes) -> &'a [Entry] {
+/// The entries an answer names, of a duplicate those of the recorded outcome: of this batch, where they
+/// follow one another without a gap, or told by the store.
+fn entries_of<'a>(answer: &Answer, changes: &'a Changes, told: &BTreeMap<u64, Entry>) -> Cow<'a, [Entry]> {
+    let Some((first, last)) = answer.entries.or(answer.of.as_ref().and_then(|of| of.entries)) else { return Cow::default() };
     let place = |seq: u64| usize::try_from(seq.checked_sub(changes.entries.first()?.seq)?).ok();
-    let named = answer.entries.and_then(|(first, last)| changes.entries.get(place(first)?..=place(last)?));
-    named.unwrap_or_default()
+    let written = place(first).zip(place(last)).and_then(|(first, last)| changes.entries.get(first..=last));
+    written.map_or_else(|| told.range(first..=last).map(|(_, entry)| entry.clone()).collect(), Cow::Borrowed)
 }
 
 fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &HashMap<MessageKey, Arc<Raw>>) -> Vec<QuarantineRow> {
@@ -289,6 +318,7 @@ fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &Hash
                 tenant: Some(message.account.tenant.clone()),
                 account: Some(message.account.account.clone()),
                 message: Some(message.id.clone()),
+                kind: Some(message.command.word().to_owned()),
                 raw,
             })
         })

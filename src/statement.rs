@@ -8,7 +8,7 @@ use crate::domain::burn_down;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::entry::{Direction, Entry};
 use crate::domain::grant::{Grant, GrantStatus};
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::request::CreditRequest;
 use crate::domain::settings::Settings;
 use crate::domain::subscription::Subscription;
@@ -66,6 +66,12 @@ impl AccountView {
             seq: account.seq,
             grants: usable.into_iter().map(|grant| GrantView::of(grant, grants, settings)).collect(),
         }
+    }
+
+    /// An account that nobody has named yet: it holds nothing.
+    #[must_use]
+    pub fn unopened(key: &AccountKey) -> Self {
+        Self::of(&Account::unopened(key.clone()), &BTreeMap::new(), &Settings::default())
     }
 
     /// The account at a past instant, made again from the entries that count for it.

@@ -12,7 +12,8 @@ use super::connection::{close, connect, reconnect_delays};
 use super::delivery::Delivery;
 use super::error::{BrokerError, Cause};
 use super::subscription::{Line, Pump, gate_is};
-use super::topology::{Topology, WorkQueue};
+use super::topology::Topology;
+use crate::message::Queue;
 use lapin::Connection;
 use std::error::Error as _;
 use std::time::Duration;
@@ -49,12 +50,12 @@ impl Default for Prefetch {
 impl Prefetch {
     /// The limit of one queue, at least 1.
     #[must_use]
-    pub fn of(&self, queue: WorkQueue) -> u16 {
+    pub fn of(&self, queue: Queue) -> u16 {
         let limit = match queue {
-            WorkQueue::Payments => self.payments,
-            WorkQueue::Usage => self.usage,
-            WorkQueue::Approvals => self.approvals,
-            WorkQueue::Commands => self.commands,
+            Queue::Payments => self.payments,
+            Queue::Usage => self.usage,
+            Queue::Approvals => self.approvals,
+            Queue::Commands => self.commands,
         };
         limit.max(1)
     }
@@ -195,8 +196,8 @@ struct Session {
 impl Session {
     async fn open(config: &ConsumeConfig) -> Result<Self, BrokerError> {
         let connection = connect(&config.url, "credit-ledger consumer").await?;
-        let mut lines = Vec::with_capacity(WorkQueue::ALL.len());
-        for queue in WorkQueue::ALL {
+        let mut lines = Vec::with_capacity(Queue::ALL.len());
+        for queue in Queue::ALL {
             lines.push(Line::open(&connection, queue, config).await?);
         }
         Ok(Self { connection, lines })

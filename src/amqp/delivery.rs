@@ -3,8 +3,9 @@
 //! Translates the client library's delivery into plain Rust. Never judges the
 //! content: a header that is missing or odd is for the reader of the message.
 
-use super::topology::WorkQueue;
-use lapin::types::{AMQPValue, FieldTable};
+use crate::message::Queue;
+use crate::message::raw::CONTENT_ENCODING;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::collections::BTreeMap;
 use std::fmt;
 use tokio::sync::mpsc;
@@ -12,13 +13,15 @@ use tokio::sync::mpsc;
 /// A message from one of the work queues, not yet settled.
 pub struct Delivery {
     /// The queue it came from.
-    pub queue: WorkQueue,
+    pub queue: Queue,
     /// Routing key it was published with.
     pub routing_key: String,
     /// `content-type` property.
     pub content_type: Option<String>,
     /// Headers whose value is text; others are left out. Bytes that are not
     /// UTF-8 are replaced by U+FFFD. Names keep the case they were sent in.
+    /// The `content-encoding` property is one of them and comes before a header
+    /// of that name.
     pub headers: BTreeMap<String, String>,
     /// `message-id` property.
     pub message_id: Option<String>,
@@ -94,14 +97,14 @@ impl fmt::Debug for Ticket {
 }
 
 impl Delivery {
-    pub(super) fn from_client(queue: WorkQueue, raw: lapin::message::Delivery, settled: mpsc::UnboundedSender<u64>) -> Self {
+    pub(super) fn from_client(queue: Queue, raw: lapin::message::Delivery, settled: mpsc::UnboundedSender<u64>) -> Self {
         let properties = raw.properties;
         let headers = properties.headers().as_ref();
         Self {
             queue,
             routing_key: raw.routing_key.to_string(),
             content_type: properties.content_type().as_ref().map(ToString::to_string),
-            headers: headers.map(text_headers).unwrap_or_default(),
+            headers: with_encoding(headers.map(text_headers).unwrap_or_default(), properties.content_encoding().as_ref()),
             message_id: properties.message_id().as_ref().map(ToString::to_string),
             reply_to: properties.reply_to().as_ref().map(ToString::to_string),
             correlation_id: properties.correlation_id().as_ref().map(ToString::to_string),
@@ -115,6 +118,14 @@ impl Delivery {
 
 fn text_headers(table: &FieldTable) -> BTreeMap<String, String> {
     table.into_iter().filter_map(|(name, value)| text(value).map(|text| (name.to_string(), text))).collect()
+}
+
+fn with_encoding(mut headers: BTreeMap<String, String>, encoding: Option<&ShortString>) -> BTreeMap<String, String> {
+    if let Some(encoding) = encoding {
+        headers.retain(|name, _| !name.eq_ignore_ascii_case(CONTENT_ENCODING));
+        headers.insert(CONTENT_ENCODING.to_owned(), encoding.to_string());
+    }
+    headers
 }
 
 fn text(value: &AMQPValue) -> Option<String> {
@@ -159,6 +170,15 @@ mod tests {
         let headers = text_headers(&table);
         let pairs: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("Stripe-Signature", "t=1"), ("array", "b"), ("bytes", "a\u{fffd}")]);
+    }
+
+    #[test]
+    fn the_content_encoding_is_a_header_and_the_property_counts() {
+        let sent = || BTreeMap::from([("Content-Encoding".to_owned(), "identity".to_owned()), ("a".to_owned(), "b".to_owned())]);
+        assert_eq!(with_encoding(sent(), None), sent());
+        let headers = with_encoding(sent(), Some(&"gzip".into()));
+        let pairs: Vec<_> = headers.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("a", "b"), ("content-encoding", "gzip")]);
     }
 
     #[test]

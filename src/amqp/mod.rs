@@ -28,4 +28,4 @@ pub use error::{BrokerError, Cause};
 pub use listen::{Events, Replies};
 pub use parking::Parking;
 pub use publisher::{Outgoing, Published, Publisher};
-pub use topology::{Difference, Topology, WorkQueue};
+pub use topology::{Difference, Topology};

@@ -8,7 +8,8 @@ use super::acks;
 use super::connection::{close, connect, short, within};
 use super::delivery::Delivery;
 use super::error::BrokerError;
-use super::topology::{Topology, WorkQueue};
+use super::topology::Topology;
+use crate::message::Queue;
 use lapin::options::BasicGetOptions;
 use lapin::{Channel, Connection};
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Parking {
                 break;
             };
             let settled = self.settled.clone();
-            let mut delivery = Delivery::from_client(WorkQueue::Commands, message.delivery, settled);
+            let mut delivery = Delivery::from_client(Queue::Commands, message.delivery, settled);
             delivery.queue = self.origin(&delivery);
             taken.push(delivery);
         }
@@ -76,12 +77,9 @@ impl Parking {
         close(&self.connection).await;
     }
 
-    fn origin(&self, delivery: &Delivery) -> WorkQueue {
+    fn origin(&self, delivery: &Delivery) -> Queue {
         let written = delivery.headers.get(ORIGIN);
-        let by_header = |queue: &WorkQueue| Some(&queue.name(&self.topology)) == written;
-        let word = delivery.routing_key.split('.').next().unwrap_or_default();
-        let by_key = |queue: &WorkQueue| queue.binding_keys().iter().any(|key| key.strip_suffix(".#") == Some(word));
-        let all = WorkQueue::ALL.into_iter();
-        all.clone().find(by_header).or_else(|| all.clone().find(by_key)).unwrap_or(WorkQueue::Commands)
+        let by_header = Queue::ALL.into_iter().find(|queue| Some(&self.topology.queue(*queue)) == written);
+        by_header.or_else(|| Queue::of_routing_key(&delivery.routing_key)).unwrap_or(Queue::Commands)
     }
 }

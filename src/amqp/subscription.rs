@@ -8,7 +8,7 @@ use super::connection::{short, within};
 use super::consumer::ConsumeConfig;
 use super::delivery::Delivery;
 use super::error::BrokerError;
-use super::topology::WorkQueue;
+use crate::message::Queue;
 use futures_util::StreamExt;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 
 /// A subscription.
 pub(super) struct Line {
-    queue: WorkQueue,
+    queue: Queue,
     name: String,
     pub(super) channel: Channel,
     consumer: Consumer,
 }
 
 impl Line {
-    pub(super) async fn open(connection: &Connection, queue: WorkQueue, config: &ConsumeConfig) -> Result<Self, BrokerError> {
-        let name = queue.name(&config.topology);
+    pub(super) async fn open(connection: &Connection, queue: Queue, config: &ConsumeConfig) -> Result<Self, BrokerError> {
+        let name = config.topology.queue(queue);
         let doing = format!("subscribing to {name}");
         let channel = within(&doing, connection.create_channel()).await?;
         let limit = config.prefetch.of(queue);

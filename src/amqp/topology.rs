@@ -7,6 +7,7 @@
 
 use super::connection::{close, close_channel, connect, short, within};
 use super::error::{BrokerError, Cause, reply_code};
+use crate::message::Queue;
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
@@ -22,52 +23,6 @@ const DELIVERY_LIMIT: i32 = 100;
 /// up (and `RabbitMQ` 4 would after 20, losing the message).
 const PARKING_DELIVERY_LIMIT: i32 = 1_000_000;
 const CONNECTION_NAME: &str = "credit-ledger topology";
-
-/// A queue the worker takes messages from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WorkQueue {
-    /// Webhooks of payment providers.
-    Payments,
-    /// Metered usage.
-    Usage,
-    /// Credit requests and their decisions.
-    Approvals,
-    /// Everything else that is asked of the ledger.
-    Commands,
-}
-
-impl WorkQueue {
-    /// All of them, in the order they are declared and subscribed.
-    pub const ALL: [Self; 4] = [Self::Payments, Self::Usage, Self::Approvals, Self::Commands];
-
-    /// The last part of the name, also for logs and metrics.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Payments => "payments",
-            Self::Usage => "usage",
-            Self::Approvals => "approvals",
-            Self::Commands => "commands",
-        }
-    }
-
-    /// Its full name in this topology.
-    #[must_use]
-    pub fn name(self, topology: &Topology) -> String {
-        format!("{}.{}", topology.prefix, self.label())
-    }
-
-    /// Binding keys on the incoming exchange.
-    #[must_use]
-    pub fn binding_keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Payments => &["payment.#"],
-            Self::Usage => &["usage.#"],
-            Self::Approvals => &["credit_request.#"],
-            Self::Commands => &["credits.#", "cycle.#", "subscription.#", "account.#", "member.#", "tenant.#", "topup.#", "refund.#"],
-        }
-    }
-}
 
 /// Where broker and declaration differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +107,12 @@ impl Topology {
         format!("{}.dead", self.prefix)
     }
 
+    /// A queue the worker takes messages from: `{prefix}.` and its word.
+    #[must_use]
+    pub fn queue(&self, queue: Queue) -> String {
+        format!("{}.{}", self.prefix, queue.word())
+    }
+
     /// The queue of what the broker gave up on: `{prefix}.parking`.
     #[must_use]
     pub fn parking(&self) -> String {
@@ -206,17 +167,17 @@ impl Topology {
             exchange(self.dead(), ExchangeKind::Fanout),
             queue(self.parking(), parking_arguments()),
         ];
-        for work in WorkQueue::ALL {
-            items.push(queue(work.name(self), work_arguments(&self.dead())));
+        for work in Queue::ALL {
+            items.push(queue(self.queue(work), work_arguments(&self.dead())));
         }
         items
     }
 
     fn bindings(&self) -> Vec<Binding> {
         let mut bindings = vec![Binding { queue: self.parking(), exchange: self.dead(), key: "" }];
-        for work in WorkQueue::ALL {
+        for work in Queue::ALL {
             for key in work.binding_keys() {
-                bindings.push(Binding { queue: work.name(self), exchange: self.incoming(), key });
+                bindings.push(Binding { queue: self.queue(work), exchange: self.incoming(), key });
             }
         }
         bindings

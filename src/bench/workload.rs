@@ -5,7 +5,7 @@
 use crate::domain::command::{Act, Command, GrantCredits, Message, Usage};
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
 use crate::message::{Queue, Raw};
 use crate::store::Submission;
 use jiff::Timestamp;
@@ -76,7 +76,7 @@ pub fn grant(index: u32) -> anyhow::Result<Submission> {
         cost_basis: Credits::ZERO,
         rollover: None,
         recurs: None,
-        act: Act { reason: Printable::new("bench")?, actor: Printable::new("bench")? },
+        act: Act { reason: Prose::new("bench")?, actor: Printable::new("bench")? },
     });
     submission(&format!("grant-{index}"), &format!("acct_{}", index % ACCOUNTS), command)
 }

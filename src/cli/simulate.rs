@@ -27,8 +27,8 @@ pub struct SimulateArgs {
 struct Shown<'a> {
     line: usize,
     outcome: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: &'a [String],
     entries: Vec<serde_json::Value>,
     events: &'a [Box<RawValue>],
 }
@@ -59,7 +59,7 @@ fn json(line: usize, effects: &Effects) -> anyhow::Result<String> {
     let shown = Shown {
         line,
         outcome: effects.outcome.word(),
-        reasons: effects.outcome.reasons(),
+        reasons: &effects.reasons,
         entries: effects.entries.iter().map(|(_, entry)| entry_json(entry)).collect(),
         events: &effects.events,
     };
@@ -67,7 +67,7 @@ fn json(line: usize, effects: &Effects) -> anyhow::Result<String> {
 }
 
 fn text(line: usize, effects: &Effects) -> String {
-    let reasons = effects.outcome.reasons().join(", ");
+    let reasons = effects.reasons.join(", ");
     let mut text = format!("{line}: {}{}{reasons}", effects.outcome.word(), if reasons.is_empty() { "" } else { ": " });
     // One table for each run of entries of one account.
     for run in effects.entries.chunk_by(|(left, _), (right, _)| left == right) {

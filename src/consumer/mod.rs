@@ -8,13 +8,13 @@ mod claims;
 mod suspects;
 mod tenants;
 
-use crate::amqp::{Delivery, Ticket, WorkQueue};
+use crate::amqp::{Delivery, Ticket};
 use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Queue, Raw, Unreadable, read, reread};
+use crate::message::{Incoming, Raw, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::directory;
@@ -124,8 +124,8 @@ impl Consumer {
                 let ask = TenantAsk { origin: self.lanes.origin().to_owned(), tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
-            Err(Unreadable { reason, detail, tenant, id }) => {
-                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, raw };
+            Err(Unreadable { reason, detail, tenant, id, kind }) => {
+                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, kind, raw };
                 let _ = self.aside.send((row, finish));
             }
         }
@@ -159,6 +159,7 @@ fn set_aside_row(submission: &Submission, reason: QuarantineReason, detail: &str
         tenant: Some(message.account.tenant.clone()),
         account: Some(message.account.account.clone()),
         message: Some(message.id.clone()),
+        kind: Some(message.command.word().to_owned()),
         raw: submission.raw.clone(),
     }
 }
@@ -232,6 +233,7 @@ async fn exhausted(store: &PostgresStore, raw: Arc<Raw>, why: &str) -> Exhausted
         detail: why.to_owned(),
         tenant: message.as_ref().map(|message| message.account.tenant.clone()),
         account: message.as_ref().map(|message| message.account.account.clone()),
+        kind: message.as_ref().map(|message| message.command.word().to_owned()),
         message: message.map(|message| message.id),
         raw,
     })
@@ -250,14 +252,8 @@ async fn until_done<T, F: Future<Output = Result<T, Failure>>>(ask: impl Fn() ->
 }
 
 fn raw_of(delivery: Delivery) -> (Arc<Raw>, Ticket) {
-    let queue = match delivery.queue {
-        WorkQueue::Payments => Queue::Payments,
-        WorkQueue::Usage => Queue::Usage,
-        WorkQueue::Approvals => Queue::Approvals,
-        WorkQueue::Commands => Queue::Commands,
-    };
     let raw = Raw {
-        queue,
+        queue: delivery.queue,
         routing_key: delivery.routing_key,
         content_type: delivery.content_type,
         headers: delivery.headers,

@@ -113,7 +113,10 @@ impl Answerer {
             QuarantineReason::IdempotencyConflict => "contradicts what its id already stands for; what was recorded first stands",
             _ => "could not be applied",
         };
-        let row = QuarantineRow { reason, detail: detail.into(), tenant: Some(ask.tenant), account: None, message: Some(ask.id), raw };
+        // What is not ours came as a webhook.
+        let kind = Some(ask.command.as_ref().map_or(raw.route().0, |command| command.word()).to_owned());
+        let row =
+            QuarantineRow { reason, detail: detail.into(), tenant: Some(ask.tenant), account: None, message: Some(ask.id), kind, raw };
         let _ = self.aside.send((row, finish));
     }
 }

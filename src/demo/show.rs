@@ -4,7 +4,7 @@
 
 use super::stage::Heard;
 use crate::domain::entry::{Direction, Entry};
-use crate::domain::ids::Printable;
+use crate::domain::ids::{Printable, Prose};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub fn statement(account: &str, entries: &[Entry]) {
             Direction::Out => "Out",
             Direction::Neutral => "",
         };
-        let reference = entry.reference.as_ref().or(entry.memo.as_ref()).map_or("", Printable::as_str);
+        let reference = entry.reference.as_ref().map(Printable::as_str).or(entry.memo.as_ref().map(Prose::as_str)).unwrap_or_default();
         table.add_row([
             Cell::new(entry.occurred_at.strftime("%Y-%m-%d")),
             Cell::new(direction),

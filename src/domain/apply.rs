@@ -8,8 +8,8 @@ use super::advance;
 use super::book::{AccountState, Answered, InvariantViolated, Waiting};
 use super::command::{Command, Message};
 use super::credits::{Credits, Overflow};
-use super::decide::{Case, decide};
-use super::decision::{Claim, Decision, Mutation, On, Outcome, Row};
+use super::decide::{Case, decide, price};
+use super::decision::{Claim, Decision, Mutation, On, Outcome, Recorded, Row};
 use super::entry::Entry;
 use super::event::{Asked, Event, Refusal};
 use super::ids::{Hash, MessageKey, Printable};
@@ -51,12 +51,12 @@ pub struct Answer {
     pub message: Arc<Message>,
     /// What became of it.
     pub outcome: Outcome,
-    /// Positions of the entries it wrote, first and last.
+    /// Positions of the entries it wrote, first and last; a duplicate wrote none.
     pub entries: Option<(u64, u64)>,
     /// True when the answer is to be stored; false when it repeats a stored one.
     pub is_new: bool,
     /// The recorded outcome a duplicate repeats.
-    pub of: Option<String>,
+    pub of: Option<Recorded>,
 }
 
 /// The recorded time of anything that happens to the account now: never before its last.
@@ -158,17 +158,16 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let Arrived { message, claim } = arrived;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
-    let known = state.answered.get(&key).map(|known| (known.content, known.outcome.clone()));
+    let known = state.answered.get(&key).map(|known| (known.content, known.recorded.clone()));
     let waits = state.waiting.iter().find(|waiting| waiting.message.id == message.id);
-    let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, Outcome::Waiting.word().to_owned())));
-    if let Some((content, outcome)) = known {
+    // What waits has no recorded outcome yet.
+    let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, None)));
+    if let Some((content, recorded)) = known {
         if content != message.content {
             answer.outcome = Outcome::Quarantined(QuarantineReason::IdempotencyConflict);
-        } else if outcome == Outcome::Waiting.word() {
-            answer.outcome = Outcome::Waiting;
-        } else {
+        } else if recorded.is_some() {
             answer.outcome = Outcome::Duplicate;
-            answer.of = Some(outcome);
+            answer.of = recorded;
         }
         changes.answers.push(answer);
         return;
@@ -189,7 +188,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
         Decision::Quarantined(reason) => Outcome::Quarantined(reason),
         Decision::Rejected(reasons) => {
             let available = state.book.account.available().unwrap_or(Credits::ZERO);
-            changes.events.push((state.book.account.seq, refusal(message, &reasons, available)));
+            changes.events.push((state.book.account.seq, refusal(terms, message, &reasons, available)));
             Outcome::Rejected(reasons)
         }
         Decision::Waiting(on) => {
@@ -202,8 +201,8 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let last = state.book.account.seq;
     answer.entries = before.checked_add(1).filter(|first| *first <= last).map(|first| (first, last));
     if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-        let answered = Answered { content: message.content, outcome: answer.outcome.word().to_owned() };
-        state.answered.insert(key, answered);
+        let recorded = Some(Recorded::of(&answer.outcome, answer.entries));
+        state.answered.insert(key, Answered { content: message.content, recorded });
     }
     changes.answers.push(answer);
 }
@@ -244,7 +243,7 @@ fn write(state: &mut AccountState, mutation: Mutation, changes: &mut Changes) {
 }
 
 /// The announcement of a refusal.
-fn refusal(message: &Message, reasons: &[Rejection], available: Credits) -> Event {
+fn refusal(terms: &Terms, message: &Message, reasons: &[Rejection], available: Credits) -> Event {
     let asked = |reference: &Printable, credits| Refusal {
         asked: Asked { id: message.id.clone(), reference: reference.clone(), credits },
         available,
@@ -252,7 +251,7 @@ fn refusal(message: &Message, reasons: &[Rejection], available: Credits) -> Even
     };
     match &message.command {
         Command::RecordUsage(usage) => match Printable::new(usage.meter.as_str()) {
-            Ok(meter) => Event::UsageRejected(asked(&meter, None)),
+            Ok(meter) => Event::UsageRejected(asked(&meter, price(terms, usage, message.occurred_at))),
             Err(_) => other_refusal(message, reasons),
         },
         Command::Spend(spend) => Event::SpendRejected(asked(&spend.reference, Some(spend.credits))),

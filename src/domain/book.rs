@@ -7,7 +7,7 @@ use super::account::{Account, Debt};
 use super::charge::Charge;
 use super::command::Message;
 use super::credits::{Credits, Overflow};
-use super::decision::{Mutation, On, Row};
+use super::decision::{Mutation, On, Recorded, Row};
 use super::grant::{Grant, GrantStatus};
 use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
 use super::payment::Payment;
@@ -152,8 +152,8 @@ impl Book {
 pub struct Answered {
     /// Hash of the content it had.
     pub content: Hash,
-    /// The outcome's word.
-    pub outcome: String,
+    /// What became of it; nothing yet of one that waits and was not read.
+    pub recorded: Option<Recorded>,
 }
 
 /// A message that waits for something.

@@ -9,7 +9,7 @@ use super::calendar::Interval;
 use super::charge::Purpose;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
-use super::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
 use super::payment::PaymentTerms;
 use super::request::{Evidence, RequestMethod};
 use super::settings::{SettingsChange, StaffRole};
@@ -81,7 +81,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The message type it comes from; provider payments have none of ours.
+    /// The message type it comes from: for a provider's event the words it is routed by.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl Command {
             Self::RecordUsage(_) => "usage.recorded",
             Self::Spend(_) => "credits.spend",
             Self::Adjust(_) => "credits.adjust",
-            Self::RecordPayment(_) => "payment",
+            Self::RecordPayment(payment) => payment.word(),
             Self::SubmitRequest(_) => "credit_request.submitted",
             Self::DecideRequest(_) => "credit_request.decided",
             Self::CancelRequest(_) => "credit_request.cancelled",
@@ -221,6 +221,12 @@ pub struct ProviderPayment {
     pub livemode: Option<bool>,
 }
 
+impl ProviderPayment {
+    fn word(&self) -> &'static str {
+        if self.terms.payment.as_str().starts_with("paypal:") { "payment.paypal" } else { "payment.stripe" }
+    }
+}
+
 /// `credit_request.submitted`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmitRequest {
@@ -308,7 +314,7 @@ pub enum TopupChange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Act {
     /// Why.
-    pub reason: Printable,
+    pub reason: Prose,
     /// Who.
     pub actor: Printable,
 }

@@ -133,6 +133,26 @@ pub enum Outcome {
     Quarantined(QuarantineReason),
 }
 
+/// What is stored of an outcome, as a repeat of its message is told it (message contract, Outcomes).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The [word](Outcome::word).
+    pub outcome: String,
+    /// The [reasons](Outcome::reasons), in their order. Words, because another version may have stored
+    /// one that this version does not know.
+    pub reasons: Vec<String>,
+    /// Positions of the entries the message wrote, first and last.
+    pub entries: Option<(u64, u64)>,
+}
+
+impl Recorded {
+    /// What is stored of an outcome that wrote these entries.
+    #[must_use]
+    pub fn of(outcome: &Outcome, entries: Option<(u64, u64)>) -> Self {
+        Self { outcome: outcome.word().to_owned(), reasons: outcome.reasons().into_iter().map(str::to_owned).collect(), entries }
+    }
+}
+
 impl Outcome {
     /// The word used on the wire and in the database.
     #[must_use]

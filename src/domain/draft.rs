@@ -5,12 +5,13 @@
 use super::account::{AccountStatus, Debt};
 use super::book::Book;
 use super::burn_down;
+use super::command::Act;
 use super::credits::{Credits, Overflow};
 use super::decision::{Mutation, Row};
 use super::entry::{Entry, EntryKind, Touch};
 use super::event::Event;
 use super::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
-use super::ids::{Id, MessageId, Printable};
+use super::ids::{Id, MessageId, Printable, Prose};
 use super::settings::Terms;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ pub struct Posting {
     /// Order, invoice, payment or request.
     pub reference: Option<Printable>,
     /// What was priced.
-    pub memo: Option<Printable>,
+    pub memo: Option<Prose>,
 }
 
 /// Changes being written, and the book as it is with them.
@@ -46,6 +47,8 @@ pub struct Draft<'a> {
     pub cause: MessageId,
     /// Who asked, where a person did.
     pub actor: Option<Printable>,
+    /// Why, where the reference does not hold all of it.
+    pub reason: Option<Prose>,
     /// The world's time of the entries that follow.
     pub occurred_at: Timestamp,
     at: Timestamp,
@@ -66,6 +69,7 @@ impl<'a> Draft<'a> {
             terms,
             cause,
             actor: None,
+            reason: None,
             occurred_at,
             at,
             entries: Vec::new(),
@@ -111,12 +115,20 @@ impl<'a> Draft<'a> {
             reference: posting.reference,
             cause: self.cause.clone(),
             actor: self.actor.clone(),
-            memo: posting.memo,
+            memo: posting.memo.or_else(|| self.reason.clone()),
             occurred_at: self.occurred_at,
             recorded_at: self.at,
             touched: posting.touched,
         });
         Ok(())
+    }
+
+    /// Says who does it and why: what the entries that follow refer to.
+    pub fn act(&mut self, act: &Act) -> Printable {
+        let (reference, cut) = act.reason.headline();
+        self.actor = Some(act.actor.clone());
+        self.reason = cut.then(|| act.reason.clone());
+        reference
     }
 
     /// Announces something.

@@ -4,7 +4,7 @@
 //! changed once written; a correction is another entry.
 
 use super::credits::{Credits, Overflow};
-use super::ids::{Hash, MessageId, Printable};
+use super::ids::{Hash, MessageId, Printable, Prose};
 use super::word::words;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -146,8 +146,9 @@ pub struct Entry {
     pub cause: MessageId,
     /// Who asked for it, where a person did.
     pub actor: Option<Printable>,
-    /// What was priced: meter, quantity and catalog version, for usage.
-    pub memo: Option<Printable>,
+    /// What was priced: meter, quantity and catalog version, for usage. Why, for what people do, where
+    /// the reference does not hold all of it.
+    pub memo: Option<Prose>,
     /// The world's time.
     pub occurred_at: Timestamp,
     /// Ours; never goes back within an account.
@@ -163,6 +164,9 @@ impl Entry {
     pub fn hash(&self, previous: Hash) -> Hash {
         let mut text = String::with_capacity(256);
         let optional = |value: &Option<Printable>| value.as_ref().map_or_else(String::new, |value| format!("={value}"));
+        // A line break in it must not look like the next field's.
+        let escaped = |memo: &Prose| format!("={}", memo.as_str().replace('\\', "\\\\").replace('\n', "\\n"));
+        let memo = self.memo.as_ref().map_or_else(String::new, escaped);
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -179,7 +183,7 @@ impl Entry {
             self.cause.source,
             self.cause.id,
             optional(&self.actor),
-            optional(&self.memo),
+            memo,
             self.occurred_at.as_microsecond(),
             self.recorded_at.as_microsecond(),
         );

@@ -15,6 +15,9 @@ pub enum NameError {
     /// Not 1–128 printable characters.
     #[error("a source, message id or reference has 1 to 128 printable characters")]
     Printable,
+    /// Not 1–1000 characters that are line feeds or no control characters.
+    #[error("a reason has 1 to 1000 characters, none of them control characters but line feeds")]
+    Prose,
 }
 
 macro_rules! name {
@@ -64,9 +67,21 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
+/// The most characters of a source, message id or reference.
+const PRINTABLE_MAX: usize = 128;
+
+/// No control character, and none that breaks a line (U+2028, U+2029) or turns the direction of what
+/// follows (U+202A–202E, U+2066–2069): a name shows as what it is, in every list and log.
+fn shows(letter: char) -> bool {
+    !letter.is_control() && !matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn is_printable(text: &str) -> bool {
-    let characters = text.chars().count();
-    (1..=128).contains(&characters) && !text.chars().any(char::is_control)
+    (1..=PRINTABLE_MAX).contains(&text.chars().count()) && text.chars().all(shows)
+}
+
+fn is_prose(text: &str) -> bool {
+    (1..=1000).contains(&text.chars().count()) && text.chars().all(|letter| letter == '\n' || !letter.is_control())
 }
 
 name! {
@@ -76,6 +91,27 @@ name! {
 name! {
     /// A source, message id or reference: 1–128 printable characters.
     Printable, NameError::Printable, is_printable
+}
+name! {
+    /// A text for people: 1–1000 characters, line feeds allowed, no other control characters.
+    Prose, NameError::Prose, is_prose
+}
+
+impl Prose {
+    /// The text on one line of at most 128 characters, and true when that is not all of it.
+    #[must_use]
+    pub fn headline(&self) -> (Printable, bool) {
+        if is_printable(self.as_str()) {
+            return (Printable(self.0.clone()), false);
+        }
+        let mut line: String = self.as_str().chars().map(|letter| if shows(letter) { letter } else { ' ' }).collect();
+        if let Some((cut, _)) = line.char_indices().nth(PRINTABLE_MAX) {
+            let last = line.char_indices().nth(PRINTABLE_MAX.saturating_sub(1)).map_or(cut, |(last, _)| last);
+            line.truncate(last);
+            line.push('…');
+        }
+        (Printable(line.into()), true)
+    }
 }
 
 /// Which account of which tenant.
@@ -106,7 +142,7 @@ impl MessageId {
     /// The identity of something the ledger did itself because it was due.
     #[must_use]
     pub fn due(what: &str) -> Self {
-        let short: String = what.chars().filter(|letter| !letter.is_control()).take(128).collect();
+        let short: String = what.chars().filter(|letter| shows(*letter)).take(PRINTABLE_MAX).collect();
         Self { source: Printable("credit-ledger".into()), id: Printable(if short.is_empty() { "due".into() } else { short.into() }) }
     }
 
@@ -178,9 +214,34 @@ mod tests {
     #[test]
     fn references_are_printable_and_bounded() {
         assert!(Printable::new("https://example.com/orders#42 — paid").is_ok());
-        for bad in ["", "a\u{0}b", "line\nbreak", &"x".repeat(129)] {
+        let bad = ["", "a\u{0}b", "line\nbreak", &"x".repeat(129), "a\u{2028}b", "a\u{2029}b", "\u{202e}gpj.exe", "a\u{2066}b", "\u{2069}"];
+        for bad in bad {
             assert_eq!(Printable::new(bad), Err(NameError::Printable), "{bad:?}");
         }
+        assert!(Printable::new("עברית \u{200f}\u{2019}").is_ok(), "letters of every script");
+    }
+
+    #[test]
+    fn reasons_are_free_text() {
+        for good in ["r", "two\nlines", &"ä".repeat(1000)] {
+            assert!(Prose::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "a\u{0}b", "a\rb", "a\tb", "\u{85}", &"ä".repeat(1001)] {
+            assert_eq!(Prose::new(bad), Err(NameError::Prose), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_headline_is_printable_and_says_when_it_is_not_all() {
+        let headline = |text: &str| {
+            let (line, cut) = Prose::new(text).unwrap().headline();
+            assert!(is_printable(line.as_str()));
+            (line.to_string(), cut)
+        };
+        assert_eq!(headline("double refund"), ("double refund".into(), false));
+        assert_eq!(headline(&"ä".repeat(128)), ("ä".repeat(128), false));
+        assert_eq!(headline("two\nlines"), ("two lines".into(), true));
+        assert_eq!(headline(&"ä".repeat(129)), (format!("{}…", "ä".repeat(127)), true));
     }
 
     #[test]

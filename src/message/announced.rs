@@ -10,7 +10,7 @@ use super::state::{AccountState, SubscriptionState};
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Direction, Entry, EntryKind};
 use crate::domain::event::{Asked, Refusal};
-use crate::domain::ids::{Id, MessageId, Printable};
+use crate::domain::ids::{Id, MessageId, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::subscription::Reset;
 use jiff::Timestamp;
@@ -240,6 +240,7 @@ pub(super) struct Request<'a> {
     pub(super) credits: Shown,
     #[schemars(with = "Option<Field<Id>>")]
     pub(super) actor: Option<&'a str>,
+    #[schemars(with = "Option<Field<Prose>>")]
     pub(super) reason: Option<&'a str>,
 }
 
@@ -306,6 +307,6 @@ pub(super) struct QuarantineNotice<'a> {
     #[schemars(with = "Field<Printable>")]
     pub(super) id: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Field<Printable>")]
     pub(super) kind: Option<&'a str>,
 }

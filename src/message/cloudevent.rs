@@ -23,6 +23,8 @@ use schemars::JsonSchema;
 pub(super) struct Named {
     pub(super) tenant: Option<Id>,
     pub(super) id: Option<MessageId>,
+    /// Its type as it is written, or as a webhook is routed.
+    pub(super) kind: Option<String>,
 }
 
 /// Reads a CloudEvent. What could be named is left in `named` even when the rest cannot be read.
@@ -49,7 +51,11 @@ fn names(members: &Members<'_>) -> Named {
     let text = |key: &str| members.text(key).ok().flatten();
     let source = text("source").and_then(|text| Printable::new(&text).ok());
     let id = text("id").and_then(|text| Printable::new(&text).ok());
-    Named { tenant: text("tenant").and_then(|text| Id::new(&text).ok()), id: source.zip(id).map(|(source, id)| MessageId { source, id }) }
+    Named {
+        tenant: text("tenant").and_then(|text| Id::new(&text).ok()),
+        id: source.zip(id).map(|(source, id)| MessageId { source, id }),
+        kind: text("type").and_then(|text| Printable::new(&text).ok()).map(|kind| kind.to_string()),
+    }
 }
 
 /// The kind of message, if it may come this way.

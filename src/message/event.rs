@@ -178,7 +178,7 @@ pub struct Quarantined<'a> {
     pub reason: QuarantineReason,
     /// The identity it claims, if it could be read.
     pub id: Option<&'a MessageId>,
-    /// Its type, if it is known.
+    /// The type it claims, if it could be read; of a webhook the words it is routed by.
     pub kind: Option<&'a str>,
 }
 

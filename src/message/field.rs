@@ -9,7 +9,7 @@ use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::charge::Purpose;
 use crate::domain::entry::Direction;
 use crate::domain::grant::GrantSource;
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestMethod;
 use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
@@ -111,21 +111,20 @@ impl Spelt for Printable {
     }
 
     fn schema() -> Schema {
-        plain(1..=128)
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 128,
+            "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$",
+        })
     }
 }
 
-/// A longer text for people: 1 to 1000 characters, no control characters but line breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Prose(pub(super) String);
-
 impl Spelt for Prose {
-    const FORM: &'static str = "a text of 1 to 1000 characters without control characters";
+    const FORM: &'static str = "a text of 1 to 1000 characters, none of them control characters but line feeds";
 
     fn spelt(text: &str) -> Option<Self> {
-        let fits = (1..=1000).contains(&text.chars().count());
-        let plain = !text.chars().any(|letter| letter.is_control() && letter != '\n');
-        (fits && plain).then(|| Self(text.to_owned()))
+        Self::new(text).ok()
     }
 
     fn schema() -> Schema {

@@ -4,7 +4,7 @@
 
 use super::announced::EntryLine;
 use super::field::{Field, one_of};
-use crate::domain::decision::Outcome;
+use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{Id, MessageId, Printable};
 use crate::domain::rejection::{QuarantineReason, Rejection};
@@ -22,10 +22,10 @@ pub struct Reply<'a> {
     pub id: Option<&'a MessageId>,
     /// The answer.
     pub outcome: &'a Outcome,
-    /// The entries it caused, in order.
+    /// The entries it caused, in order; for a duplicate of itself those of the recorded outcome.
     pub entries: &'a [Entry],
-    /// The [word](Outcome::word) of the recorded outcome, for a duplicate.
-    pub of: Option<&'a str>,
+    /// The recorded outcome, when the message is a duplicate of itself.
+    pub of: Option<&'a Recorded>,
 }
 
 /// The answer to a message that had `reply_to`.
@@ -42,7 +42,7 @@ pub(super) struct Body<'a> {
     #[schemars(schema_with = "outcomes")]
     outcome: &'static str,
     #[schemars(schema_with = "reasons")]
-    reasons: Vec<&'static str>,
+    reasons: Vec<&'a str>,
     entries: Vec<EntryLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "outcomes")]
@@ -70,9 +70,9 @@ impl Reply<'_> {
             source: self.id.map(|id| id.source.as_str()),
             id: self.id.map(|id| id.id.as_str()),
             outcome: self.outcome.word(),
-            reasons: self.outcome.reasons(),
+            reasons: self.of.map_or_else(|| self.outcome.reasons(), |of| of.reasons.iter().map(String::as_str).collect()),
             entries: self.entries.iter().map(EntryLine::from).collect(),
-            of: self.of,
+            of: self.of.map(|of| of.outcome.as_str()),
         };
         // Strings and integers only: it cannot fail.
         serde_json::to_vec(&body).unwrap_or_default()
@@ -100,8 +100,12 @@ mod tests {
             shown(&reply),
             r#"{"tenant":"acme","account":"u-1","source":"app","id":"m-1","outcome":"rejected","reasons":["account_frozen","insufficient_credits"],"entries":[]}"#
         );
-        let again = Reply { outcome: &Outcome::Duplicate, of: Some("rejected"), ..reply };
-        assert!(shown(&again).ends_with(r#""outcome":"duplicate","reasons":[],"entries":[],"of":"rejected"}"#));
+        let recorded = Recorded::of(&outcome, None);
+        let again = Reply { outcome: &Outcome::Duplicate, of: Some(&recorded), ..reply };
+        assert!(
+            shown(&again)
+                .ends_with(r#""outcome":"duplicate","reasons":["account_frozen","insufficient_credits"],"entries":[],"of":"rejected"}"#)
+        );
     }
 
     #[test]

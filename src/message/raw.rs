@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// The content type of a CloudEvent in structured mode (message contract, CloudEvents in).
 pub const CLOUDEVENT: &str = "application/cloudevents+json";
 
+/// The header under which a delivery's content encoding stands, whatever its carrier calls it.
+pub const CONTENT_ENCODING: &str = "content-encoding";
+
 /// Which queue a message came through (message contract, Topology).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
@@ -25,7 +28,7 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// Every queue.
+    /// Every queue, in the order they are declared and subscribed.
     pub const ALL: [Self; 4] = [Self::Payments, Self::Usage, Self::Approvals, Self::Commands];
 
     /// The last word of the queue's name, used in the database, in logs and in metrics.
@@ -45,17 +48,23 @@ impl Queue {
         Self::ALL.into_iter().find(|queue| queue.word() == word)
     }
 
+    /// What it is bound by on the incoming exchange.
+    #[must_use]
+    pub fn binding_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Payments => &["payment.#"],
+            Self::Usage => &["usage.#"],
+            Self::Approvals => &["credit_request.#"],
+            Self::Commands => &["credits.#", "cycle.#", "subscription.#", "account.#", "member.#", "tenant.#", "topup.#", "refund.#"],
+        }
+    }
+
     /// The queue that the exchange routes a key to, by the key's first word; `None` for a key that
     /// no queue is bound to.
     #[must_use]
     pub fn of_routing_key(key: &str) -> Option<Self> {
-        match key.split('.').next().unwrap_or_default() {
-            "payment" => Some(Self::Payments),
-            "usage" => Some(Self::Usage),
-            "credit_request" => Some(Self::Approvals),
-            "credits" | "cycle" | "subscription" | "account" | "member" | "tenant" | "topup" | "refund" => Some(Self::Commands),
-            _ => None,
-        }
+        let word = key.split('.').next();
+        Self::ALL.into_iter().find(|queue| queue.binding_keys().iter().any(|bound| bound.strip_suffix(".#") == word))
     }
 
     /// The largest body the queue takes, in bytes: 256 KiB for payments, 16 KiB for everything else
@@ -78,7 +87,8 @@ pub struct Raw {
     pub routing_key: String,
     /// The content type, when the producer named one.
     pub content_type: Option<String>,
-    /// The headers, as text; headers of other types are the carrier's to render.
+    /// The headers, as text, and the content encoding as [one of them](CONTENT_ENCODING); headers of
+    /// other types are the carrier's to render.
     pub headers: BTreeMap<String, String>,
     /// Where the outcome is sent, when the producer asks for it.
     pub reply_to: Option<String>,

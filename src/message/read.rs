@@ -1,6 +1,7 @@
 //! From bytes to a command, or to the reason why not.
 //!
-//! Owns the order of the checks every message passes: size, signature (webhooks), depth, structure.
+//! Owns the order of the checks every message passes: size, encoding, signature (webhooks), depth,
+//! structure.
 //! Never decides whether what is asked is allowed; never answers "try again": what cannot be read
 //! now cannot be read later by the same version.
 
@@ -8,7 +9,7 @@ use super::cloudevent::{self, Named};
 use super::fault::Fault;
 use super::field::Spelt;
 use super::json;
-use super::raw::{CLOUDEVENT, Queue, Raw};
+use super::raw::{CLOUDEVENT, CONTENT_ENCODING, Queue, Raw};
 use super::stripe;
 use crate::domain::command::{Message, TenantCommand};
 use crate::domain::ids::{Hash, Id, MessageId};
@@ -60,6 +61,8 @@ pub struct Unreadable {
     pub tenant: Option<Id>,
     /// The identity it claims, where that much could be read. Not proven.
     pub id: Option<MessageId>,
+    /// The type it claims, where that much could be read; of a webhook the words it is routed by.
+    pub kind: Option<String>,
 }
 
 /// Where the secrets of a tenant's webhook endpoints come from.
@@ -101,6 +104,7 @@ fn checked(raw: &Raw, verify: &Verify<'_>) -> Result<Incoming, Unreadable> {
         detail: fault.detail,
         tenant: named.tenant.or(routed),
         id: named.id,
+        kind: named.kind,
     })
 }
 
@@ -110,13 +114,34 @@ fn inner(raw: &Raw, verify: &Verify<'_>, named: &mut Named) -> Result<Incoming, 
         let detail = format!("{} bytes; the queue {} takes {most}", raw.body.len(), raw.queue.word());
         return Err(Fault { reason: QuarantineReason::TooLarge, detail });
     }
+    plain_text(raw)?;
     if raw.queue == Queue::Payments && !looks_like_cloudevent(raw) {
+        named.kind = Some(raw.route().0).filter(|kind| PROVIDERS.contains(kind)).map(str::to_owned);
         let webhook = Webhook::read(raw)?;
         named.tenant = Some(webhook.tenant.clone());
         verify(&webhook, &webhook.tenant)?;
         return stripe::read(&webhook.tenant, json::text(&raw.body)?, named);
     }
     cloudevent::read(raw, json::text(&raw.body)?, named)
+}
+
+/// What webhooks are routed by.
+const PROVIDERS: [&str; 2] = ["payment.stripe", "payment.paypal"];
+
+/// Bytes that say they are compressed, or in another character set, are not read as if they were not.
+/// Some client libraries write the character set where the encoding belongs.
+fn plain_text(raw: &Raw) -> Result<(), Fault> {
+    let is_utf8 = |name: &str| ["utf-8", "utf8"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8));
+    let encoding = raw.header(CONTENT_ENCODING).map(str::trim).filter(|encoding| !encoding.is_empty());
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity") && !is_utf8(encoding)) {
+        return Err(Fault::malformed("the content encoding is not identity: the body is sent as it is"));
+    }
+    let mut parameters = raw.content_type.as_deref().unwrap_or_default().split(';').skip(1).filter_map(|one| one.split_once('='));
+    let charset = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    if charset.is_some_and(|(_, value)| !is_utf8(value.trim().trim_matches('"'))) {
+        return Err(Fault::malformed("the content type names another character set than UTF-8"));
+    }
+    Ok(())
 }
 
 /// A CloudEvent that strayed into the payments queue gets an answer that names the mistake.

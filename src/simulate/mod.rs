@@ -5,32 +5,34 @@
 //! when the clock moves everything due happens. Never reads the wall clock.
 
 mod claims;
+mod tenants;
 
-use crate::catalog::{self, CatalogFile};
 use crate::domain::book::Book;
-use crate::domain::command::{Message, TenantCommand};
+use crate::domain::command::Message;
 use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
-use crate::domain::rejection::{QuarantineReason, Rejection};
-use crate::domain::settings::{Settings, Terms};
+use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::ledger::{self, Batch};
-use crate::message::line::{Basis, CatalogText, LineError};
+use crate::message::line::{Basis, LineError};
 use crate::message::{Incoming, Line, Raw, TenantMessage, Unreadable, event, read};
 use crate::secrets::Secrets;
 use crate::statement::AccountView;
+use crate::store::Submission;
 use crate::store::memory::{Memory, MemoryStore};
-use crate::store::{LoadedTenant, Submission};
 use claims::Claims;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+pub use tenants::load_catalog;
 
 /// What signs the webhooks of a simulated file, for every tenant.
 pub const TEST_SECRET: &[u8] = b"whsec_simulation_signs_with_this";
+/// Where answers would be sent.
+const ANSWERS: &str = "simulate";
 /// The source of simulated announcements.
 const ORIGIN: &str = "credit-ledger";
 
@@ -65,6 +67,8 @@ pub enum Step {
 pub struct Effects {
     /// What became of it.
     pub outcome: Outcome,
+    /// Why, in words; for a repeat as it is recorded.
+    pub reasons: Vec<String>,
     /// Entries in the order they were written, each with its account.
     pub entries: Vec<(AccountKey, Entry)>,
     /// Announcements in the order they were made.
@@ -86,10 +90,19 @@ pub struct Simulation {
     claims: Claims,
     /// Messages that wait for another account's to be decided.
     undecided: Vec<Arc<Message>>,
-    /// Answers to messages about tenants.
-    answers: HashMap<(Id, MessageId), Hash>,
+    /// Content of and reasons given to messages about tenants.
+    answers: HashMap<(Id, MessageId), (Hash, Vec<String>)>,
+    /// The recorded reasons that the line's message, a repeat, is answered with.
+    repeated: Vec<String>,
     entries: Vec<(AccountKey, Entry)>,
     events: Vec<Box<RawValue>>,
+}
+
+/// What is known of a message that never reaches an account.
+struct Aside<'a> {
+    tenant: Option<&'a Id>,
+    id: Option<&'a MessageId>,
+    kind: Option<&'a str>,
 }
 
 impl Simulation {
@@ -119,11 +132,17 @@ impl Simulation {
             Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => self.message(line, Some(*received_at)).await?,
         };
         self.retry_undecided().await?;
-        Ok(Step::Done(Effects { outcome, entries: std::mem::take(&mut self.entries), events: std::mem::take(&mut self.events) }))
+        let mut reasons = std::mem::take(&mut self.repeated);
+        reasons.extend(outcome.reasons().into_iter().map(str::to_owned));
+        let (entries, events) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.events));
+        Ok(Step::Done(Effects { outcome, reasons, entries, events }))
     }
 
     async fn message(&mut self, line: &Line, received_at: Option<Timestamp>) -> Result<Outcome, SimulateError> {
-        let Some(raw) = line.raw(|_| Some(TEST_SECRET.to_vec()))? else { return Ok(Outcome::Ignored) };
+        let Some(mut raw) = line.raw(|_| Some(TEST_SECRET.to_vec()))? else { return Ok(Outcome::Ignored) };
+        // As `publish` does: answers stand among the announcements of an account and are counted with
+        // them, so its events have the same numbers and ids.
+        raw.reply_to = Some(ANSWERS.to_owned());
         let secrets = &self.secrets;
         let known = |tenant: &Id| {
             let mut all = secrets.stripe(tenant);
@@ -139,7 +158,8 @@ impl Simulation {
                 self.advance(message.occurred_at).await?;
                 let outcome = self.tenant(&message).await?;
                 self.tell_refused(&outcome, &message);
-                self.tell_quarantined(&outcome, &raw, Some(&message.tenant), Some(&message.id));
+                let named = Aside { tenant: Some(&message.tenant), id: Some(&message.id), kind: Some(message.command.word()) };
+                self.tell_quarantined(&outcome, &raw, named);
                 Ok(outcome)
             }
             Ok(Incoming::Ignored { tenant, id, content }) => {
@@ -149,22 +169,22 @@ impl Simulation {
                 let known = self.store.lock().await.tenants.contains_key(&tenant);
                 let answer = self.identity(known, &tenant, &id, content);
                 let outcome = answer.unwrap_or(Outcome::Ignored);
-                self.tell_quarantined(&outcome, &raw, Some(&tenant), Some(&id));
+                self.tell_quarantined(&outcome, &raw, Aside { tenant: Some(&tenant), id: Some(&id), kind: Some(raw.route().0) });
                 Ok(outcome)
             }
-            Err(Unreadable { reason, tenant, id, .. }) => {
+            Err(Unreadable { reason, tenant, id, kind, .. }) => {
                 let outcome = Outcome::Quarantined(reason);
-                self.tell_quarantined(&outcome, &raw, tenant.as_ref(), id.as_ref());
+                self.tell_quarantined(&outcome, &raw, Aside { tenant: tenant.as_ref(), id: id.as_ref(), kind: kind.as_deref() });
                 Ok(outcome)
             }
         }
     }
 
     /// Announces what never reached an account.
-    fn tell_quarantined(&mut self, outcome: &Outcome, raw: &Raw, tenant: Option<&Id>, id: Option<&MessageId>) {
+    fn tell_quarantined(&mut self, outcome: &Outcome, raw: &Raw, Aside { tenant, id, kind }: Aside<'_>) {
         let Outcome::Quarantined(reason) = outcome else { return };
         let time = self.clock.unwrap_or(Timestamp::UNIX_EPOCH);
-        let what = event::Quarantined { source: ORIGIN, tenant, digest: raw.digest(), time, reason: *reason, id, kind: None };
+        let what = event::Quarantined { source: ORIGIN, tenant, digest: raw.digest(), time, reason: *reason, id, kind };
         self.events.extend(announcement(event::quarantined(&what).body));
     }
 
@@ -204,9 +224,12 @@ impl Simulation {
         let batch = Batch { submissions: vec![submission], due: BTreeSet::new() };
         let settled = ledger::apply(&self.store, ORIGIN, 0, &batch).await?;
         self.collect(&message.account).await;
-        let outcome = settled.into_iter().next().map_or(Outcome::Ignored, |settled| settled.outcome);
+        let settled = settled.into_iter().next();
+        self.repeated = settled.as_ref().and_then(|settled| settled.of.clone()).map(|of| of.reasons).unwrap_or_default();
+        let outcome = settled.map_or(Outcome::Ignored, |settled| settled.outcome);
         if outcome == Outcome::Quarantined(QuarantineReason::UnknownTenant) {
-            self.tell_quarantined(&outcome, &raw, Some(&message.account.tenant), Some(&message.id));
+            let named = Aside { tenant: Some(&message.account.tenant), id: Some(&message.id), kind: Some(message.command.word()) };
+            self.tell_quarantined(&outcome, &raw, named);
         }
         Ok(outcome)
     }
@@ -270,111 +293,9 @@ impl Simulation {
         }
     }
 
-    /// The answer to a message about a tenant that is known by its identity; else it is remembered.
-    fn identity(&mut self, tenant_exists: bool, tenant: &Id, id: &MessageId, content: Hash) -> Option<Outcome> {
-        if !tenant_exists {
-            return Some(Outcome::Quarantined(QuarantineReason::UnknownTenant));
-        }
-        match self.answers.insert((tenant.clone(), id.clone()), content) {
-            None => None,
-            Some(known) if known == content => Some(Outcome::Duplicate),
-            Some(known) => {
-                self.answers.insert((tenant.clone(), id.clone()), known);
-                Some(Outcome::Quarantined(QuarantineReason::IdempotencyConflict))
-            }
-        }
-    }
-
-    async fn tenant(&mut self, message: &TenantMessage) -> Result<Outcome, Failure> {
-        let terms = self.store.lock().await.tenants.get(&message.tenant).map(|tenant| tenant.terms.clone());
-        if let Some(answer) = self.identity(terms.is_some(), &message.tenant, &message.id, message.content) {
-            return Ok(answer);
-        }
-        let Some(terms) = terms else { return Ok(Outcome::Quarantined(QuarantineReason::UnknownTenant)) };
-        let mut changed = (*terms).clone();
-        match &message.command {
-            TenantCommand::ChangeSettings(change) => changed.settings = change.applied_to(&changed.settings),
-            TenantCommand::ChangeStaff { member, role } => drop(changed.staff.insert(member.clone(), *role)),
-            TenantCommand::RemoveStaff { member } => drop(changed.staff.remove(member)),
-            TenantCommand::ResetCycles { as_of } => {
-                if let Some(refused) = self.reset_refused(*as_of, terms.test_clock) {
-                    return Ok(Outcome::Rejected(vec![refused]));
-                }
-                self.advance(*as_of).await?;
-                return Ok(Outcome::Applied);
-            }
-        }
-        self.store_terms(changed).await;
-        Ok(Outcome::Applied)
-    }
-
-    fn reset_refused(&self, as_of: Timestamp, test_clock: bool) -> Option<Rejection> {
-        let clock = self.clock?;
-        match test_clock {
-            true if as_of < clock => Some(Rejection::ResetBackwards),
-            false if as_of > clock => Some(Rejection::ResetInFuture),
-            true | false => None,
-        }
-    }
-
-    async fn store_terms(&self, mut terms: Terms) {
-        terms.revision = terms.revision.saturating_add(1);
-        let tenant = LoadedTenant { terms: Arc::new(terms), clock: None };
-        self.store.lock().await.tenants.insert(tenant.terms.tenant.clone(), tenant);
-    }
-
-    /// Loads a catalog version; the first one makes the tenant.
-    async fn catalog(&mut self, tenant: &Id, text: &CatalogText) -> Result<(), SimulateError> {
-        let CatalogFile { test_clock, catalog, policies } = load_catalog(&self.folder, text)?;
-        let known = self.store.lock().await.tenants.get(tenant).map(|tenant| (*tenant.terms).clone());
-        let mut terms = known.unwrap_or_else(|| Terms {
-            tenant: tenant.clone(),
-            revision: 0,
-            settings: Settings::default(),
-            staff: BTreeMap::new(),
-            catalogs: BTreeMap::new(),
-            test_clock,
-        });
-        if terms.test_clock != test_clock {
-            return Err(SimulateError::Line(format!("tenant {tenant} was made with test_clock = {}; it keeps that", terms.test_clock)));
-        }
-        let mut catalog = catalog;
-        let newest = terms.catalog().cloned();
-        catalog.version = newest.as_ref().map_or(1, |newest| newest.version.saturating_add(1));
-        // Usage that happened before the first version is priced by it.
-        catalog.effective_at = newest.as_ref().and(self.clock);
-        let same = newest.is_some_and(|newest| {
-            let (version, effective_at) = (newest.version, newest.effective_at);
-            *newest == crate::domain::catalog::Catalog { version, effective_at, ..catalog.clone() }
-        });
-        if !same {
-            terms.catalogs.insert(catalog.version, Arc::new(catalog));
-        }
-        terms.settings = policies.applied_to(&terms.settings);
-        self.store_terms(terms).await;
-        Ok(())
-    }
-
     async fn show(&self, key: &AccountKey, at: Option<Timestamp>, basis: Basis) -> Result<AccountView, SimulateError> {
         let memory = self.store.lock().await;
         show(&memory, key, at, basis)
-    }
-}
-
-/// Reads the catalog of a line; a file is looked for in `folder`.
-///
-/// # Errors
-/// [`SimulateError::Line`] with everything wrong with it.
-pub fn load_catalog(folder: &std::path::Path, text: &CatalogText) -> Result<CatalogFile, SimulateError> {
-    let wrong = |errors: catalog::CatalogErrors| SimulateError::Line(errors.to_string());
-    match text {
-        CatalogText::Inline(value) => catalog::parse_json(value).map_err(wrong),
-        CatalogText::File(name) => {
-            let path = folder.join(name);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| SimulateError::Line(format!("the catalog {} cannot be read: {error}", path.display())))?;
-            catalog::parse(&path.display().to_string(), &text).map_err(wrong)
-        }
     }
 }
 

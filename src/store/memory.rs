@@ -3,9 +3,9 @@
 //! Owns whole accounts; everything of an account is in its state, so nothing has to be looked up.
 //! Keeps the same promises as Postgres but the one about power cuts.
 
-use super::{AccountWrite, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread};
+use super::{AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread};
 use crate::domain::book::{AccountState, Answered};
-use crate::domain::decision::{Outcome, Row};
+use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, MessageKey};
 use crate::failure::Failure;
@@ -85,6 +85,7 @@ impl Store for MemoryStore {
                     state: account.state.clone(),
                     deliveries: account.deliveries.clone(),
                     unread: Unread::default(),
+                    told: BTreeMap::new(),
                 },
             );
         }
@@ -93,6 +94,17 @@ impl Store for MemoryStore {
 }
 
 impl Transaction for MemoryTransaction {
+    async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
+        let mut found = Vec::new();
+        for EntryRange { account_id, first, last } in wanted {
+            let account = self.memory.accounts.values().find(|account| account.account_id == *account_id);
+            let entries = account.into_iter().flat_map(|account| &account.entries).map(|(entry, _)| entry);
+            let named = entries.filter(|entry| (*first..=*last).contains(&entry.seq));
+            found.extend(named.map(|entry| (*account_id, entry.clone())));
+        }
+        Ok(found)
+    }
+
     async fn commit(mut self, writes: Vec<AccountWrite>) -> Result<(), Failure> {
         for write in writes {
             let Some(account) = self.memory.accounts.get_mut(&write.account.key) else { continue };
@@ -128,8 +140,8 @@ impl MemoryAccount {
         }
         for answer in write.answers.into_iter().filter(|answer| answer.is_new) {
             if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-                let answered = Answered { content: answer.message.content, outcome: answer.outcome.word().to_owned() };
-                self.state.answered.insert(answer.message.id.key(), answered);
+                let recorded = Recorded::of(&answer.outcome, answer.entries);
+                self.state.answered.insert(answer.message.id.key(), Answered { content: answer.message.content, recorded: Some(recorded) });
                 self.outcomes.insert(answer.message.id.clone(), answer.outcome);
             }
         }

@@ -150,6 +150,8 @@ pub struct LoadedAccount {
     pub deliveries: HashMap<MessageKey, Arc<Raw>>,
     /// Messages that wait and were not read.
     pub unread: Unread,
+    /// Recorded entries that repeated messages are answered with, by position.
+    pub told: BTreeMap<u64, Entry>,
 }
 
 /// Messages of an account that wait for nothing this batch brings: they are not read, however many.
@@ -227,6 +229,8 @@ pub struct QuarantineRow {
     pub account: Option<Id>,
     /// Source and id.
     pub message: Option<crate::domain::ids::MessageId>,
+    /// Its type.
+    pub kind: Option<String>,
     /// The delivery.
     pub raw: Arc<Raw>,
 }
@@ -310,8 +314,23 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Self::Transaction, Loaded), Failure>> + Send;
 }
 
+/// Entries of one account that follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRange {
+    /// The account's row id.
+    pub account_id: i64,
+    /// Position of the first.
+    pub first: u64,
+    /// Position of the last.
+    pub last: u64,
+}
+
 /// A transaction with its accounts locked.
 pub trait Transaction: Send {
+    /// Recorded entries, each with the row id of its account and in the order of its account: what a
+    /// repeated message is answered with.
+    fn entries(&mut self, wanted: &[EntryRange]) -> impl Future<Output = Result<Vec<(i64, Entry)>, Failure>> + Send;
+
     /// Writes everything and commits. On any error nothing was written, or, when the connection was
     /// lost while committing, everything or nothing: the identities decide at the next try.
     fn commit(self, writes: Vec<AccountWrite>) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -32,6 +32,7 @@ async fn set_aside(database: &Database) {
         tenant: None,
         account: None,
         message: None,
+        kind: None,
         raw: Arc::new(raw),
     };
     database.store.set_aside("test", &[row]).await.unwrap();

@@ -28,8 +28,8 @@ pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
         return Ok(refusal);
     }
     let mut draft = case.draft();
-    draft.actor = Some(command.act.actor.clone());
-    let posting = Posting { reference: Some(command.act.reason.clone()), ..Posting::default() };
+    let reference = draft.act(&command.act);
+    let posting = Posting { reference: Some(reference), ..Posting::default() };
     if raises {
         draft.open_account();
         let id = draft.derived_id("ad");

@@ -29,7 +29,7 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
         return Ok(refusal);
     }
     let mut draft = case.draft();
-    draft.actor = Some(command.act.actor.clone());
+    let reference = draft.act(&command.act);
     draft.open_account();
     let id = command.grant.clone().unwrap_or_else(|| draft.derived_id("gr"));
     draft.occurred_at = case.at;
@@ -51,7 +51,7 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
             cycle: None,
             cause: case.message.id.clone(),
         },
-        Some(command.act.reason.clone()),
+        Some(reference),
     )?;
     draft.repay_debt()?;
     Ok(accept(draft))

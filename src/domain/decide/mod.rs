@@ -12,6 +12,8 @@ mod spend;
 mod subscription;
 mod usage;
 
+pub use usage::price;
+
 use super::book::Book;
 use super::command::{Command, Message};
 use super::credits::Overflow;

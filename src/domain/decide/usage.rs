@@ -7,13 +7,27 @@ use crate::domain::credits::{Credits, Overflow};
 use crate::domain::decision::{Decision, On};
 use crate::domain::draft::{Posting, spendable};
 use crate::domain::entry::EntryKind;
-use crate::domain::ids::Printable;
+use crate::domain::ids::{Printable, Prose};
+use crate::domain::rate_card::Rate;
 use crate::domain::rejection::Rejection;
-use crate::domain::settings::Insufficient;
-use jiff::SignedDuration;
+use crate::domain::settings::{Insufficient, Terms};
+use jiff::{SignedDuration, Timestamp};
 
 /// How far ahead of the clock usage may say it happened before it waits until then.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
+
+/// The rate that prices usage of that time, and the catalog version it stands in.
+fn rate<'a>(terms: &'a Terms, command: &Usage, occurred_at: Timestamp) -> (Option<&'a Rate>, u32) {
+    let catalog = terms.catalog_at(occurred_at);
+    let rate = catalog.and_then(|catalog| catalog.rates.rate(&command.meter, &command.dimensions));
+    (rate, catalog.map_or(0, |catalog| catalog.version))
+}
+
+/// What usage costs; `None` when nothing prices it.
+pub fn price(terms: &Terms, command: &Usage, occurred_at: Timestamp) -> Option<Credits> {
+    let (rate, _) = rate(terms, command, occurred_at);
+    rate.filter(|_| !command.quantity.is_negative())?.credits(command.quantity).ok()
+}
 
 pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
     let account = &case.book.account;
@@ -24,8 +38,7 @@ pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
     if occurred_at.duration_since(case.at) > AHEAD_MAX {
         return Ok(Decision::Waiting(On::Time(occurred_at)));
     }
-    let catalog = case.terms.catalog_at(occurred_at);
-    let rate = catalog.and_then(|catalog| catalog.rates.rate(&command.meter, &command.dimensions));
+    let (rate, version) = rate(case.terms, command, occurred_at);
     let mut reasons = Reasons::default();
     reasons.add_if(account.frozen_by_staff, Rejection::AccountFrozen);
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
@@ -43,8 +56,7 @@ pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
     }
     let mut draft = case.draft();
     draft.actor = command.member.as_ref().and_then(|member| Printable::new(member.as_str()).ok());
-    let version = catalog.map_or(0, |catalog| catalog.version);
-    let memo = Printable::new(&format!("{} × {}, catalog {version}", command.meter, command.quantity)).ok();
+    let memo = Prose::new(&format!("{} × {}, catalog {version}", command.meter, command.quantity)).ok();
     let posting = Posting { memo, ..Posting::default() };
     let burned = draft.burn(EntryKind::Used, cost, Some(&command.meter), posting.clone())?;
     draft.incur_debt(cost.minus(burned)?, Some(command.meter.clone()), posting)?;

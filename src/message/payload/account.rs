@@ -7,7 +7,7 @@ use crate::domain::alert::{Alert, AlertLevel, AutoTopup};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::command::{Act, Command, ProfileChange, TopupChange};
 use crate::domain::credits::Credits;
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Printable, Prose};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::{Field, plain};
@@ -152,7 +152,7 @@ pub(super) fn changed(data: &str) -> Result<Asked, Fault> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Acted {
-    reason: Field<Printable>,
+    reason: Field<Prose>,
     actor: Field<Printable>,
 }
 

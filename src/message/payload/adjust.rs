@@ -2,7 +2,7 @@
 
 use super::{Asked, act, read};
 use crate::domain::command::{Adjust, Command};
-use crate::domain::ids::Printable;
+use crate::domain::ids::{Printable, Prose};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub(super) struct Adjusting {
     credits: Amount,
     allow_debt: Option<bool>,
-    reason: Field<Printable>,
+    reason: Field<Prose>,
     actor: Field<Printable>,
 }
 

@@ -5,7 +5,7 @@ use crate::domain::calendar::CalendarSpan;
 use crate::domain::command::{Command, GrantCredits};
 use crate::domain::credits::Credits;
 use crate::domain::grant::{GrantSource, Recurrence, RolloverRule};
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Printable, Prose};
 use crate::message::amount::{Amount, NonNegative};
 use crate::message::fault::Fault;
 use crate::message::field::Field;
@@ -27,7 +27,7 @@ pub(super) struct Granting {
     cost_basis: Option<NonNegative>,
     rollover: Option<Object<Rollover>>,
     recurs: Option<Object<Recurs>>,
-    reason: Field<Printable>,
+    reason: Field<Prose>,
     actor: Field<Printable>,
 }
 

@@ -19,7 +19,7 @@ use super::json::Object;
 use super::raw::Queue;
 use super::schema::{self, Draw};
 use crate::domain::command::{Act, Command, TenantCommand};
-use crate::domain::ids::Printable;
+use crate::domain::ids::{Printable, Prose};
 use schemars::JsonSchema as _;
 use serde::Deserialize;
 
@@ -120,6 +120,6 @@ fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Fault> {
 }
 
 /// Why and who.
-fn act(reason: Printable, actor: Printable) -> Act {
+fn act(reason: Prose, actor: Printable) -> Act {
     Act { reason, actor }
 }

@@ -3,11 +3,11 @@
 
 use super::{Asked, read};
 use crate::domain::command::{CancelRequest, Command, DecideRequest, RequestedGoods, SubmitRequest};
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Printable, Prose};
 use crate::domain::request::{Evidence, RequestMethod};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
-use crate::message::field::{Currency, Field, Prose, Spelt, one_of};
+use crate::message::field::{Currency, Field, Spelt, one_of};
 use crate::message::json::Object;
 use crate::message::schema::only;
 use schemars::{JsonSchema, Schema};
@@ -91,7 +91,7 @@ pub(super) fn decided(data: &str) -> Result<Asked, Fault> {
         request: data.request.0,
         accepted: data.decision.0.0,
         decided_by: data.decided_by.0,
-        reason: data.reason.map(|reason| reason.0.0),
+        reason: data.reason.map(|reason| reason.0.to_string()),
         received_amount: data.received_amount.map(|amount| amount.0),
     })
     .into())

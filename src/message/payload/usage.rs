@@ -3,7 +3,7 @@
 use super::{Asked, read};
 use crate::domain::command::{Command, Usage};
 use crate::domain::ids::Id;
-use crate::message::amount::NonNegative;
+use crate::message::amount::Amount;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::json::Unique;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct Recorded {
     meter: Field<Id>,
-    quantity: NonNegative,
+    quantity: Amount,
     dimensions: Option<Unique<String, String>>,
     member: Option<Field<Id>>,
     /// Not built yet.

@@ -1,5 +1,6 @@
 //! The envelope's table: what each flaw ends in.
 
+use super::webhooks::signed;
 use super::*;
 
 fn fates(table: &[(&str, Value, &str)]) {
@@ -167,6 +168,10 @@ fn b7_b37_other_encodings_and_content_types_are_malformed() {
         (Some("application/cloudevents+json"), "read"),
         (Some("application/cloudevents+json; charset=utf-8"), "read"),
         (Some("Application/CloudEvents+JSON ;charset=UTF-8"), "read"),
+        (Some("application/cloudevents+json; x=1; Charset=\"utf-8\""), "read"),
+        (Some("application/cloudevents+json; charset=iso-8859-1"), "malformed"),
+        (Some("application/cloudevents+json; x=1; CHARSET=\"utf-16\""), "malformed"),
+        (Some("application/cloudevents+json; charset="), "malformed"),
         (Some("application/json"), "malformed"),
         (Some("application/x-java-serialized-object"), "malformed"),
         (Some("application/cloudevents-batch+json"), "malformed"),
@@ -175,6 +180,13 @@ fn b7_b37_other_encodings_and_content_types_are_malformed() {
         let mut raw = delivery("credits.grant", &grant().to_string());
         raw.content_type = content_type.map(str::to_owned);
         assert_eq!(fate(&read(&raw, &secrets)), expected, "{content_type:?}");
+    }
+    for (encoding, expected) in
+        [("identity", "read"), ("Identity", "read"), ("utf-8", "read"), ("gzip", "malformed"), ("deflate", "malformed"), ("", "read")]
+    {
+        let mut raw = delivery("credits.grant", &grant().to_string());
+        raw.headers.insert("content-encoding".into(), encoding.into());
+        assert_eq!(fate(&read(&raw, &secrets)), expected, "{encoding:?}");
     }
     let text = grant().to_string();
     let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -211,7 +223,16 @@ fn what_can_be_named_is_named_even_if_the_rest_is_unreadable() {
     assert_eq!(unreadable.tenant.unwrap().as_str(), "acme");
     assert_eq!(unreadable.id.unwrap().to_string(), "app m-1");
     let nothing = read(&delivery("credits.grant", "{"), &secrets).unwrap_err();
-    assert_eq!((nothing.tenant.unwrap().as_str(), nothing.id), ("acme", None));
+    assert_eq!((nothing.tenant.unwrap().as_str(), nothing.id, nothing.kind), ("acme", None, None));
+    let kind = |event: &Value| deliver(event).unwrap_err().kind;
+    assert_eq!(kind(&with(grant(), "/data/credits", json!(1.5))).as_deref(), Some("credits.grant"));
+    assert_eq!(kind(&with(grant(), "/specversion", json!("0.3"))).as_deref(), Some("credits.grant"));
+    assert_eq!(kind(&with(grant(), "/type", json!("credits.unheard_of"))).as_deref(), Some("credits.unheard_of"));
+    assert_eq!(kind(&with(grant(), "/type", json!("credits\nfake log line"))), None);
+    let mut webhook = signed("{}");
+    assert_eq!(read(&webhook, &secrets).unwrap_err().kind.as_deref(), Some("payment.stripe"), "as it is routed");
+    webhook.routing_key = "payment.unheard_of.acme".into();
+    assert_eq!(read(&webhook, &secrets).unwrap_err().kind, None);
 }
 
 #[test]

@@ -55,6 +55,13 @@ fn b58_a_grant_with_impossible_terms_is_malformed() {
             ("/data/recurs", json!({"interval": "P1D", "anchor": "2026-01-01T00:00:00Z"}), "malformed"),
             ("/data/expires_at", json!("2027-01-01"), "malformed"),
             ("/data/reason", json!(null), "malformed"),
+            ("/data/reason", json!(""), "malformed"),
+            ("/data/reason", json!("x".repeat(1001)), "malformed"),
+            ("/data/reason", json!("a\ttab"), "malformed"),
+            ("/data/reason", json!("ä".repeat(1000)), "read"),
+            ("/data/reason", json!("two\nlines"), "read"),
+            ("/data/actor", json!("two\nlines"), "malformed"),
+            ("/data/actor", json!("\u{202e}1-ffats"), "malformed"),
             ("/data/actor", json!(null), "malformed"),
             ("/data/actor", json!(""), "malformed"),
             // What a person must judge is no matter of form.
@@ -74,8 +81,9 @@ fn b43_usage_names_a_meter_and_a_quantity() {
         &[
             ("/data/quantity", json!(0), "read"),
             ("/data/quantity", json!("5"), "read"),
-            ("/data/quantity", json!(-1), "malformed"),
-            ("/data/quantity", json!("-1"), "malformed"),
+            // An amount like any other: the core refuses what is below zero.
+            ("/data/quantity", json!(-1), "read"),
+            ("/data/quantity", json!("-1"), "read"),
             ("/data/quantity", json!(5.0), "malformed"),
             ("/data/quantity", json!(0.1), "malformed"),
             ("/data/quantity", json!("0x10"), "malformed"),

@@ -40,7 +40,7 @@ pub async fn set_aside(store: &PostgresStore, origin: &str, rows: &[QuarantineRo
             time: now.to_jiff(),
             reason: row.reason,
             id: row.message.as_ref(),
-            kind: None,
+            kind: row.kind.as_deref(),
         });
         keys.push(announcement.routing_key);
         bodies.push(announcement.body);

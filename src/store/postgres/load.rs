@@ -3,11 +3,12 @@
 //! Owns the order: lock in a statement of its own, sorted, so that two batches never wait for each
 //! other in a circle; read in later statements, which see what the former holders committed.
 
-use super::rows::{AccountRow, GrantRow, hash, select_accounts, select_grants};
+use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
 use super::{PostgresStore, terms, waiting};
 use crate::domain::book::{AccountState, Answered, Book};
+use crate::domain::decision::Recorded;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store, Unread};
@@ -73,9 +74,9 @@ impl Store for PostgresStore {
             let mut book = Book::unopened(key.clone());
             book.account = row.account(key)?;
             let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            let unread = Unread { count: super::rows::number(row.open_waiting.into())?, due_at: None };
-            let loaded = LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), unread };
-            batch.accounts.insert(row.account_id, loaded);
+            let unread = Unread { count: number(row.open_waiting.into())?, due_at: None };
+            let (deliveries, told) = (HashMap::new(), BTreeMap::new());
+            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries, unread, told });
             places.accounts.insert(row.account_id, place);
         }
         let mut needs = needs.clone();
@@ -85,7 +86,7 @@ impl Store for PostgresStore {
         batch.answered(&mut transaction, &needs).await?;
         batch.rare(&mut transaction, &needs, open).await?;
         let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
-        Ok((PostgresTransaction::new(transaction, shard, places), Loaded { now, tenants, accounts }))
+        Ok((PostgresTransaction { transaction, shard, places }, Loaded { now, tenants, accounts }))
     }
 }
 
@@ -214,8 +215,9 @@ impl Batch {
         }
         // Pairs, not two lists: two lists would look every message up in every account.
         let (accounts, keys) = self.pairs(&needs.messages, |key| Uuid::from_bytes(key.0));
-        let rows: Vec<(i64, Uuid, Vec<u8>, String)> = sqlx::query_as(
-            "select account_id, message_key, content, outcome from outcomes \
+        type Row = (i64, Uuid, Vec<u8>, String, Option<Vec<String>>, Option<i64>, Option<i64>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "select account_id, message_key, content, outcome, reasons, first_seq, last_seq from outcomes \
              where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[]))",
         )
         .bind(self.shard)
@@ -223,8 +225,10 @@ impl Batch {
         .bind(keys)
         .fetch_all(connection)
         .await?;
-        for (account_id, key, content, outcome) in rows {
-            let answered = Answered { content: hash(&content)?, outcome };
+        for (account_id, key, content, outcome, reasons, first, last) in rows {
+            let entries = first.zip(last).map(|(first, last)| Ok::<_, Failure>((number(first)?, number(last)?))).transpose()?;
+            let recorded = Recorded { outcome, reasons: reasons.unwrap_or_default(), entries };
+            let answered = Answered { content: hash(&content)?, recorded: Some(recorded) };
             if let Some(loaded) = self.accounts.get_mut(&account_id) {
                 loaded.state.answered.insert(MessageKey(key.into_bytes()), answered);
             }

@@ -7,7 +7,7 @@ use crate::domain::account::{Account, Profile, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::credits::Credits;
 use crate::domain::grant::{CycleId, Grant, GrantEnd, GrantSource, GrantTerms, Recurrence, RolloverRule};
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
 use crate::domain::word::Word;
 use crate::failure::Failure;
 use jiff_sqlx::Timestamp as SqlTimestamp;
@@ -44,6 +44,10 @@ pub fn optional_id(value: Option<&String>) -> Result<Option<Id>, Failure> {
 
 pub fn optional_printable(value: Option<&String>) -> Result<Option<Printable>, Failure> {
     value.map(|value| printable(value)).transpose()
+}
+
+pub fn optional_prose(value: Option<&String>) -> Result<Option<Prose>, Failure> {
+    value.map(|value| Prose::new(value).map_err(|_| unreadable("text", value))).transpose()
 }
 
 pub fn message_id(source: &str, id: &str) -> Result<MessageId, Failure> {

@@ -9,7 +9,7 @@ use super::refused;
 use super::resets::ResetJob;
 use super::terms::SettingsRow;
 use crate::domain::command::TenantCommand;
-use crate::domain::decision::Outcome;
+use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::failure::Failure;
@@ -66,13 +66,13 @@ impl PostgresStore {
                 return Ok(Outcome::Quarantined(QuarantineReason::IdempotencyConflict));
             }
             let outcome = if recorded.is_some() { Outcome::Duplicate } else { Outcome::Waiting };
-            answering.reply(&mut transaction, &outcome, recorded.as_deref()).await?;
+            answering.reply(&mut transaction, &outcome, recorded.as_ref()).await?;
             transaction.commit().await?;
             return Ok(outcome);
         }
         let outcome = self.carry_out(&mut transaction, answering, (ask, &settings.0), clocks).await?;
         if let Outcome::Rejected(reasons) = &outcome {
-            refused::announce(&mut transaction, home, ask, reasons, clocks.now).await?;
+            refused::announce(&mut transaction, home, ask, reasons, clocks.time()).await?;
         }
         if outcome != Outcome::Waiting {
             answering.record(&mut transaction, &outcome).await?;
@@ -199,10 +199,10 @@ impl<'a> Answering<'a> {
 
     /// What the message's identity stands for already: its content, and the recorded outcome when it
     /// does not wait.
-    async fn known(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, Option<String>)>, Failure> {
-        let found = sqlx::query_as(
-            "select content, outcome from outcomes where shard = $1 and account_id = $2 and message_key = $3 \
-             union all select content, null from reset_jobs where tenant = $4 and message_key = $3",
+    async fn known(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, Option<Recorded>)>, Failure> {
+        let found: Option<(Vec<u8>, Option<String>, Option<Vec<String>>)> = sqlx::query_as(
+            "select content, outcome, reasons from outcomes where shard = $1 and account_id = $2 and message_key = $3 \
+             union all select content, null, null from reset_jobs where tenant = $4 and message_key = $3",
         )
         .bind(self.home.0)
         .bind(self.home.1)
@@ -210,7 +210,9 @@ impl<'a> Answering<'a> {
         .bind(self.tenant.as_str())
         .fetch_optional(connection)
         .await?;
-        Ok(found)
+        // A message about a tenant writes no entries of its own.
+        let recorded = |outcome, reasons: Option<Vec<String>>| Recorded { outcome, reasons: reasons.unwrap_or_default(), entries: None };
+        Ok(found.map(|(content, outcome, reasons)| (content, outcome.map(|outcome| recorded(outcome, reasons)))))
     }
 
     pub(super) async fn record(&self, connection: &mut PgConnection, outcome: &Outcome) -> Result<(), Failure> {
@@ -233,7 +235,7 @@ impl<'a> Answering<'a> {
         self.reply(connection, outcome, None).await
     }
 
-    async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&str>) -> Result<(), Failure> {
+    async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&Recorded>) -> Result<(), Failure> {
         let Self { home, tenant, id, reply_to, correlation_id, .. } = *self;
         let Some(reply_to) = reply_to else { return Ok(()) };
         let body = Reply { tenant: Some(tenant), account: None, id: Some(id), outcome, entries: &[], of }.body();
@@ -258,4 +260,11 @@ struct Clocks {
     test: bool,
     clock: Option<Timestamp>,
     now: Timestamp,
+}
+
+impl Clocks {
+    /// The tenant's time.
+    fn time(&self) -> Timestamp {
+        self.clock.filter(|_| self.test).unwrap_or(self.now)
+    }
 }

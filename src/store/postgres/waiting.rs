@@ -10,7 +10,7 @@ use super::rows::{hash, id, unreadable};
 use crate::domain::account::AccountStatus;
 use crate::domain::apply::recorded_time;
 use crate::domain::book::{Answered, Waiting};
-use crate::domain::decision::{On, Outcome};
+use crate::domain::decision::On;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::message;
@@ -151,7 +151,7 @@ async fn repeated(connection: &mut PgConnection, batch: &mut Batch, needs: &Need
     let rows: Vec<(i64, Uuid, Vec<u8>)> =
         sqlx::query_as(REPEATED).bind(batch.shard).bind(accounts).bind(keys).fetch_all(connection).await?;
     for (account_id, key, content) in rows.into_iter().filter(|(_, key, _)| !read.contains(key)) {
-        let answered = Answered { content: hash(&content)?, outcome: Outcome::Waiting.word().to_owned() };
+        let answered = Answered { content: hash(&content)?, recorded: None };
         if let Some(loaded) = batch.accounts.get_mut(&account_id) {
             loaded.state.answered.insert(MessageKey(key.into_bytes()), answered);
         }

@@ -4,14 +4,14 @@
 
 use super::load::instant;
 use super::rows::GrantRules;
-use super::{quarantine, waiting, write_rare};
+use super::{quarantine, query, waiting, write_rare};
 use crate::domain::apply::Answer;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{Hash, Printable};
 use crate::failure::Failure;
-use crate::store::{AccountWrite, OutboxRow, Transaction};
+use crate::store::{AccountWrite, EntryRange, OutboxRow, Transaction};
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgArguments;
@@ -33,18 +33,16 @@ pub(super) struct Places {
 /// A transaction that holds the locks of a batch's accounts.
 #[derive(Debug)]
 pub struct PostgresTransaction {
-    transaction: PgTransaction<'static>,
-    shard: i16,
-    places: Places,
-}
-
-impl PostgresTransaction {
-    pub(super) fn new(transaction: PgTransaction<'static>, shard: i16, places: Places) -> Self {
-        Self { transaction, shard, places }
-    }
+    pub(super) transaction: PgTransaction<'static>,
+    pub(super) shard: i16,
+    pub(super) places: Places,
 }
 
 impl Transaction for PostgresTransaction {
+    async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
+        query::entries_in(&mut self.transaction, self.shard, wanted).await
+    }
+
     async fn commit(mut self, writes: Vec<AccountWrite>) -> Result<(), Failure> {
         let connection = &mut *self.transaction;
         let mut columns = Columns::default();
@@ -282,7 +280,7 @@ impl Entries {
         self.cause_source.push(entry.cause.source.to_string());
         self.cause_id.push(entry.cause.id.to_string());
         self.actor.push(text(entry.actor.as_ref()));
-        self.memo.push(text(entry.memo.as_ref()));
+        self.memo.push(entry.memo.as_ref().map(ToString::to_string));
         self.occurred_at.push(instant(entry.occurred_at));
         self.recorded_at.push(instant(entry.recorded_at));
         // unnest flattens arrays of arrays; the literal form of an array does not.

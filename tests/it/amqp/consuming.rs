@@ -2,7 +2,8 @@
 
 use super::proxy::Proxy;
 use super::{Running, eventually_left, publish, soon, url, with_topology};
-use credit_ledger::amqp::{ConsumeConfig, Delivery, Prefetch, WorkQueue};
+use credit_ledger::amqp::{ConsumeConfig, Delivery, Prefetch};
+use credit_ledger::message::Queue;
 use lapin::options::QueueDeleteOptions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -19,13 +20,13 @@ async fn deliveries_carry_everything_and_settled_ones_are_gone() {
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         publish(&topology, "usage.recorded.acme", &bodies).await;
         let mut running = Running::start(url(), &topology, |_| {}).await;
-        let mut seen = BTreeMap::<WorkQueue, Vec<Delivery>>::new();
+        let mut seen = BTreeMap::<Queue, Vec<Delivery>>::new();
         for _ in 0..503 {
             let delivery = running.next().await;
             seen.entry(delivery.queue).or_default().push(delivery);
         }
-        assert_eq!(seen.keys().copied().collect::<Vec<_>>(), WorkQueue::ALL);
-        let payment = &seen[&WorkQueue::Payments][0];
+        assert_eq!(seen.keys().copied().collect::<Vec<_>>(), Queue::ALL);
+        let payment = &seen[&Queue::Payments][0];
         assert_eq!(payment.routing_key, "payment.stripe.acme");
         assert_eq!(payment.content_type.as_deref(), Some("application/json"));
         assert_eq!(payment.headers["x-tenant"], "acme");
@@ -34,7 +35,7 @@ async fn deliveries_carry_everything_and_settled_ones_are_gone() {
         assert_eq!(payment.message_id.as_deref(), Some("p"));
         assert_eq!((payment.delivery_count, payment.redelivered), (0, false));
         assert_eq!(payment.body, b"p");
-        let order: Vec<_> = seen[&WorkQueue::Usage].iter().map(|d| d.body.clone()).collect();
+        let order: Vec<_> = seen[&Queue::Usage].iter().map(|d| d.body.clone()).collect();
         assert!(order.iter().map(Vec::as_slice).eq(bodies.iter().map(|b| b.as_bytes())));
         // Backwards with gaps: every third stays open and must come back. Some of
         // the others may too: a closing channel forgets acknowledgements.
@@ -56,7 +57,7 @@ async fn deliveries_carry_everything_and_settled_ones_are_gone() {
         }
         assert!(open.is_empty(), "acknowledged without being settled: {open:?}");
         running.stop().await;
-        for queue in WorkQueue::ALL {
+        for queue in Queue::ALL {
             eventually_left(&topology, queue, 0).await;
         }
     })
@@ -89,14 +90,14 @@ async fn shutdown_waits_for_tickets_but_not_for_ever() {
         first.ticket.settle();
         second.ticket.settle();
         soon("the end", running.task).await.unwrap();
-        eventually_left(&topology, WorkQueue::Usage, 0).await;
+        eventually_left(&topology, Queue::Usage, 0).await;
 
         publish(&topology, "usage.acme", &["3"]).await;
         let config = |config: &mut ConsumeConfig| config.drain_max = Duration::from_millis(300);
         let mut running = Running::start(url(), &topology, config).await;
         let stuck = running.next().await;
         running.stop().await;
-        eventually_left(&topology, WorkQueue::Usage, 1).await;
+        eventually_left(&topology, Queue::Usage, 1).await;
         stuck.ticket.settle();
     })
     .await;
@@ -120,14 +121,14 @@ async fn a_closed_gate_holds_then_gives_back_and_subscribes_again() {
         assert!(!held.redelivered, "a short pause must not give deliveries back");
         running.gate.send_replace(false);
         running.connected(false).await;
-        eventually_left(&topology, WorkQueue::Usage, 1).await;
+        eventually_left(&topology, Queue::Usage, 1).await;
         held.ticket.settle();
         running.gate.send_replace(true);
         let again = running.next().await;
         assert_eq!((again.body.as_slice(), again.delivery_count), (&b"2"[..], 1));
         again.ticket.settle();
         running.stop().await;
-        eventually_left(&topology, WorkQueue::Usage, 0).await;
+        eventually_left(&topology, Queue::Usage, 0).await;
     })
     .await;
 }
@@ -165,7 +166,7 @@ async fn the_consumer_reconnects_and_old_tickets_are_harmless() {
             }
         }
         running.stop().await;
-        eventually_left(&topology, WorkQueue::Usage, 0).await;
+        eventually_left(&topology, Queue::Usage, 0).await;
     })
     .await;
 }
@@ -176,7 +177,7 @@ async fn a_deleted_queue_is_noticed_and_taken_up_again() {
         let mut running = Running::start(url(), &topology, |_| {}).await;
         let connection = lapin::Connection::connect(&url(), lapin::ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let name = WorkQueue::Commands.name(&topology);
+        let name = topology.queue(Queue::Commands);
         channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.unwrap();
         running.connected(false).await;
         topology.apply(&url()).await.unwrap();
@@ -200,7 +201,7 @@ async fn prefixes_do_not_see_each_other() {
             assert_eq!(delivery.body, b"ours");
             delivery.ticket.settle();
             running.stop().await;
-            eventually_left(&other, WorkQueue::Usage, 1).await;
+            eventually_left(&other, Queue::Usage, 1).await;
         })
         .await;
     })

@@ -1,7 +1,8 @@
 //! The parking queue, replies and events.
 
 use super::{message, publish, soon, url, with_topology};
-use credit_ledger::amqp::{Events, Outgoing, Parking, Published, Publisher, Replies, WorkQueue};
+use credit_ledger::amqp::{Events, Outgoing, Parking, Published, Publisher, Replies};
+use credit_ledger::message::Queue;
 use lapin::options::{BasicGetOptions, BasicNackOptions};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,7 +11,7 @@ async fn parked_messages_keep_their_origin_and_leave_when_settled() {
         publish(&topology, "payment.stripe.acme", &["1", "2", "3"]).await;
         let connection = lapin::Connection::connect(&url(), lapin::ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let name = WorkQueue::Payments.name(&topology);
+        let name = topology.queue(Queue::Payments);
         for _ in 0..3 {
             let got = channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await.unwrap();
             // Rejected for good, as the broker does beyond the delivery limit.
@@ -21,7 +22,7 @@ async fn parked_messages_keep_their_origin_and_leave_when_settled() {
         while parked.len() < 3 {
             parked.extend(soon("parked", parking.take(2)).await.unwrap());
         }
-        assert!(parked.iter().all(|d| d.queue == WorkQueue::Payments));
+        assert!(parked.iter().all(|d| d.queue == Queue::Payments));
         assert_eq!(parked[0].routing_key, "payment.stripe.acme");
         assert_eq!((parked[0].body.as_slice(), parked[2].body.as_slice()), (&b"1"[..], &b"3"[..]));
         let unsettled = parked.remove(0);

@@ -6,7 +6,8 @@ mod proxy;
 mod publishing;
 mod topology;
 
-use credit_ledger::amqp::{ConsumeConfig, Delivery, Outgoing, Published, Publisher, Topology, WorkQueue, consume};
+use credit_ledger::amqp::{ConsumeConfig, Delivery, Outgoing, Published, Publisher, Topology, consume};
+use credit_ledger::message::Queue;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use std::future::Future;
@@ -100,8 +101,8 @@ impl Running {
     }
 }
 
-async fn left_in(topology: &Topology, queue: WorkQueue) -> u32 {
-    let name = queue.name(topology);
+async fn left_in(topology: &Topology, queue: Queue) -> u32 {
+    let name = topology.queue(queue);
     let options = QueueDeclareOptions::durable().passive();
     let connection = lapin::Connection::connect(&url(), lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
@@ -110,7 +111,7 @@ async fn left_in(topology: &Topology, queue: WorkQueue) -> u32 {
 }
 
 /// A quorum queue refreshes the number it shows every five seconds.
-async fn eventually_left(topology: &Topology, queue: WorkQueue, expected: u32) {
+async fn eventually_left(topology: &Topology, queue: Queue, expected: u32) {
     for _ in 0..400 {
         if left_in(topology, queue).await == expected {
             return;

@@ -2,7 +2,8 @@
 
 use super::proxy::Proxy;
 use super::{eventually_left, message, url, with_topology};
-use credit_ledger::amqp::{BrokerError, Published, Publisher, WorkQueue};
+use credit_ledger::amqp::{BrokerError, Published, Publisher};
+use credit_ledger::message::Queue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishing_tells_confirmed_from_unroutable() {
@@ -20,7 +21,7 @@ async fn publishing_tells_confirmed_from_unroutable() {
         event.exchange = topology.events();
         event.mandatory = false;
         assert_eq!(publisher.publish_all(&[event]).await.unwrap(), [Published::Confirmed]);
-        eventually_left(&topology, WorkQueue::Usage, 100).await;
+        eventually_left(&topology, Queue::Usage, 100).await;
     })
     .await;
 }

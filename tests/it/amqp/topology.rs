@@ -1,7 +1,8 @@
 //! What `topology apply` declares and `topology check` tells.
 
 use super::{url, with_topology};
-use credit_ledger::amqp::{BrokerError, Difference, Topology, WorkQueue};
+use credit_ledger::amqp::{BrokerError, Difference, Topology};
+use credit_ledger::message::Queue;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
@@ -29,7 +30,7 @@ async fn a_queue_with_other_arguments_is_named() {
     with_topology(|topology| async move {
         let connection = lapin::Connection::connect(&url(), lapin::ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
-        let name = WorkQueue::Usage.name(&topology);
+        let name = topology.queue(Queue::Usage);
         let options = QueueDeleteOptions::default();
         channel.queue_delete(name.as_str().into(), options).await.unwrap();
         let options = QueueDeclareOptions::durable();

@@ -173,3 +173,18 @@ fn every_cut_into_batches_gives_what_one_at_a_time_gives() {
         })
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_repeat_within_a_batch_is_answered_with_the_same_entries() {
+    let store = store().await;
+    let mut grant = submission("u", 1, "credits.grant", &json!({"credits": "10", "reason": "gift", "actor": "ann"}));
+    grant.raw = Arc::new(Raw { reply_to: Some("answers".into()), ..(*grant.raw).clone() });
+    let mut again = grant.clone();
+    again.message = Arc::new((*grant.message).clone());
+    ledger::apply(&store, "test", 0, &Batch { submissions: vec![grant, again], due: BTreeSet::new() }).await.unwrap();
+    let memory = store.lock().await;
+    let replies = memory.accounts.values().flat_map(|account| &account.outbox).filter(|row| row.is_reply);
+    let replies: Vec<Value> = replies.map(|row| serde_json::from_slice(&row.body).unwrap()).collect();
+    assert_eq!((&replies[0]["outcome"], &replies[1]["outcome"]), (&json!("applied"), &json!("duplicate")));
+    assert_eq!((replies[0]["entries"].as_array().unwrap().len(), &replies[1]["entries"]), (1, &replies[0]["entries"]));
+}

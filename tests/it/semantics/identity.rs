@@ -23,7 +23,7 @@ scenarios! { CATALOG;
         assert_eq!(world.send(grant("m", "100")).await, "applied");
         let announced = world.events("u").await.len();
         let again = world.settle(grant("m", "100")).await;
-        assert_eq!((again.outcome.word(), again.of.as_deref(), again.entries), ("duplicate", Some("applied"), None));
+        assert_eq!((again.outcome.word(), again.of.as_ref().map(|of| of.outcome.as_str()), again.entries), ("duplicate", Some("applied"), None));
         assert_eq!((world.account("u").await.seq, world.events("u").await.len()), (1, announced));
     }
 
@@ -64,9 +64,36 @@ scenarios! { CATALOG;
         assert_eq!(world.send(usage("use", 10)).await, "rejected: insufficient_credits");
         world.grant("u", "100", json!({})).await;
         let again = world.settle(usage("use", 10)).await;
-        assert_eq!((again.outcome.word(), again.of.as_deref()), ("duplicate", Some("rejected")));
+        assert_eq!((again.outcome.word(), again.of.as_ref().map(|of| of.outcome.as_str())), ("duplicate", Some("rejected")));
         assert_eq!(world.balance("u").await, "100");
         assert_eq!(world.send(usage("use-2", 10)).await, "applied", "a new try is a new id");
+    }
+
+    async fn a_repeat_is_answered_with_the_recorded_reasons(world) {
+        world.open("u").await;
+        let first = world.ask(usage("use", 10)).await;
+        assert_eq!((&first["outcome"], &first["reasons"]), (&json!("rejected"), &json!(["insufficient_credits"])));
+        world.grant("u", "100", json!({})).await;
+        let again = world.ask(usage("use", 10)).await;
+        assert_eq!((&again["outcome"], &again["of"]), (&json!("duplicate"), &json!("rejected")));
+        assert_eq!((&again["reasons"], &again["entries"]), (&first["reasons"], &json!([])));
+    }
+
+    async fn a_repeat_is_answered_with_the_recorded_entries(world) {
+        world.settings(json!({"insufficient": "allow"})).await;
+        world.grant("u", "5", json!({})).await;
+        world.grant("u", "5", json!({})).await;
+        // 20 of 10: two grants are used up and 10 are owed.
+        let first = world.ask(usage("use", 20)).await;
+        assert_eq!((&first["outcome"], first["entries"].as_array().unwrap().len()), (&json!("applied"), 2));
+        world.grant("u", "100", json!({})).await;
+        let other = world.ask(usage("use-2", 1)).await;
+        for (asked, answered) in [(usage("use", 20), &first), (usage("use-2", 1), &other)] {
+            let again = world.ask(asked).await;
+            assert_eq!((&again["outcome"], &again["of"]), (&json!("duplicate"), &json!("applied")));
+            assert_eq!((&again["reasons"], &again["entries"]), (&json!([]), &answered["entries"]), "line for line");
+        }
+        assert_eq!(world.tell("usage.recorded", "u", json!({"meter": "unit", "quantity": "1"})).await, "applied");
     }
 
     async fn a_named_grant_is_one_fact(world) {
@@ -92,6 +119,23 @@ scenarios! { CATALOG;
         assert_eq!(used.entries, Some((2, 2)));
         let (entry, _) = world.history("u").await.pop().unwrap();
         assert_eq!(entry.cause.to_string(), "app use");
+    }
+
+    async fn a_reason_is_kept_whole(world) {
+        world.staff("bob", "approver").await;
+        let long = format!("agreed on the phone\n{}", "because ".repeat(30));
+        let said = |credits: &str, reason: &str| json!({"credits": credits, "reason": reason, "actor": "bob"});
+        world.done("credits.grant", "u", said("5", &long)).await;
+        world.done("credits.adjust", "u", said("-2", &long)).await;
+        world.done("credits.adjust", "u", said("-1", "a slip")).await;
+        let history = world.history("u").await;
+        for (entry, _) in &history[..2] {
+            let reference = entry.reference.as_ref().unwrap().as_str();
+            assert!(reference.starts_with("agreed on the phone because") && reference.ends_with('…'), "{reference}");
+            assert_eq!((reference.chars().count(), entry.memo.as_ref().unwrap().as_str()), (128, long.as_str()));
+        }
+        let (last, _) = &history[2];
+        assert_eq!((last.reference.as_ref().unwrap().as_str(), &last.memo), ("a slip", &None), "said once");
     }
 
     async fn unknown_keys_are_not_ignored(world) {

@@ -92,6 +92,24 @@ scenarios! { CATALOG;
         assert_eq!(world.heard("u", "usage.rejected", "reasons").await, [r#"["insufficient_credits"]"#]);
     }
 
+    async fn a_refusal_says_what_the_usage_would_have_cost(world) {
+        world.grant("u", "10", json!({})).await;
+        world.tell("usage.recorded", "u", json!({"meter": "image", "quantity": "6", "dimensions": {"quality": "high"}})).await;
+        world.uses("u", "smell", "1").await;
+        world.uses("u", "unit", "-1").await;
+        world.done("account.frozen", "u", json!({"reason": "fraud", "actor": "ann"})).await;
+        world.uses("u", "image", "1").await;
+        // 6 images × 4; no rate; no price of less than nothing; 1 image × 2, affordable but frozen.
+        assert_eq!(world.heard("u", "usage.rejected", "credits").await, ["24", "null", "null", "2"]);
+    }
+
+    async fn less_than_nothing_is_no_amount(world) {
+        world.grant("u", "10", json!({})).await;
+        assert_eq!(world.uses("u", "unit", "-1").await, "rejected: invalid_amount");
+        assert_eq!(world.uses("u", "smell", "-0.5").await, "rejected: invalid_amount unknown_meter");
+        assert_eq!(world.balance("u").await, "10");
+    }
+
     async fn allow_owes_what_credits_do_not_cover(world) {
         world.settings(json!({"insufficient": "allow"})).await;
         world.grant("u", "100", json!({})).await;
@@ -173,10 +191,5 @@ scenarios! { CATALOG;
         assert_eq!((world.outcome("u", "ahead").await, world.balance("u").await), ("waiting".into(), "100".into()));
         world.tick("2026-01-01T00:05:01Z").await;
         assert_eq!((world.outcome("u", "ahead").await, world.balance("u").await), ("applied".into(), "90".into()));
-    }
-
-    async fn a_negative_quantity_is_malformed(world) {
-        world.grant("u", "100", json!({})).await;
-        assert_eq!(world.uses("u", "unit", "-1").await, "quarantined: malformed");
     }
 }

@@ -9,7 +9,7 @@ use credit_ledger::domain::book::AccountState;
 use credit_ledger::domain::credits::Credits;
 use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::entry::{Entry, EntryKind, Touch};
-use credit_ledger::domain::ids::{AccountKey, Hash, MessageId, Printable};
+use credit_ledger::domain::ids::{AccountKey, Hash, MessageId, Printable, Prose};
 use credit_ledger::message::{Raw, TenantMessage};
 use credit_ledger::store::postgres::schedule::DueOfTenant;
 use credit_ledger::store::postgres::tenant::TenantAsk;
@@ -178,7 +178,7 @@ fn entry(row: &PgRow) -> (Entry, Hash) {
         reference: text("reference"),
         cause: MessageId { source: text("cause_source").unwrap(), id: text("cause_id").unwrap() },
         actor: text("actor"),
-        memo: text("memo"),
+        memo: row.get::<Option<String>, _>("memo").map(|memo| Prose::new(&memo).unwrap()),
         occurred_at: time("occurred_at"),
         recorded_at: time("recorded_at"),
         touched: touched

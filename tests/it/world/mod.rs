@@ -67,6 +67,8 @@ pub struct World {
     pub database: Option<Database>,
     clock: Timestamp,
     sent: u32,
+    /// Where answers to messages are sent, when they are asked for.
+    reply_to: Option<String>,
 }
 
 /// An instant from its RFC 3339 text.
@@ -91,7 +93,7 @@ fn shown(outcome: &Outcome) -> String {
 impl World {
     /// Runs a scenario in memory and checks the invariants.
     pub async fn in_memory(catalog: &str, scenario: impl AsyncFnOnce(&mut Self)) {
-        let mut world = Self { memory: MemoryStore::default(), database: None, clock: instant(BEGIN), sent: 0 };
+        let mut world = Self { memory: MemoryStore::default(), database: None, clock: instant(BEGIN), sent: 0, reply_to: None };
         world.catalog(catalog).await;
         scenario(&mut world).await;
         world.check().await;
@@ -100,7 +102,7 @@ impl World {
     /// Runs a scenario in a schema of its own, which is dropped at the end whatever happens.
     pub async fn in_postgres(catalog: &str, scenario: impl AsyncFnOnce(&mut Self)) {
         let database = Database::create().await;
-        let mut world = Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0 };
+        let mut world = Self { memory: MemoryStore::default(), database: Some(database), clock: instant(BEGIN), sent: 0, reply_to: None };
         let run = async {
             world.catalog(catalog).await;
             scenario(&mut world).await;
@@ -205,12 +207,21 @@ impl World {
             routing_key,
             content_type: Some("application/cloudevents+json".into()),
             headers: BTreeMap::new(),
-            reply_to: None,
+            reply_to: self.reply_to.clone(),
             correlation_id: None,
             body: whole.to_string().into_bytes(),
         };
         let read = message::reread(&raw);
         self.deliver(raw, read).await
+    }
+
+    /// Sends a message about an account with `reply_to` and returns the answer.
+    pub async fn ask(&mut self, event: Value) -> Value {
+        let account = event["subject"].as_str().unwrap().to_owned();
+        self.reply_to = Some("answers".into());
+        self.settle(event).await;
+        self.reply_to = None;
+        self.events(&account).await.pop().unwrap()
     }
 
     /// Delivers a Stripe event, signed with the tenant's secret and received now.

@@ -3,10 +3,11 @@
 //! Owns read-only statements. Never locks, never writes, never decides.
 
 pub mod audit;
+pub mod since;
 
 use super::load::instant;
 use super::rows::{
-    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, select_accounts, select_grants, unreadable,
+    AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, optional_prose, select_accounts, select_grants, unreadable,
 };
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
@@ -20,10 +21,11 @@ use crate::domain::settings::Settings;
 use crate::domain::subscription::Subscription;
 use crate::failure::Failure;
 use crate::message::line::Basis;
-use crate::store::shard_of;
+use crate::store::{EntryRange, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
+use sqlx::PgConnection;
 use sqlx::types::Uuid;
 use std::collections::BTreeMap;
 
@@ -116,13 +118,37 @@ impl EntryRow {
             reference: optional_printable(self.reference.as_ref())?,
             cause: message_id(&self.cause_source, &self.cause_id)?,
             actor: optional_printable(self.actor.as_ref())?,
-            memo: optional_printable(self.memo.as_ref())?,
+            memo: optional_prose(self.memo.as_ref())?,
             occurred_at: self.occurred_at.to_jiff(),
             recorded_at: self.recorded_at.to_jiff(),
             touched: self.touched_grants.iter().zip(&self.touched_changes).map(touch).collect::<Result<_, Failure>>()?,
         };
         Ok((entry, hash(&self.hash)?))
     }
+}
+
+/// Entries by account and range, in the order of their accounts.
+pub(super) async fn entries_in(connection: &mut PgConnection, shard: i16, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
+    #[derive(sqlx::FromRow)]
+    struct OfAccount {
+        account_id: i64,
+        #[sqlx(flatten)]
+        entry: EntryRow,
+    }
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let sql = format!(
+        "select {ENTRY_COLUMNS} from entries where shard = $1 and (account_id, seq) in \
+         (select wanted.account_id, generate_series(wanted.first, wanted.last) from unnest($2::bigint[], $3::bigint[], $4::bigint[]) \
+          as wanted (account_id, first, last)) order by account_id, seq"
+    );
+    let rows: Vec<OfAccount> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(shard)
+        .bind(wanted.iter().map(|range| range.account_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.first)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.last)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(|row| Ok((row.account_id, row.entry.entry()?.0))).collect()
 }
 
 const ACCOUNT: &str = select_accounts!("where shard = $1 and tenant = $2 and account = $3");

@@ -1,29 +1,36 @@
 //! `publish`: a message file to the worker, and the outcomes back.
 //!
 //! Owns the pace: messages of test-clock tenants go one at a time, the clock moved ahead of each as
-//! `simulate` would; everything else is pipelined within a window. Never guesses an outcome: what
+//! `simulate` would, and what each line did is read and shown; everything else is pipelined within a
+//! window, and what its message did is what the answer says. Never guesses an outcome: what
 //! was not answered in time is said to be unanswered.
 
-use super::messages::{clocks, folder_of, read_lines, signable, tenant_of, times};
+mod effects;
+mod timed;
+
+use super::messages::{clocks, folder_of, read_lines, signable, tenant_of};
 use super::quarantine::outgoing;
 use super::{BadInput, Services, account, admin, print, toml};
 use crate::amqp::{Outgoing, Published, Publisher, Replies, Topology};
 use crate::domain::ids::{AccountKey, Id};
 use crate::message::line::{Basis, CatalogText};
-use crate::message::raw::{CLOUDEVENT, Queue};
-use crate::message::{Line, Raw, reread};
+use crate::message::{Line, reread};
 use crate::secrets::Secrets;
 use crate::simulate::load_catalog;
+use crate::statement::AccountView;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use effects::{Effects, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use timed::Timed;
 
 /// Messages published in one round.
 const ROUND_MAX: usize = 256;
@@ -43,21 +50,26 @@ pub struct PublishArgs {
 }
 
 /// What the worker answers.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Answer {
     outcome: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     reasons: Vec<String>,
     #[serde(default)]
     entries: Vec<serde_json::Value>,
 }
 
-/// An answer beside its line.
+/// An answer beside its line, as `simulate` shows it.
 #[derive(Serialize)]
 struct Shown<'a> {
     line: usize,
-    #[serde(flatten)]
-    answer: &'a Answer,
+    outcome: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: &'a [String],
+    entries: &'a [serde_json::Value],
+    /// Known for tenants with a test clock only: of others many messages are under way at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<&'a [Box<RawValue>]>,
 }
 
 pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<ExitCode> {
@@ -79,6 +91,8 @@ pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<Exit
         json: args.json,
         run: format!("{:08x}", rand::random::<u32>()),
         clock: None,
+        watch: None,
+        effects: Effects::default(),
         clocks,
         round: Vec::new(),
         pending: BTreeSet::new(),
@@ -86,6 +100,9 @@ pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<Exit
         unanswered: 0,
         bar,
     };
+    if !session.clocks.is_empty() {
+        session.watch = Some(Watch::begin(services, &session.test_tenants()).await?);
+    }
     for (number, line) in &lines {
         let taken = session.take(*number, line).await;
         taken.with_context(|| {
@@ -116,6 +133,10 @@ struct Session<'a> {
     run: String,
     /// The time of the file.
     clock: Option<Timestamp>,
+    /// Looks at what is recorded, once a tenant has a test clock.
+    watch: Option<Watch>,
+    /// What the line has done so far.
+    effects: Effects,
     /// The times of tenants with a test clock.
     clocks: BTreeMap<Id, Option<Timestamp>>,
     round: Vec<(usize, Outgoing)>,
@@ -133,6 +154,7 @@ impl Session<'_> {
             Line::Tick(at) => {
                 self.drain().await?;
                 self.move_clocks(*at).await?;
+                self.look(None).await?;
                 self.show_done(number)
             }
             Line::Catalog { tenant, catalog } => {
@@ -164,72 +186,12 @@ impl Session<'_> {
             return Ok(());
         };
         self.drain().await?;
-        let Ok(incoming) = incoming else { return self.send_alone(number, message, false).await };
+        let Ok(incoming) = incoming else { return self.send_alone(number, message, None).await };
         let received_at = match line {
             Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => Some(*received_at),
             Line::Event { .. } | Line::Tick(_) | Line::Read { .. } | Line::Catalog { .. } => None,
         };
-        let (occurred_at, as_of) = times(&incoming);
-        if let Some(at) = occurred_at.into_iter().chain(received_at).max() {
-            self.move_clocks(at).await?;
-            // A clock that has not started starts at its first message.
-            let starts_behind = occurred_at.is_some_and(|occurred_at| self.clock.is_some_and(|clock| clock > occurred_at));
-            if self.clocks.get(&tenant) == Some(&None) {
-                if starts_behind {
-                    self.reset(&tenant).await?;
-                }
-                self.clocks.insert(tenant.clone(), self.clock);
-            }
-        }
-        self.send_alone(number, message, as_of.is_some()).await?;
-        if let Some(as_of) = as_of.filter(|as_of| self.clock.is_none_or(|clock| *as_of > clock)) {
-            self.clocks.insert(tenant, Some(as_of));
-            self.move_clocks(as_of).await?;
-        }
-        Ok(())
-    }
-
-    /// Moves the file's time, and every clock that has started and is behind it.
-    async fn move_clocks(&mut self, at: Timestamp) -> anyhow::Result<()> {
-        let clock = self.clock.map_or(at, |clock| clock.max(at));
-        self.clock = Some(clock);
-        let behind = self.clocks.iter().filter(|(_, own)| own.is_some_and(|own| own < clock));
-        let behind: Vec<Id> = behind.map(|(tenant, _)| tenant.clone()).collect();
-        for tenant in behind {
-            self.reset(&tenant).await?;
-        }
-        Ok(())
-    }
-
-    /// Moves a tenant's clock to the file's time and waits until everything due is written.
-    async fn reset(&mut self, tenant: &Id) -> anyhow::Result<()> {
-        let Some(clock) = self.clock else { return Ok(()) };
-        let body = serde_json::json!({
-            "specversion": "1.0", "id": format!("clock-{}-{clock}", self.run), "source": "credit-ledger publish",
-            "type": "cycle.reset", "tenant": tenant.as_str(), "time": clock.to_string(), "data": { "as_of": clock.to_string() },
-        });
-        let raw = Raw {
-            queue: Queue::Commands,
-            routing_key: format!("cycle.reset.{tenant}"),
-            content_type: Some(CLOUDEVENT.to_owned()),
-            headers: BTreeMap::new(),
-            reply_to: Some(self.replies.name().to_owned()),
-            correlation_id: Some("0".to_owned()),
-            body: body.to_string().into_bytes(),
-        };
-        let message = outgoing(&self.exchange, raw);
-        let answer = self.ask(0, message, true).await?;
-        if answer.outcome != "applied" {
-            bail!("the clock of {tenant} could not be moved to {clock}: {} {}", answer.outcome, answer.reasons.join(", "));
-        }
-        self.clocks.insert(tenant.clone(), Some(clock));
-        Ok(())
-    }
-
-    async fn send_alone(&mut self, number: usize, message: Outgoing, is_reset: bool) -> anyhow::Result<()> {
-        let answer = self.ask(number, message, is_reset).await?;
-        self.bar.inc(1);
-        self.show(number, &answer)
+        self.send_timed(number, message, Timed { tenant, incoming, received_at }).await
     }
 
     /// Sends one message and waits for its answer. A tenant-wide reset is answered once it is done.
@@ -326,32 +288,45 @@ impl Session<'_> {
         admin::apply(self.services, tenant, &file, &document).await?;
         if file.test_clock {
             self.clocks.entry(tenant.clone()).or_insert(None);
+            if self.watch.is_none() {
+                self.watch = Some(Watch::begin(self.services, &self.test_tenants()).await?);
+            }
         }
         Ok(())
     }
 
     async fn read(&mut self, number: usize, key: &AccountKey, (at, basis): (Option<Timestamp>, Basis)) -> anyhow::Result<()> {
         let store = self.services.store().await?;
-        let shown = match account::view(&store, key, at, basis).await? {
-            Some(view) if self.json => view.json(Some(number)),
-            Some(view) => format!("{number}: {key}\n{}", view.text()),
-            None => bail!("the ledger has no account {key}"),
-        };
+        // An account nobody has named holds nothing.
+        let view = account::view(&store, key, at, basis).await?.unwrap_or_else(|| AccountView::unopened(key));
+        let shown = if self.json { view.json(Some(number)) } else { format!("{number}: {key}\n{}", view.text()) };
         self.bar.inc(1);
         self.bar.suspend(|| print(&shown))
     }
 
     fn show_done(&mut self, number: usize) -> anyhow::Result<()> {
-        self.bar.inc(1);
-        self.show(number, &Answer { outcome: "applied".into(), reasons: Vec::new(), entries: Vec::new() })
+        self.show_effects(number, &Answer { outcome: "applied".into(), reasons: Vec::new(), entries: Vec::new() })
     }
 
+    /// Shows an answer with everything the line did.
+    fn show_effects(&mut self, number: usize, answer: &Answer) -> anyhow::Result<()> {
+        let Effects { entries, events } = std::mem::take(&mut self.effects);
+        self.bar.inc(1);
+        self.print(&Shown { line: number, outcome: &answer.outcome, reasons: &answer.reasons, entries: &entries, events: Some(&events) })
+    }
+
+    /// Shows an answer with what the message itself did; a repeat did nothing.
     fn show(&self, number: usize, answer: &Answer) -> anyhow::Result<()> {
+        let entries = if answer.outcome == "duplicate" { &[] } else { answer.entries.as_slice() };
+        self.print(&Shown { line: number, outcome: &answer.outcome, reasons: &answer.reasons, entries, events: None })
+    }
+
+    fn print(&self, shown: &Shown<'_>) -> anyhow::Result<()> {
         let text = if self.json {
-            serde_json::to_string(&Shown { line: number, answer })?
+            serde_json::to_string(shown)?
         } else {
-            let reasons = if answer.reasons.is_empty() { String::new() } else { format!(": {}", answer.reasons.join(", ")) };
-            format!("{number}: {}{reasons} ({} entries)", answer.outcome, answer.entries.len())
+            let reasons = if shown.reasons.is_empty() { String::new() } else { format!(": {}", shown.reasons.join(", ")) };
+            format!("{}: {}{reasons} ({} entries)", shown.line, shown.outcome, shown.entries.len())
         };
         self.bar.suspend(|| print(&text))
     }

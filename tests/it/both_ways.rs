@@ -1,0 +1,121 @@
+//! One message file gives one result, simulated and published (message contract, Message files).
+
+use crate::worker::{Deployment, worker_test};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// A company with a time of its own.
+fn catalog() -> Value {
+    json!({"tenant": "lab", "catalog": {
+        "currency": "USD", "test_clock": true,
+        "packages": {"starter": {"credits": "500", "price": "20.00"}},
+        "plans": {"team": {"allowance": "1000", "interval": "month", "rollover": {"max": "200", "cycles": 1}}},
+        "rates": [{"meter": "image", "price": "2"}],
+    }})
+}
+
+fn message(id: &str, kind: &str, account: Option<&str>, time: &str, data: Value) -> Value {
+    let mut event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "lab", "time": time, "data": data});
+    if let Some(account) = account {
+        event["subject"] = account.into();
+    }
+    event
+}
+
+fn about(id: &str, kind: &str, account: &str, time: &str, data: Value) -> Value {
+    message(id, kind, Some(account), time, data)
+}
+
+fn read(account: &str) -> Value {
+    json!({"read": {"tenant": "lab", "account": account}})
+}
+
+fn paid(id: &str, account: &str, created: i64) -> Value {
+    json!({"webhook": "stripe", "tenant": "lab", "event": {
+        "id": id, "type": "payment_intent.succeeded", "created": created, "livemode": false,
+        "data": {"object": {"id": format!("pi_{account}"), "amount_received": 2000, "currency": "usd",
+            "metadata": {"credit_account": account, "credit_package": "starter"}}},
+    }})
+}
+
+/// What waits, falls due, is refused, repeated, contradicted and forged.
+fn lines() -> Vec<Value> {
+    let usage = |quantity: &str| json!({"meter": "image", "quantity": quantity});
+    let grant = json!({"credits": "100", "expires_at": "2026-01-20T00:00:00Z", "reason": "welcome\nand more", "actor": "ops"});
+    let request = json!({"request": "r-1", "package": "starter", "method": "bank_transfer", "requested_by": "bob"});
+    let decided = json!({"request": "r-1", "decision": "accepted", "decided_by": "eve"});
+    let plan = json!({"subscription": "sub", "plan": "team", "interval": "month", "anchor": "2026-01-01T00:00:00"});
+    let opened = json!({"kind": "user", "owner": "cat"});
+    let settings = json!({"insufficient": "allow"});
+    vec![
+        read("nobody"),
+        catalog(),
+        read("nobody"),
+        about("u-1", "usage.recorded", "ann", "2026-01-01T09:00:00Z", usage("3")),
+        about("g-1", "credits.grant", "ann", "2026-01-01T10:00:00Z", grant.clone()),
+        about("g-1", "credits.grant", "ann", "2026-01-01T10:00:00Z", grant.clone()),
+        about("u-2", "usage.recorded", "ann", "2026-01-02T00:00:00Z", usage("500")),
+        about("u-2", "usage.recorded", "ann", "2026-01-02T00:00:00Z", usage("500")),
+        about("u-2", "usage.recorded", "ann", "2026-01-02T00:00:00Z", usage("501")),
+        about("s-1", "subscription.started", "bob", "2026-01-02T00:00:00Z", plan.clone()),
+        about("s-2", "subscription.started", "ann", "2026-01-03T00:00:00Z", plan),
+        paid("evt_1", "cat", 1_767_571_200),
+        about("x-1", "credits.grant", "ann", "2026-01-05T00:00:00Z", json!({"credits": 1.5})),
+        about("x-2", "credits.unheard_of", "ann", "2026-01-05T00:00:00Z", json!({})),
+        about("d-1", "credit_request.decided", "bob", "2026-01-05T00:00:00Z", decided),
+        message("m-1", "member.changed", None, "2026-01-05T00:00:00Z", json!({"member": "eve", "role": "approver"})),
+        about("r-1", "credit_request.submitted", "bob", "2026-01-06T00:00:00Z", request),
+        json!({"tick": "2026-02-10T00:00:00Z"}),
+        json!({"tick": "2026-02-10T00:00:00Z"}),
+        read("ann"),
+        message("t-1", "tenant.settings_changed", None, "2026-02-10T00:00:00Z", settings),
+        about("u-3", "usage.recorded", "cat", "2026-02-10T00:00:00Z", usage("300")),
+        // Ahead of the clock: everything due by then comes first.
+        about("u-4", "usage.recorded", "bob", "2026-03-05T00:00:00Z", usage("1")),
+        message("c-1", "cycle.reset", None, "2026-03-06T00:00:00Z", json!({"as_of": "2026-04-02T00:00:00Z"})),
+        message("c-2", "cycle.reset", None, "2026-04-02T00:00:00Z", json!({"as_of": "2026-03-01T00:00:00Z"})),
+        message("c-2", "cycle.reset", None, "2026-04-02T00:00:00Z", json!({"as_of": "2026-03-01T00:00:00Z"})),
+        about("a-1", "account.opened", "dan", "2026-04-02T00:00:00Z", opened),
+        read("bob"),
+        json!({"read": {"tenant": "lab", "account": "bob", "at": "2026-02-01T00:00:00Z"}}),
+    ]
+}
+
+/// What each line of the file is shown to do, and the exit status.
+async fn shown(deployment: &Deployment, command: &str, file: &Path) -> Vec<Value> {
+    let output = deployment.tool(&[command, "--json", file.to_str().unwrap()]).output().await.unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.map(without_the_wall_clock).collect()
+}
+
+/// What never reaches an account is announced at the worker's time.
+fn without_the_wall_clock(mut line: Value) -> Value {
+    for event in line["events"].as_array_mut().into_iter().flatten() {
+        if event["type"] == "message.quarantined" {
+            event.as_object_mut().unwrap().remove("time");
+        }
+    }
+    line
+}
+
+worker_test!(one_file_gives_one_result_both_ways, |deployment| {
+    deployment.add_secret("lab");
+    deployment.start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("messages.jsonl");
+    let text: Vec<String> = lines().iter().map(ToString::to_string).collect();
+    std::fs::write(&file, text.join("\n")).unwrap();
+    let simulated = shown(&deployment, "simulate", &file).await;
+    let published = shown(&deployment, "publish", &file).await;
+    assert_eq!(simulated.len(), lines().len());
+    for (line, (simulated, published)) in lines().iter().zip(simulated.iter().zip(&published)) {
+        assert_eq!(simulated, published, "simulated and published: {line}");
+    }
+    assert_eq!(published.len(), simulated.len());
+    let entries = |index: usize| published[index]["entries"].as_array().unwrap().len();
+    assert_eq!(entries(4), 2, "the grant, and the usage it sets free");
+    assert!(entries(17) > 4 && entries(18) == 0, "two accounts were due");
+    assert_eq!(published[7]["reasons"], json!(["insufficient_credits"]), "the recorded ones");
+});
