@@ -350,12 +350,18 @@ create table waiting (
     -- The instant waited for; of a claim, when the directory is asked again.
     waits_until   timestamptz,
     deadline      timestamptz not null,
+    -- When something happens to it without anything else.
+    due_at        timestamptz not null
+        generated always as (least(deadline, case waits_on when 'time' then waits_until end)) stored,
     arrived_at    timestamptz not null default clock_timestamp(),
     raw           jsonb    not null,
     body          bytea    not null,
     constraint waiting_pkey primary key (shard, account_id, message_key),
     constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'subscription', 'time', 'claim'))
 );
+
+-- What a batch asks of an account's waiting messages, without reading them.
+create index waiting_due_idx on waiting (shard, account_id, waits_on, due_at);
 
 -- Those the scheduler asks the directory about again.
 create index waiting_claims_idx on waiting (shard, waits_until) where waits_on = 'claim';

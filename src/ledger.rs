@@ -70,8 +70,9 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
     let repeated = repeated(&loaded, batch);
     if !repeated.is_empty() {
         for (account_id, entry) in transaction.entries(&repeated).await? {
-            let account = loaded.accounts.values_mut().find(|account| account.account_id == account_id);
-            account.into_iter().for_each(|account| drop(account.told.insert(entry.seq, entry.clone())));
+            if let Some(account) = loaded.accounts.values_mut().find(|account| account.account_id == account_id) {
+                account.told.insert(entry.seq, entry);
+            }
         }
     }
     // The rules are total; should one panic all the same, the batch is searched for the message.
@@ -86,7 +87,7 @@ fn repeated(loaded: &Loaded, batch: &Batch) -> Vec<EntryRange> {
     let asked = batch.submissions.iter().filter(|submission| submission.raw.reply_to.is_some());
     let ranges = asked.filter_map(|submission| {
         let account = loaded.accounts.get(&submission.message.account)?;
-        let (first, last) = account.state.answered.get(&submission.message.id.key())?.recorded.entries?;
+        let (first, last) = account.state.answered.get(&submission.message.id.key())?.recorded.as_ref()?.entries?;
         Some(EntryRange { account_id: account.account_id, first, last })
     });
     ranges.collect()
@@ -141,7 +142,7 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn account(&self, loaded: LoadedAccount, submissions: &[&Submission]) -> Result<(AccountWrite, Vec<Settled>), Failure> {
-        let LoadedAccount { account_id, mut state, mut deliveries, told } = loaded;
+        let LoadedAccount { account_id, mut state, mut deliveries, unread, told } = loaded;
         let violated = |violated: InvariantViolated| Failure::Invariant(violated.to_string());
         let at = apply::recorded_time(&state, self.now);
         let grants_before = state.book.account.grants;
@@ -169,8 +170,8 @@ impl Fold<'_> {
         let mut write = AccountWrite {
             account_id,
             grants_before,
-            next_due_at: state.next_due(),
-            open: OpenRows::of(&state),
+            next_due_at: state.next_due().into_iter().chain(unread.due_at).min(),
+            open: OpenRows::of(&state, unread),
             outbox,
             quarantine: quarantined(&changes, submissions, &deliveries),
             account: state.book.account,
@@ -178,6 +179,7 @@ impl Fold<'_> {
             answers: changes.answers,
             waiting: Vec::new(),
             released: changes.released,
+            unread,
             entries: changes.entries,
             hashes: changes.hashes,
             at,

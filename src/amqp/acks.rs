@@ -23,7 +23,7 @@ const GATHER_MAX: usize = 256;
 /// How often deliveries settled behind one that is still open are written alone:
 /// each costs the quorum queue an entry in its log, and most gaps close sooner.
 /// Such a delivery waits once to twice as long.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Time between the last acknowledgement and an orderly close. A quorum queue
 /// forgets acknowledgements that it has read but not yet replicated when the

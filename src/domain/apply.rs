@@ -158,9 +158,8 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let Arrived { message, claim } = arrived;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
-    let known = state.answered.get(&key).map(|known| (known.content, Some(known.recorded.clone())));
+    let known = state.answered.get(&key).map(|known| (known.content, known.recorded.clone()));
     let waits = state.waiting.iter().find(|waiting| waiting.message.id == message.id);
-    // What waits has no recorded outcome yet.
     let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, None)));
     if let Some((content, recorded)) = known {
         if content != message.content {
@@ -201,7 +200,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let last = state.book.account.seq;
     answer.entries = before.checked_add(1).filter(|first| *first <= last).map(|first| (first, last));
     if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-        let recorded = Recorded::of(&answer.outcome, answer.entries);
+        let recorded = Some(Recorded::of(&answer.outcome, answer.entries));
         state.answered.insert(key, Answered { content: message.content, recorded });
     }
     changes.answers.push(answer);

@@ -147,13 +147,13 @@ impl Book {
     }
 }
 
-/// The recorded answer to a message.
+/// What is known of a message that came before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Hash of the content it had.
     pub content: Hash,
-    /// What became of it.
-    pub recorded: Recorded,
+    /// What became of it; absent while it waits.
+    pub recorded: Option<Recorded>,
 }
 
 /// A message that waits for something.

@@ -25,8 +25,8 @@ use tracing::warn;
 const TICK: Duration = Duration::from_millis(500);
 /// Accounts taken from one shard at a time.
 const ROUND_MAX: i64 = 1000;
-/// Waiting messages of one shard asked about at a time.
-const CLAIMANTS_MAX: i64 = 256;
+/// Waiting messages of one shard asked about at a time; each may be as large as a webhook.
+const CLAIMANTS_MAX: i64 = 64;
 /// How long an account that could not be written is left alone.
 const LEAVE_ALONE: Duration = Duration::from_mins(5);
 
@@ -44,34 +44,45 @@ async fn look(store: &PostgresStore, lanes: &Lanes<PostgresStore>, stop: &Cancel
             () = tokio::time::sleep(TICK) => {}
         }
         broken.retain(|_, since| since.elapsed() < LEAVE_ALONE);
-        for shard in 0..store.shards() {
-            match round(store, lanes, shard, &mut broken).await {
-                Ok(()) => interrupted = false,
-                Err(error) if !interrupted => {
-                    interrupted = true;
-                    warn!(%error, "what is due cannot be looked for; it is tried again");
+        // What takes several rounds, as a long backlog does, does not wait for the next tick.
+        let mut shards: Vec<i16> = (0..store.shards()).collect();
+        while !shards.is_empty() && !stop.is_cancelled() {
+            let mut busy = Vec::new();
+            for shard in shards {
+                match round(store, lanes, shard, &mut broken).await {
+                    Ok(wrote) => {
+                        interrupted = false;
+                        busy.extend(wrote.then_some(shard));
+                    }
+                    Err(error) if !interrupted => {
+                        interrupted = true;
+                        warn!(%error, "what is due cannot be looked for; it is tried again");
+                    }
+                    Err(_) => {}
                 }
-                Err(_) => {}
             }
+            shards = busy;
         }
     }
 }
 
+/// Writes what is due of a shard; true when something was.
 async fn round(
     store: &PostgresStore,
     lanes: &Lanes<PostgresStore>,
     shard: i16,
     broken: &mut HashMap<AccountKey, Instant>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let due = store.due(shard, ROUND_MAX).await?;
     // A message that cannot be asked about must not keep back what is due.
     let answered = answered(store, shard).await;
     let accounts: BTreeSet<AccountKey> = due.into_iter().chain(answered.as_deref().unwrap_or_default().iter().cloned()).collect();
-    let wanted = accounts.into_iter().filter(|key| !broken.contains_key(key));
-    for key in write_due(lanes, wanted).await.unwrap_or_default() {
-        broken.insert(key, Instant::now());
-    }
-    answered.map(drop)
+    let wanted: Vec<AccountKey> = accounts.into_iter().filter(|key| !broken.contains_key(key)).collect();
+    let asked = wanted.len();
+    let failed = write_due(lanes, wanted).await.unwrap_or_default();
+    let wrote = failed.len() < asked;
+    broken.extend(failed.into_iter().map(|key| (key, Instant::now())));
+    answered.map(|_| wrote)
 }
 
 /// Asks the directory again about messages that wait for another account's; returns the accounts of

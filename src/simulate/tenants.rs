@@ -51,8 +51,9 @@ impl Simulation {
             TenantCommand::RemoveStaff { member } => drop(changed.staff.remove(member)),
             TenantCommand::ResetCycles { as_of } => {
                 if let Some(refused) = self.reset_refused(*as_of, terms.test_clock) {
-                    let recorded = self.answers.get_mut(&(message.tenant.clone(), message.id.clone()));
-                    recorded.into_iter().for_each(|(_, reasons)| reasons.push(refused.word().to_owned()));
+                    if let Some((_, reasons)) = self.answers.get_mut(&(message.tenant.clone(), message.id.clone())) {
+                        reasons.push(refused.word().to_owned());
+                    }
                     return Ok(Outcome::Rejected(vec![refused]));
                 }
                 self.advance(*as_of).await?;

@@ -3,7 +3,7 @@
 //! Owns whole accounts; everything of an account is in its state, so nothing has to be looked up.
 //! Keeps the same promises as Postgres but the one about power cuts.
 
-use super::{AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction};
+use super::{AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread};
 use crate::domain::book::{AccountState, Answered};
 use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
@@ -84,6 +84,7 @@ impl Store for MemoryStore {
                     account_id: account.account_id,
                     state: account.state.clone(),
                     deliveries: account.deliveries.clone(),
+                    unread: Unread::default(),
                     told: BTreeMap::new(),
                 },
             );
@@ -139,7 +140,7 @@ impl MemoryAccount {
         }
         for answer in write.answers.into_iter().filter(|answer| answer.is_new) {
             if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-                let recorded = Recorded::of(&answer.outcome, answer.entries);
+                let recorded = Some(Recorded::of(&answer.outcome, answer.entries));
                 self.state.answered.insert(answer.message.id.key(), Answered { content: answer.message.content, recorded });
                 self.outcomes.insert(answer.message.id.clone(), answer.outcome);
             }

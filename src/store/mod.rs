@@ -77,6 +77,8 @@ pub struct Needs {
     pub high_waters: bool,
     /// The time of each tenant's first message: a test clock that was never set starts there.
     pub first_times: BTreeMap<Id, Timestamp>,
+    /// Accounts that a message may open: what waits for that is wanted too.
+    pub opened: BTreeSet<AccountKey>,
 }
 
 impl Needs {
@@ -118,6 +120,18 @@ impl Needs {
             | Command::UnfreezeAccount(_)
             | Command::CloseAccount(_) => {}
         }
+        let may_open = matches!(
+            message.command,
+            Command::Grant(_)
+                | Command::Adjust(_)
+                | Command::RecordPayment(_)
+                | Command::SubmitRequest(_)
+                | Command::StartSubscription(_)
+                | Command::OpenAccount(_)
+        );
+        if may_open {
+            self.opened.insert(of.clone());
+        }
     }
 }
 
@@ -136,6 +150,17 @@ pub struct LoadedAccount {
     pub deliveries: HashMap<MessageKey, Arc<Raw>>,
     /// Recorded entries that repeated messages are answered with, by position.
     pub told: BTreeMap<u64, Entry>,
+    /// Messages that wait and were not read.
+    pub unread: Unread,
+}
+
+/// Messages of an account that wait for nothing this batch brings: they are not read, however many.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unread {
+    /// How many.
+    pub count: u32,
+    /// When the first of them is due.
+    pub due_at: Option<Timestamp>,
 }
 
 /// A tenant as a batch sees it.
@@ -145,6 +170,14 @@ pub struct LoadedTenant {
     pub terms: Arc<Terms>,
     /// Its own time, when it has a test clock that was set.
     pub clock: Option<Timestamp>,
+}
+
+impl LoadedTenant {
+    /// The time decisions about it are made at when the store's time is `now`.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        if self.terms.test_clock { self.clock.unwrap_or(now) } else { now }
+    }
 }
 
 /// Everything loaded for a batch.
@@ -162,7 +195,7 @@ impl Loaded {
     /// The time decisions about a tenant are made at.
     #[must_use]
     pub fn time_of(&self, tenant: &LoadedTenant) -> Timestamp {
-        if tenant.terms.test_clock { tenant.clock.unwrap_or(self.now) } else { self.now }
+        tenant.time(self.now)
     }
 }
 
@@ -227,6 +260,8 @@ pub struct AccountWrite {
     pub waiting: Vec<(Waiting, Arc<Raw>)>,
     /// Messages that wait no more.
     pub released: Vec<MessageKey>,
+    /// Messages that were not read: what of them is free afterwards becomes due.
+    pub unread: Unread,
     /// To be published.
     pub outbox: Vec<OutboxRow>,
     /// Set aside.
@@ -249,9 +284,9 @@ pub struct OpenRows {
 }
 
 impl OpenRows {
-    /// Counts a state.
+    /// Counts a state, and what was not read of it.
     #[must_use]
-    pub fn of(state: &AccountState) -> Self {
+    pub fn of(state: &AccountState, unread: Unread) -> Self {
         use crate::domain::request::RequestStatus;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let book = &state.book;
@@ -259,7 +294,7 @@ impl OpenRows {
             debts: count(book.debts.values().filter(|debt| debt.remaining.is_positive()).count()),
             requests: count(book.requests.values().filter(|one| one.status == RequestStatus::Pending).count()),
             subscriptions: count(book.subscriptions.values().filter(|one| !one.ended).count()),
-            waiting: count(state.waiting.len()),
+            waiting: count(state.waiting.len()).saturating_add(unread.count),
         }
     }
 }

@@ -12,5 +12,6 @@ mod semantics;
 mod soak;
 mod tenants;
 mod tidy;
+mod waiting;
 mod worker;
 mod world;

@@ -265,6 +265,8 @@ async fn story(world: &mut World) {
 struct Forger {
     connection: PgConnection,
     url: String,
+    /// Puts every table back as it was.
+    restore: String,
 }
 
 impl Forger {
@@ -272,7 +274,23 @@ impl Forger {
         let mut connection = PgConnection::connect(url).await.unwrap();
         let keep = TABLES.map(|table| format!("create table kept_{table} as table {table};")).join(" ");
         sqlx::raw_sql(AssertSqlSafe(format!("set session_replication_role = replica; {keep}"))).execute(&mut connection).await.unwrap();
-        Self { connection, url: url.to_owned() }
+        let mut restore = String::new();
+        for table in TABLES {
+            // What the database computes is not put back.
+            let columns: String = sqlx::query_scalar(
+                "select string_agg(attname, ', ' order by attnum) from pg_attribute \
+                 where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = ''",
+            )
+            .bind(table)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            let back = format!(
+                "delete from {table}; insert into {table} ({columns}) overriding system value select {columns} from kept_{table}; "
+            );
+            restore.push_str(&back);
+        }
+        Self { connection, url: url.to_owned(), restore }
     }
 
     async fn plant(&mut self, forgery: &str) {
@@ -291,8 +309,7 @@ impl Forger {
     }
 
     async fn undo(&mut self) {
-        let restore = TABLES.map(|table| format!("delete from {table}; insert into {table} overriding system value table kept_{table};"));
-        sqlx::raw_sql(AssertSqlSafe(restore.join(" "))).execute(&mut self.connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(self.restore.clone())).execute(&mut self.connection).await.unwrap();
     }
 
     async fn audit(&self) -> Vec<String> {

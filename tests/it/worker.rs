@@ -38,10 +38,10 @@ pub fn environment(name: &str) -> String {
 pub struct Deployment {
     pub database: String,
     pub pool: PgPool,
-    topology: Topology,
+    pub topology: Topology,
     secrets: tempfile::TempDir,
-    worker: Option<Child>,
-    publisher: Publisher,
+    pub worker: Option<Child>,
+    pub publisher: Publisher,
     replies: Replies,
 }
 

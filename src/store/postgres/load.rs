@@ -6,17 +6,15 @@
 use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
-use super::{PostgresStore, terms};
-use crate::domain::book::{AccountState, Answered, Book, Waiting};
-use crate::domain::decision::{On, Recorded};
+use super::{PostgresStore, terms, waiting};
+use crate::domain::book::{AccountState, Answered, Book};
+use crate::domain::decision::Recorded;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
-use crate::message;
-use crate::message::raw::Raw;
-use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store};
+use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store, Unread};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
-use sqlx::types::{Json, Uuid};
+use sqlx::types::Uuid;
 use sqlx::{PgConnection, PgTransaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -76,16 +74,14 @@ impl Store for PostgresStore {
             let mut book = Book::unopened(key.clone());
             book.account = row.account(key)?;
             let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            batch.accounts.insert(
-                row.account_id,
-                LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), told: BTreeMap::new() },
-            );
+            let unread = Unread { count: super::rows::number(row.open_waiting.into())?, due_at: None };
+            let loaded = LoadedAccount { account_id: row.account_id, state, deliveries: HashMap::new(), unread, told: BTreeMap::new() };
+            batch.accounts.insert(row.account_id, loaded);
             places.accounts.insert(row.account_id, place);
         }
         let mut needs = needs.clone();
-        if open.waiting {
-            batch.waiting(&mut transaction, &mut needs).await?;
-        }
+        let clock = |account: &AccountKey| tenants.get(&account.tenant).map_or(now, |tenant| tenant.time(now));
+        waiting::read(&mut transaction, &mut batch, &mut needs, &clock).await?;
         batch.grants(&mut transaction, &needs, &mut places).await?;
         batch.answered(&mut transaction, &needs).await?;
         batch.rare(&mut transaction, &needs, open).await?;
@@ -169,7 +165,6 @@ struct OpenTables {
     debts: bool,
     requests: bool,
     subscriptions: bool,
-    waiting: bool,
 }
 
 impl OpenTables {
@@ -177,14 +172,14 @@ impl OpenTables {
         self.debts |= row.open_debts > 0;
         self.requests |= row.open_requests > 0;
         self.subscriptions |= row.open_subscriptions > 0;
-        self.waiting |= row.open_waiting > 0;
     }
 }
 
-struct Batch {
-    shard: i16,
+/// The accounts of a batch, as far as they were read.
+pub(super) struct Batch {
+    pub(super) shard: i16,
     ids: Vec<i64>,
-    accounts: BTreeMap<i64, LoadedAccount>,
+    pub(super) accounts: BTreeMap<i64, LoadedAccount>,
 }
 
 impl Batch {
@@ -196,7 +191,7 @@ impl Batch {
     }
 
     /// Names with the row ids of their accounts, as two columns.
-    fn pairs<T, C>(&self, named: &Named<T>, column: impl Fn(&T) -> C) -> (Vec<i64>, Vec<C>) {
+    pub(super) fn pairs<T, C>(&self, named: &Named<T>, column: impl Fn(&T) -> C) -> (Vec<i64>, Vec<C>) {
         let ids: HashMap<&AccountKey, i64> =
             self.accounts.values().map(|loaded| (&loaded.state.book.account.key, loaded.account_id)).collect();
         named.iter().filter_map(|(account, name)| Some((*ids.get(account)?, column(name)))).unzip()
@@ -232,7 +227,7 @@ impl Batch {
         .await?;
         for (account_id, key, content, outcome, reasons, first, last) in rows {
             let entries = first.zip(last).map(|(first, last)| Ok::<_, Failure>((number(first)?, number(last)?))).transpose()?;
-            let recorded = Recorded { outcome, reasons: reasons.unwrap_or_default(), entries };
+            let recorded = Some(Recorded { outcome, reasons: reasons.unwrap_or_default(), entries });
             let answered = Answered { content: hash(&content)?, recorded };
             if let Some(loaded) = self.accounts.get_mut(&account_id) {
                 loaded.state.answered.insert(MessageKey(key.into_bytes()), answered);
@@ -302,30 +297,6 @@ impl Batch {
             for row in rows {
                 let mark = row.high_water()?;
                 self.book(row.account_id)?.high_waters.insert(mark.item.clone(), mark);
-            }
-        }
-        Ok(())
-    }
-
-    /// Messages that wait, read again from the bytes they came in; what they need is added.
-    async fn waiting(&mut self, connection: &mut PgConnection, needs: &mut Needs) -> Result<(), Failure> {
-        type Row = (i64, String, Option<String>, Option<SqlTimestamp>, SqlTimestamp, Json<message::raw::RawHead>, Vec<u8>);
-        let sql = "select account_id, waits_on, waits_key, waits_until, deadline, raw, body from waiting \
-                   where shard = $1 and account_id = any($2) order by arrived_at, message_key";
-        let rows: Vec<Row> = sqlx::query_as(sql).bind(self.shard).bind(&self.ids).fetch_all(connection).await?;
-        for (account_id, on, key, until, deadline, head, body) in rows {
-            let raw = Raw::from_parts(head.0, body).map(Arc::new);
-            let Some(raw) = raw else { return Err(super::rows::unreadable("queue of account row", &account_id.to_string())) };
-            let message = match message::reread(&raw) {
-                Ok(message::Incoming::Account(message)) => Arc::new(*message),
-                Ok(_) | Err(_) => return Err(super::rows::unreadable("waiting message of account row", &account_id.to_string())),
-            };
-            let key = key.as_deref().map(super::rows::id).transpose()?;
-            let on = On::from_word(&on, key, until.map(SqlTimestamp::to_jiff)).ok_or_else(|| super::rows::unreadable("wait", &on))?;
-            needs.add(&message);
-            if let Some(loaded) = self.accounts.get_mut(&account_id) {
-                loaded.deliveries.insert(message.id.key(), raw);
-                loaded.state.waiting.push(Waiting { message, on, deadline: deadline.to_jiff() });
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ pub mod schedule;
 mod sqlstate;
 pub mod tenant;
 pub mod terms;
+mod waiting;
 mod write;
 mod write_rare;
 

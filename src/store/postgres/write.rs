@@ -4,7 +4,7 @@
 
 use super::load::instant;
 use super::rows::GrantRules;
-use super::{quarantine, query, write_rare};
+use super::{quarantine, query, waiting, write_rare};
 use crate::domain::apply::Answer;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
@@ -58,7 +58,7 @@ impl Transaction for PostgresTransaction {
         }
         for write in &writes {
             write_rare::rows(connection, self.shard, write).await?;
-            write_rare::waiting(connection, self.shard, write).await?;
+            waiting::write(connection, self.shard, write).await?;
         }
         let set_aside: Vec<_> = writes.iter().flat_map(|write| &write.quarantine).collect();
         quarantine::insert(connection, self.shard, &set_aside).await?;

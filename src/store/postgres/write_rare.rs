@@ -1,4 +1,4 @@
-//! Rows that few batches write: debts, payments, requests, charges, subscriptions, profiles, waiting.
+//! Rows that few batches write: debts, payments, requests, charges, subscriptions, profiles.
 //!
 //! Owns one statement per table; several rows of one account are written one after the other.
 
@@ -7,7 +7,7 @@ use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use crate::domain::account::Debt;
 use crate::domain::credits::Credits;
-use crate::domain::decision::{On, Row};
+use crate::domain::decision::Row;
 use crate::domain::payment::Payment;
 use crate::domain::request::CreditRequest;
 use crate::domain::subscription::{Reset, Subscription};
@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::store::AccountWrite;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
-use sqlx::types::{Json, Uuid};
 
 /// Writes the rows of one account that are not grants.
 pub async fn rows(connection: &mut PgConnection, shard: i16, write: &AccountWrite) -> Result<(), Failure> {
@@ -203,45 +202,5 @@ async fn reset(connection: &mut PgConnection, key: Key, row: &Reset, at: jiff::T
     .bind(instant(at))
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-/// Adds messages that began to wait and removes those that wait no more.
-pub async fn waiting(connection: &mut PgConnection, shard: i16, write: &AccountWrite) -> Result<(), Failure> {
-    if !write.released.is_empty() {
-        let keys: Vec<Uuid> = write.released.iter().map(|key| Uuid::from_bytes(key.0)).collect();
-        sqlx::query("delete from waiting where shard = $1 and account_id = $2 and message_key = any($3)")
-            .bind(shard)
-            .bind(write.account_id)
-            .bind(keys)
-            .execute(&mut *connection)
-            .await?;
-    }
-    for (waiting, raw) in &write.waiting {
-        let (key, until) = match &waiting.on {
-            On::Request(id) | On::Subscription(id) => (Some(id.to_string()), None),
-            On::Time(at) => (None, Some(instant(*at))),
-            On::Claim(claim) => (Some(claim.word().to_owned()), None),
-            On::Account => (None, None),
-        };
-        sqlx::query(
-            "insert into waiting (shard, account_id, message_key, source, id, content, waits_on, waits_key, waits_until, \
-             deadline, raw, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(shard)
-        .bind(write.account_id)
-        .bind(Uuid::from_bytes(waiting.message.id.key().0))
-        .bind(waiting.message.id.source.as_str())
-        .bind(waiting.message.id.id.as_str())
-        .bind(waiting.message.content.0.to_vec())
-        .bind(waiting.on.word())
-        .bind(key)
-        .bind(until)
-        .bind(instant(waiting.deadline))
-        .bind(Json(raw.head()))
-        .bind(&raw.body)
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }

@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 
 const SHARDS: i16 = 4;
 
+/// A message that waits: id, what for, until when, deadline.
+pub type Wait = (String, String, Option<Timestamp>, Timestamp);
+
 pub struct Database {
     schema: String,
     server: String,
@@ -91,11 +94,26 @@ impl Database {
         Outcome::Applied
     }
 
-    /// The account as a batch loads it: with its open rows.
+    /// The account as a batch loads it that brings nothing: with its open rows, without what waits.
     pub async fn state(&self, key: &AccountKey) -> AccountState {
         let (transaction, mut loaded) = self.store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
         drop(transaction);
         loaded.accounts.remove(key).unwrap().state
+    }
+
+    /// Every message that waits, in the order they came: id, what it waits for, until when, deadline.
+    pub async fn waits(&self, key: &AccountKey) -> Vec<Wait> {
+        let query =
+            "select id, waits_on, waits_until, deadline from waiting where shard = $1 and account_id = $2 order by arrived_at, message_key";
+        let at = |time: SqlTimestamp| time.to_jiff();
+        let rows = self.rows(key, query).await;
+        let wait = |row: &PgRow| {
+            // Until then a claim is not asked about again: the scheduler's affair.
+            let on: String = row.get("waits_on");
+            let until = row.get::<Option<SqlTimestamp>, _>("waits_until").filter(|_| on == "time").map(at);
+            (row.get("id"), on, until, at(row.get("deadline")))
+        };
+        rows.iter().map(wait).collect()
     }
 
     async fn rows(&self, key: &AccountKey, query: &'static str) -> Vec<PgRow> {

@@ -1,8 +1,10 @@
 //! What must hold of every account after every scenario, whatever it was about.
 
 use super::World;
-use credit_ledger::domain::book::AccountState;
+use super::database::Wait;
+use credit_ledger::domain::book::{AccountState, Waiting};
 use credit_ledger::domain::credits::Credits;
+use credit_ledger::domain::decision::On;
 use credit_ledger::domain::entry::{Direction, Entry};
 use credit_ledger::domain::grant::GrantStatus;
 use credit_ledger::domain::ids::Hash;
@@ -63,7 +65,16 @@ fn open_part(mut state: AccountState) -> AccountState {
     book.charges.clear();
     book.high_waters.clear();
     state.answered.clear();
+    state.waiting.clear();
     state
+}
+
+fn waits(state: &AccountState) -> Vec<Wait> {
+    let wait = |waiting: &Waiting| {
+        let until = if let On::Time(at) = waiting.on { Some(at) } else { None };
+        (waiting.message.id.id.to_string(), waiting.on.word().to_owned(), until, waiting.deadline)
+    };
+    state.waiting.iter().map(wait).collect()
 }
 
 impl World {
@@ -86,9 +97,11 @@ impl World {
                 state.book.grants.values().map(|grant| (grant.terms.number, status(grant.status).to_owned(), grant.remaining)).collect();
             assert_eq!(database.grants(&key).await, grants, "grants of {key}");
             assert_eq!(database.outbox(&key).await, self.memory_outbox(account).await, "announcements about {key}");
+            assert_eq!(database.waits(&key).await, waits(&state), "messages of {key} that wait");
             let mut stored = database.state(&key).await;
             stored.book.high_waters.clear();
             stored.answered.clear();
+            stored.waiting.clear();
             assert_eq!(stored, open_part(state), "open rows of {key}");
         }
         if let Some(database) = &self.database {

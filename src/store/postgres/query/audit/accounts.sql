@@ -23,8 +23,7 @@ with summed as (
         from grants where shard = $1 and is_open and status <> 'ended'
         union all select account_id, cycle_end from subscriptions where shard = $1 and not is_ended
         union all select account_id, expires_at from credit_requests where shard = $1 and status = 'pending'
-        union all select account_id, case waits_on when 'time' then least(waits_until, deadline) else deadline end
-        from waiting where shard = $1
+        union all select account_id, due_at from waiting where shard = $1
     ) as dates (account_id, at) group by account_id
 )
 select a.tenant || '/' || a.account as account, v.what as check,
