@@ -160,7 +160,6 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
     let known = state.answered.get(&key).map(|known| (known.content, known.recorded.clone()));
     let waits = state.waiting.iter().find(|waiting| waiting.message.id == message.id);
-    // What waits has no recorded outcome yet.
     let known = known.or_else(|| waits.map(|waiting| (waiting.message.content, None)));
     if let Some((content, recorded)) = known {
         if content != message.content {

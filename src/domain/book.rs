@@ -147,7 +147,7 @@ impl Book {
     }
 }
 
-/// The recorded answer to a message.
+/// What is known of a message that came before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Hash of the content it had.

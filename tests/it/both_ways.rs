@@ -16,7 +16,8 @@ fn catalog() -> Value {
 
 #[allow(clippy::needless_pass_by_value, reason = "calls read better without borrows")]
 fn message(id: &str, kind: &str, account: Option<&str>, time: &str, data: Value) -> Value {
-    let mut event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "lab", "time": time, "data": data});
+    let mut event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "lab", "time": time});
+    event["data"] = data;
     if let Some(account) = account {
         event["subject"] = account.into();
     }
