@@ -15,7 +15,13 @@ pub enum NameError {
     /// Not 1–128 printable characters.
     #[error("a source, message id or reference has 1 to 128 printable characters")]
     Printable,
+    /// Not 1–2048 printable characters.
+    #[error("a link has 1 to 2048 printable characters")]
+    Link,
 }
+
+/// How long an id may be, in characters.
+pub const ID_CHARACTERS_MAX: usize = 64;
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $error:expr, $valid:expr) => {
@@ -61,12 +67,20 @@ macro_rules! name {
 }
 
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    (1..=ID_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 fn is_printable(text: &str) -> bool {
-    let characters = text.chars().count();
-    (1..=128).contains(&characters) && !text.chars().any(char::is_control)
+    is_plain(text, 128)
+}
+
+fn is_link(text: &str) -> bool {
+    is_plain(text, 2048)
+}
+
+/// 1 to `most` characters, none of them a control character.
+fn is_plain(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 name! {
@@ -76,6 +90,10 @@ name! {
 name! {
     /// A source, message id or reference: 1–128 printable characters.
     Printable, NameError::Printable, is_printable
+}
+name! {
+    /// Where to look at something, for people: 1–2048 printable characters.
+    Link, NameError::Link, is_link
 }
 
 /// Which account of which tenant.
@@ -180,6 +198,14 @@ mod tests {
         assert!(Printable::new("https://example.com/orders#42 — paid").is_ok());
         for bad in ["", "a\u{0}b", "line\nbreak", &"x".repeat(129)] {
             assert_eq!(Printable::new(bad), Err(NameError::Printable), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn links_are_longer_than_references() {
+        assert!(Link::new(&format!("https://bank.example/{}", "x".repeat(2027))).is_ok());
+        for bad in ["", "https://x\n", &"x".repeat(2049)] {
+            assert_eq!(Link::new(bad), Err(NameError::Link), "{bad:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::calendar::CalendarSpan;
 use super::credits::{Credits, Money};
-use super::ids::{Id, Printable};
+use super::ids::{Id, Link, Printable};
 use super::word::words;
 use jiff::Timestamp;
 
@@ -58,7 +58,7 @@ pub struct Evidence {
     /// Bank reference or transaction hash.
     pub reference: Printable,
     /// Where to look at it.
-    pub url: Option<Printable>,
+    pub url: Option<Link>,
 }
 
 /// What was asked for, frozen at submission.

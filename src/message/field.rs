@@ -9,7 +9,7 @@ use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::charge::Purpose;
 use crate::domain::entry::Direction;
 use crate::domain::grant::GrantSource;
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Link, Printable};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestMethod;
 use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
@@ -112,6 +112,18 @@ impl Spelt for Printable {
 
     fn schema() -> Schema {
         plain(1..=128)
+    }
+}
+
+impl Spelt for Link {
+    const FORM: &'static str = "a link of 1 to 2048 printable characters";
+
+    fn spelt(text: &str) -> Option<Self> {
+        Self::new(text).ok()
+    }
+
+    fn schema() -> Schema {
+        plain(1..=2048)
     }
 }
 

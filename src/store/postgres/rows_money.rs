@@ -6,6 +6,7 @@ use super::rows::{credits, id, message_id, number, optional_id, optional_printab
 use crate::domain::account::{Debt, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
+use crate::domain::ids::Link;
 use crate::domain::payment::{Payment, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
@@ -102,8 +103,9 @@ pub struct RequestRow {
 
 impl RequestRow {
     pub fn request(&self) -> Result<CreditRequest, Failure> {
+        let link = |text: &String| Link::new(text).map_err(|_| unreadable("link", text));
         let evidence = match optional_printable(self.evidence_reference.as_ref())? {
-            Some(reference) => Some(Evidence { reference, url: optional_printable(self.evidence_url.as_ref())? }),
+            Some(reference) => Some(Evidence { reference, url: self.evidence_url.as_ref().map(link).transpose()? }),
             None => None,
         };
         let span = |text: &String| CalendarSpan::parse(text).ok_or_else(|| unreadable("duration", text));

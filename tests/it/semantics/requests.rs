@@ -217,3 +217,18 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "1000");
     }
 }
+    async fn a_long_link_to_the_evidence_is_kept(world) {
+        world.staff("bob", "approver").await;
+        let url = |characters: usize| format!("https://bank.example/{}", "x".repeat(characters - 21));
+        let proven = |url: String| {
+            let mut data = free("r");
+            data["evidence"] = json!({"reference": "SEPA-1", "url": url});
+            data
+        };
+        assert_eq!(submit(world, proven(url(2049))).await, "quarantined: malformed");
+        assert_eq!(submit(world, proven(url(2048))).await, "applied");
+        assert_eq!(decide(world, "accepted", "bob").await, "applied");
+        assert_eq!(submit(world, proven(url(2048))).await, "duplicate");
+        assert_eq!(submit(world, proven(url(2047))).await, "quarantined: idempotency_conflict");
+    }
+
