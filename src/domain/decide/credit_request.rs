@@ -38,6 +38,7 @@ pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overf
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!case.terms.settings.credit_payments, Rejection::CreditsDisabled);
+    reasons.add_if(command.method == RequestMethod::Invoice && !account.profile.invoicing, Rejection::NotPermitted);
     reasons.add_if(impossible, Rejection::InvalidAmount);
     reasons.add_if(terms.is_none(), Rejection::UnknownPackage);
     if let Some(refusal) = reasons.refusal() {

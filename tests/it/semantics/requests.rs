@@ -92,6 +92,21 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "333.333333");
     }
 
+    async fn invoice_terms_are_for_accounts_that_have_them(world) {
+        let invoice = |request: &str, more: Value| {
+            let mut data = asks(request, more);
+            data["method"] = json!("invoice");
+            data
+        };
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "rejected: not_permitted");
+        world.open("u").await;
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "rejected: not_permitted");
+        let nothing = json!({"credits": "0", "price": "1.00", "currency": "USD"});
+        assert_eq!(submit(world, invoice("r", nothing)).await, "rejected: not_permitted invalid_amount");
+        world.done("account.changed", "u", json!({"invoicing": true})).await;
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "applied");
+    }
+
     async fn an_overpaid_request_grants_no_more(world) {
         pending(world).await;
         assert_eq!(receive(world, "45.00").await, "applied");
