@@ -184,6 +184,10 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
             write(state, *mutation, changes);
             Outcome::Applied
         }
+        Decision::Named(mutation) => {
+            write(state, *mutation, changes);
+            Outcome::Duplicate
+        }
         Decision::Duplicate => Outcome::Duplicate,
         Decision::Ignored => Outcome::Ignored,
         Decision::Quarantined(reason) => Outcome::Quarantined(reason),

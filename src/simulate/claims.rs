@@ -7,8 +7,8 @@ use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::store::facts::{FactKind, claims};
 use crate::store::memory::Memory;
-use crate::store::postgres::directory::{FactKind, claims};
 use std::collections::HashMap;
 
 /// Who claims a fact.
@@ -53,7 +53,7 @@ impl Claims {
 
 fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
     match kind {
-        FactKind::Payment => book.payments.contains_key(key),
+        FactKind::Payment => book.payment_names.contains_key(key),
         FactKind::Request => book.requests.contains_key(key),
         FactKind::Reference => book.charges.contains_key(key),
         FactKind::Evidence => book.requests.values().filter(|request| request.status.holds_evidence()).any(|request| {

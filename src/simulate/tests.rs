@@ -179,3 +179,28 @@ async fn what_cannot_be_read_is_quarantined_and_announced() {
         assert!(effects.events[0].get().contains("message.quarantined"));
     }
 }
+
+fn checkout(id: &str, account: &str, intent: &str) -> String {
+    format!(
+        r#"{{"webhook":"stripe","tenant":"acme","received_at":"2026-01-01T00:00:00Z","event":{{"id":"{id}",
+        "type":"checkout.session.completed","livemode":false,"created":1767225600,"data":{{"object":{{"id":"cs_1","mode":"payment",
+        "payment_status":"paid","amount_total":2000,"currency":"usd","payment_intent":{intent},
+        "metadata":{{"credit_account":"{account}","credit_package":"starter"}}}}}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_name_of_anothers_payment_is_a_conflict() {
+    let steps = run(&[
+        CATALOG.to_owned(),
+        checkout("a", "u-1", "null"),
+        checkout("b", "u-2", r#""pi_1""#),
+        checkout("c", "u-1", r#""pi_1""#),
+        checkout("d", "u-2", r#""pi_1""#),
+    ])
+    .await;
+    assert_eq!(done(&steps[1]), owned("applied", &["purchased 500 500"]));
+    assert_eq!(done(&steps[2]).0, "quarantined idempotency_conflict", "the session is another account's");
+    assert_eq!(done(&steps[3]), owned("duplicate", &[]), "and it left the intent free");
+    assert_eq!(done(&steps[4]).0, "quarantined idempotency_conflict");
+}

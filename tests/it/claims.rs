@@ -1,6 +1,6 @@
 //! Two accounts and one fact: one of them gets it, the other hears about it, whatever happens between.
 
-use crate::worker::{Deployment, SOON, grant, worker_test};
+use crate::worker::{Deployment, SECRET, SOON, grant, worker_test};
 use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
@@ -210,6 +210,47 @@ worker_test!(a_replay_takes_its_fact_back, |deployment| {
     assert_eq!(claim(&store, std::slice::from_ref(&bob)).await, [Claim::Ours]);
     assert_eq!(claim(&store, std::slice::from_ref(&ann)).await, [Claim::Undecided]);
     store.pool().close().await;
+});
+
+/// A paid checkout of the starter package by an account, with or without its PaymentIntent.
+fn checkout(event: &str, account: &str, intent: Option<&str>, minor: u32) -> Value {
+    json!({"id": event, "type": "checkout.session.completed", "created": 1_767_225_600, "livemode": false, "data": {"object": {
+        "id": "cs_1", "mode": "payment", "payment_status": "paid", "amount_total": minor, "currency": "usd", "payment_intent": intent,
+        "metadata": {"credit_account": account, "credit_package": "starter"}}}})
+}
+
+impl Deployment {
+    async fn stripe(&mut self, event: &Value) -> String {
+        self.webhook(event.to_string().into_bytes(), SECRET).await;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> String {
+        let reply = self.reply().await;
+        let reason = reply["reasons"][0].as_str().map_or_else(String::new, |reason| format!(" {reason}"));
+        format!("{}{reason}", reply["outcome"].as_str().unwrap())
+    }
+}
+
+worker_test!(every_name_of_a_payment_belongs_to_one_account, |deployment| {
+    deployment.start();
+    assert_eq!(deployment.stripe(&checkout("a", "ann", None, 2000)).await, "applied");
+    assert_eq!(deployment.stripe(&checkout("b", "bob", Some("pi_1"), 2000)).await, "quarantined idempotency_conflict");
+    // What bob's event claimed beside it is free again.
+    assert_eq!(deployment.stripe(&checkout("c", "ann", Some("pi_1"), 2000)).await, "duplicate");
+    assert_eq!(deployment.stripe(&checkout("d", "bob", Some("pi_1"), 2000)).await, "quarantined idempotency_conflict");
+    let names = "directory where kind = 'payment' and account = 'ann' and key in ('stripe:cs_1', 'stripe:pi_1')";
+    assert_eq!((deployment.count(names).await, deployment.count("payment_names").await), (2, 2));
+    assert_eq!(deployment.count("entries where kind = 'purchased'").await, 1);
+});
+
+worker_test!(a_payment_refused_for_want_of_a_package_is_free_for_another_account, |deployment| {
+    deployment.start();
+    let mut unnamed = checkout("a", "ann", None, 2000);
+    unnamed["data"]["object"]["metadata"] = json!({"credit_account": "ann"});
+    assert_eq!(deployment.stripe(&unnamed).await, "rejected unknown_package");
+    assert_eq!(deployment.stripe(&checkout("b", "bob", Some("pi_1"), 2000)).await, "applied");
+    assert_eq!(deployment.stripe(&checkout("c", "ann", None, 2000)).await, "quarantined idempotency_conflict");
 });
 
 /// Waits until a query says yes.

@@ -4,10 +4,11 @@
 //! open to others once every message that went on with it was refused (semantics §9).
 
 use super::PostgresStore;
-use crate::domain::command::{Command, Message};
+use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
+use crate::store::facts::{FactKind, claims};
 use crate::store::shard_of;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::types::Uuid;
@@ -23,55 +24,16 @@ const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key
      and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
      and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
-/// What kind of fact is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FactKind {
-    /// A provider's payment.
-    Payment,
-    /// A credit request.
-    Request,
-    /// The evidence of a request, with its method.
-    Evidence,
-    /// An order or invoice reference.
-    Reference,
-}
-
-impl FactKind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Request => "request",
-            Self::Evidence => "evidence",
-            Self::Reference => "reference",
+/// Whether fact $4 of a kind exists in the account of `home`.
+fn exists(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::Payment => "exists (select from payment_names join home using (account_id) where shard = $1 and name = $4)",
+        FactKind::Request => "exists (select from credit_requests join home using (account_id) where shard = $1 and request = $4)",
+        FactKind::Evidence => {
+            "exists (select from credit_requests join home using (account_id) where shard = $1 \
+             and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
         }
-    }
-
-    /// Whether fact $4 exists in the account of `home`.
-    fn exists(self) -> &'static str {
-        match self {
-            Self::Payment => "exists (select from payments join home using (account_id) where shard = $1 and payment = $4)",
-            Self::Request => "exists (select from credit_requests join home using (account_id) where shard = $1 and request = $4)",
-            Self::Evidence => {
-                "exists (select from credit_requests join home using (account_id) where shard = $1 \
-                 and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
-            }
-            Self::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
-        }
-    }
-}
-
-/// The facts a message claims for its account.
-#[must_use]
-pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
-    match &message.command {
-        Command::RecordPayment(payment) => vec![(FactKind::Payment, payment.terms.payment.to_string())],
-        Command::Spend(spend) => vec![(FactKind::Reference, spend.reference.to_string())],
-        Command::SubmitRequest(request) => {
-            let evidence =
-                request.evidence.as_ref().map(|evidence| (FactKind::Evidence, format!("{}:{}", request.method.word(), evidence.reference)));
-            std::iter::once((FactKind::Request, request.request.to_string())).chain(evidence).collect()
-        }
-        _ => Vec::new(),
+        FactKind::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
     }
 }
 
@@ -136,16 +98,13 @@ impl PostgresStore {
         Ok(answers)
     }
 
+    fn fact(&self, tenant: &Id, (kind, key): (FactKind, String)) -> Fact {
+        Fact { shard: shard_of(tenant.as_str(), &key, self.shards), tenant: tenant.clone(), kind, key }
+    }
+
     /// The facts of a message in the order they are claimed.
     fn facts(&self, message: &Message) -> Vec<Fact> {
-        let tenant = &message.account.tenant;
-        let fact = |(kind, key): (FactKind, String)| Fact {
-            shard: shard_of(tenant.as_str(), &key, self.shards),
-            tenant: tenant.clone(),
-            kind,
-            key,
-        };
-        let mut facts: Vec<Fact> = claims(message).into_iter().map(fact).collect();
+        let mut facts: Vec<Fact> = claims(message).into_iter().map(|fact| self.fact(&message.account.tenant, fact)).collect();
         facts.sort_unstable();
         facts
     }
@@ -236,7 +195,7 @@ impl PostgresStore {
              array(select message from claim \
                where not exists (select from outcomes join home using (account_id) where shard = $1 and message_key = message) \
                and not exists ({SET_ASIDE}))",
-            exists = fact.kind.exists()
+            exists = exists(fact.kind)
         );
         let (exists, waits, open): (bool, bool, Vec<Uuid>) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(home)

@@ -7,7 +7,7 @@ use crate::domain::account::{Debt, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
 use crate::domain::ids::Link;
-use crate::domain::payment::{Payment, PaymentTerms, Purchase};
+use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
 use crate::failure::Failure;
@@ -76,6 +76,21 @@ impl PaymentRow {
             status: word("payment status", &self.status)?,
             granted: credits(self.granted)?,
         })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct PaymentNameRow {
+    pub account_id: i64,
+    name: String,
+    provider_id: String,
+    payment: String,
+}
+
+impl PaymentNameRow {
+    pub fn known_name(&self) -> Result<KnownName, Failure> {
+        let name = PaymentName { name: printable(&self.name)?, provider_id: id(&self.provider_id)? };
+        Ok(KnownName { name, payment: printable(&self.payment)? })
     }
 }
 
