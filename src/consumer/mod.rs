@@ -102,10 +102,10 @@ impl Consumer {
         match read(&raw, &|tenant: &_| secrets.stripe(tenant)) {
             Ok(Incoming::Account(message)) => {
                 let read = Read { submission: Submission::new(Arc::new(*message), raw), finish };
-                if facts::claims(&read.submission.message).is_empty() {
-                    submit(&self.lanes, &self.aside, read);
-                } else {
+                if facts::names_any(&read.submission.message) {
                     let _ = self.claims.send(read);
+                } else {
+                    submit(&self.lanes, &self.aside, read);
                 }
             }
             Ok(Incoming::Tenant(message)) => {

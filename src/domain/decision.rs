@@ -58,6 +58,9 @@ words! {
         Undecided "undecided",
         /// Another account has one of them: it contradicts what is recorded.
         Taken "taken",
+        /// It names a request without claiming it, and another account has one of that id: a
+        /// contradiction unless its own account has one too.
+        Elsewhere "elsewhere",
     }
 }
 

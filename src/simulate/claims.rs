@@ -7,7 +7,7 @@ use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
-use crate::store::facts::{FactKind, claims};
+use crate::store::facts::{FactKind, claims, of_request, request_named};
 use crate::store::memory::Memory;
 use std::collections::HashMap;
 
@@ -27,6 +27,9 @@ pub struct Claims {
 impl Claims {
     /// Claims the facts of a message for its account.
     pub fn claim(&mut self, memory: &Memory, message: &Message) -> Claim {
+        if request_named(message).is_some_and(|request| self.is_elsewhere(memory, message, request)) {
+            return Claim::Elsewhere;
+        }
         let facts = claims(message);
         for (kind, key) in &facts {
             let fact = (message.account.tenant.clone(), *kind, key.clone());
@@ -48,6 +51,15 @@ impl Claims {
             claim.by.push(message.id.key());
         }
         Claim::Ours
+    }
+
+    /// Whether another account has a request of this id.
+    fn is_elsewhere(&self, memory: &Memory, message: &Message, request: &Id) -> bool {
+        of_request(request).any(|(kind, key)| {
+            let claim = self.held.get(&(message.account.tenant.clone(), kind, key)).filter(|claim| claim.account != message.account);
+            let holder = claim.and_then(|claim| memory.accounts.get(&claim.account));
+            holder.is_some_and(|holder| holder.state.book.requests.contains_key(request))
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 //! Business facts that belong to one account of a tenant, and which of them a message names.
 //!
-//! Owns what is claimed for an account before the ledger sees a message.
+//! Owns what is claimed for an account before the ledger sees a message, and what is only looked up.
 //! Whose a fact is, the directory knows; never decides.
 
 use crate::domain::command::{Command, Message};
+use crate::domain::ids::Id;
+use crate::domain::payment::{PROVIDERS, PaymentName};
 
 /// What kind of fact is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,4 +46,27 @@ pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The request a message is about without claiming it.
+#[must_use]
+pub fn request_named(message: &Message) -> Option<&Id> {
+    match &message.command {
+        Command::DecideRequest(decision) => Some(&decision.request),
+        Command::CancelRequest(cancel) => Some(&cancel.request),
+        _ => None,
+    }
+}
+
+/// The facts under which the directory knows whose a request is: its own, or those of the payment
+/// that it is the review of.
+pub fn of_request(request: &Id) -> impl Iterator<Item = (FactKind, String)> + '_ {
+    let payments = PROVIDERS.iter().filter_map(|provider| PaymentName::of(provider, request.as_str()).ok());
+    std::iter::once((FactKind::Request, request.to_string())).chain(payments.map(|name| (FactKind::Payment, name.name.to_string())))
+}
+
+/// Whether the directory has anything to say about a message.
+#[must_use]
+pub fn names_any(message: &Message) -> bool {
+    request_named(message).is_some() || !claims(message).is_empty()
 }
