@@ -242,14 +242,29 @@ create table payments (
     status        text collate "C" not null,
     granted       numeric(24,6) not null,
     constraint payments_pkey primary key (shard, account_id, payment),
-    constraint payments_status_check check (status in ('unpaid', 'review', 'granted'))
+    constraint payments_status_check check (status in ('unpaid', 'review', 'granted', 'joined'))
 );
+
+-- Every name a provider has for a payment leads to the one it is kept under. An unpaid one may turn
+-- out to be another: then names move.
+create table payment_names (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    name          text collate "C" not null,
+    provider_id   text collate "C" not null,
+    payment       text collate "C" not null,
+    constraint payment_names_pkey primary key (shard, account_id, name)
+);
+
+create index payment_names_payment_idx on payment_names (shard, account_id, payment);
+create index payment_names_provider_id_idx on payment_names (shard, account_id, provider_id);
 
 create table credit_requests (
     shard         smallint not null,
     account_id    bigint   not null,
     request       text collate "C" not null,
     package       text,
+    -- Bonus included.
     credits       numeric(24,6) not null,
     bonus         numeric(24,6) not null,
     expires_after text,
@@ -267,6 +282,7 @@ create table credit_requests (
     granted       numeric(24,6) not null,
     constraint credit_requests_pkey primary key (shard, account_id, request),
     constraint credit_requests_price_check check (price > 0 and credits > 0),
+    constraint credit_requests_bonus_check check (bonus between 0 and credits),
     constraint credit_requests_status_check
         check (status in ('pending', 'accepted', 'rejected', 'cancelled', 'expired'))
 );

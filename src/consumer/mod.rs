@@ -17,9 +17,8 @@ use crate::ledger::Settled;
 use crate::message::{Incoming, Raw, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::directory;
 use crate::store::postgres::tenant::TenantAsk;
-use crate::store::{QuarantineRow, Submission};
+use crate::store::{QuarantineRow, Submission, facts};
 use std::sync::Arc;
 use std::time::Duration;
 use tenants::{Answerer, Asked};
@@ -103,10 +102,10 @@ impl Consumer {
         match read(&raw, &|tenant: &_| secrets.stripe(tenant)) {
             Ok(Incoming::Account(message)) => {
                 let read = Read { submission: Submission::new(Arc::new(*message), raw), finish };
-                if directory::claims(&read.submission.message).is_empty() {
-                    submit(&self.lanes, &self.aside, read);
-                } else {
+                if facts::names_any(&read.submission.message) {
                     let _ = self.claims.send(read);
+                } else {
+                    submit(&self.lanes, &self.aside, read);
                 }
             }
             Ok(Incoming::Tenant(message)) => {

@@ -172,8 +172,15 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
         return;
     }
     answer.is_new = true;
+    let decided = || decide(Case { book: &state.book, terms, message, at });
     let decision = match claim {
-        Claim::Ours => decide(Case { book: &state.book, terms, message, at }),
+        Claim::Ours => decided(),
+        // Of two requests of one id its own account's is meant; without one it would wait in vain.
+        Claim::Elsewhere => {
+            let decision = decided();
+            let in_vain = matches!(decision, Decision::Waiting(On::Request(_)));
+            if in_vain { Decision::Quarantined(QuarantineReason::IdempotencyConflict) } else { decision }
+        }
         Claim::Undecided => Decision::Waiting(On::Claim(Claim::Undecided)),
         Claim::Taken => Decision::Quarantined(QuarantineReason::IdempotencyConflict),
     };
@@ -181,6 +188,10 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
         Decision::Accepted(mutation) => {
             write(state, *mutation, changes);
             Outcome::Applied
+        }
+        Decision::Named(mutation) => {
+            write(state, *mutation, changes);
+            Outcome::Duplicate
         }
         Decision::Duplicate => Outcome::Duplicate,
         Decision::Ignored => Outcome::Ignored,

@@ -10,7 +10,7 @@ use super::credits::{Credits, Overflow};
 use super::decision::{Mutation, On, Recorded, Row};
 use super::grant::{Grant, GrantStatus};
 use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
-use super::payment::Payment;
+use super::payment::{KnownName, Payment};
 use super::request::{CreditRequest, RequestStatus};
 use super::subscription::{HighWater, Subscription};
 use jiff::Timestamp;
@@ -26,8 +26,10 @@ pub struct Book {
     pub grants: BTreeMap<u32, Grant>,
     /// Debts with something owed, by number.
     pub debts: BTreeMap<u32, Debt>,
-    /// Payments that messages name.
+    /// Payments that messages name, by the name each is kept under.
     pub payments: BTreeMap<Printable, Payment>,
+    /// All names of those payments.
+    pub payment_names: BTreeMap<Printable, KnownName>,
     /// Pending requests, and others that messages name.
     pub requests: BTreeMap<Id, CreditRequest>,
     /// Charges that messages name, by reference.
@@ -57,11 +59,24 @@ impl Book {
             grants: BTreeMap::new(),
             debts: BTreeMap::new(),
             payments: BTreeMap::new(),
+            payment_names: BTreeMap::new(),
             requests: BTreeMap::new(),
             charges: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             high_waters: BTreeMap::new(),
         }
+    }
+
+    /// The payment of a name, whichever of its names it is.
+    #[must_use]
+    pub fn payment(&self, name: &Printable) -> Option<&Payment> {
+        self.payments.get(&self.payment_names.get(name)?.payment)
+    }
+
+    /// True when a payment is known that a provider calls so.
+    #[must_use]
+    pub fn knows_payment_id(&self, provider_id: &Id) -> bool {
+        self.payment_names.values().any(|known| known.name.provider_id == *provider_id)
     }
 
     /// The next state; seals the entries into the account's chain and returns their hashes.
@@ -82,6 +97,7 @@ impl Book {
                 Row::Grant(grant) => drop(self.grants.insert(grant.terms.number, grant)),
                 Row::Debt(debt) => drop(self.debts.insert(debt.number, debt)),
                 Row::Payment(payment) => drop(self.payments.insert(payment.terms.payment.clone(), payment)),
+                Row::PaymentName(known) => drop(self.payment_names.insert(known.name.name.clone(), known)),
                 Row::Request(request) => drop(self.requests.insert(request.terms.id.clone(), request)),
                 Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
                 Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),

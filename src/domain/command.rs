@@ -10,7 +10,7 @@ use super::charge::Purpose;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
-use super::payment::PaymentTerms;
+use super::payment::{PaymentName, PaymentTerms};
 use super::request::{Evidence, RequestMethod};
 use super::settings::{SettingsChange, StaffRole};
 use jiff::{Timestamp, civil::DateTime};
@@ -213,8 +213,11 @@ pub struct Adjust {
 /// A provider's event about one payment, verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderPayment {
-    /// What the event says about the payment.
+    /// What the event says about the payment, under the name it is about.
     pub terms: PaymentTerms,
+    /// Other names of the same payment that the event shows. They say what it is called and not
+    /// what is asked, so they are no part of the content.
+    pub aliases: Vec<PaymentName>,
     /// True when the provider has the money (or none was required).
     pub paid: bool,
     /// Live or test mode, where the event says so.
@@ -222,6 +225,12 @@ pub struct ProviderPayment {
 }
 
 impl ProviderPayment {
+    /// Every name of the payment that the event shows.
+    pub fn names(&self) -> impl Iterator<Item = PaymentName> + '_ {
+        let own = PaymentName { name: self.terms.payment.clone(), provider_id: self.terms.provider_id.clone() };
+        std::iter::once(own).chain(self.aliases.iter().cloned())
+    }
+
     fn word(&self) -> &'static str {
         if self.terms.payment.as_str().starts_with("paypal:") { "payment.paypal" } else { "payment.stripe" }
     }

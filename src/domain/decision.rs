@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::event::Event;
 use super::grant::Grant;
 use super::ids::Id;
-use super::payment::Payment;
+use super::payment::{KnownName, Payment};
 use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
 use super::subscription::{HighWater, Reset, Subscription};
@@ -21,6 +21,9 @@ pub enum Decision {
     Accepted(Box<Mutation>),
     /// Its identity or its business fact is already applied on equal terms.
     Duplicate,
+    /// Its business fact is already applied on equal terms, under a name that was not known: rows
+    /// only, neither entries nor announcements. Answered as a duplicate.
+    Named(Box<Mutation>),
     /// Refused, with every reason that applies, in the contract's order.
     Rejected(Vec<Rejection>),
     /// Not ours.
@@ -55,6 +58,9 @@ words! {
         Undecided "undecided",
         /// Another account has one of them: it contradicts what is recorded.
         Taken "taken",
+        /// It names a request without claiming it, and another account has one of that id: a
+        /// contradiction unless its own account has one too.
+        Elsewhere "elsewhere",
     }
 }
 
@@ -102,6 +108,8 @@ pub enum Row {
     Debt(Debt),
     /// A payment.
     Payment(Payment),
+    /// A name of a payment.
+    PaymentName(KnownName),
     /// A credit request.
     Request(CreditRequest),
     /// A charge.

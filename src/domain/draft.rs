@@ -366,6 +366,7 @@ impl<'a> Draft<'a> {
     pub fn put(&mut self, row: Row) {
         match row.clone() {
             Row::Payment(payment) => drop(self.book.payments.insert(payment.terms.payment.clone(), payment)),
+            Row::PaymentName(known) => drop(self.book.payment_names.insert(known.name.name.clone(), known)),
             Row::Request(request) => drop(self.book.requests.insert(request.terms.id.clone(), request)),
             Row::Charge(charge) => drop(self.book.charges.insert(charge.reference.clone(), charge)),
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),

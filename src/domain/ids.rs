@@ -18,7 +18,13 @@ pub enum NameError {
     /// Not 1–1000 characters that are line feeds or no control characters.
     #[error("a reason has 1 to 1000 characters, none of them control characters but line feeds")]
     Prose,
+    /// Not 1–2048 printable characters.
+    #[error("a link has 1 to 2048 printable characters")]
+    Link,
 }
+
+/// How long an id may be, in characters.
+pub const ID_CHARACTERS_MAX: usize = 64;
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $error:expr, $valid:expr) => {
@@ -64,7 +70,7 @@ macro_rules! name {
 }
 
 fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    (1..=ID_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// The most characters of a source, message id or reference.
@@ -77,7 +83,15 @@ fn shows(letter: char) -> bool {
 }
 
 fn is_printable(text: &str) -> bool {
-    (1..=PRINTABLE_MAX).contains(&text.chars().count()) && text.chars().all(shows)
+    is_plain(text, PRINTABLE_MAX)
+}
+
+fn is_link(text: &str) -> bool {
+    is_plain(text, 2048)
+}
+
+fn is_plain(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.chars().count()) && text.chars().all(shows)
 }
 
 fn is_prose(text: &str) -> bool {
@@ -95,6 +109,10 @@ name! {
 name! {
     /// A text for people: 1–1000 characters, line feeds allowed, no other control characters.
     Prose, NameError::Prose, is_prose
+}
+name! {
+    /// Where to look at something, for people: 1–2048 printable characters.
+    Link, NameError::Link, is_link
 }
 
 impl Prose {
@@ -242,6 +260,14 @@ mod tests {
         assert_eq!(headline(&"ä".repeat(128)), ("ä".repeat(128), false));
         assert_eq!(headline("two\nlines"), ("two lines".into(), true));
         assert_eq!(headline(&"ä".repeat(129)), (format!("{}…", "ä".repeat(127)), true));
+    }
+
+    #[test]
+    fn links_are_longer_than_references() {
+        assert!(Link::new(&format!("https://bank.example/{}", "x".repeat(2027))).is_ok());
+        for bad in ["", "https://x\n", &"x".repeat(2049)] {
+            assert_eq!(Link::new(bad), Err(NameError::Link), "{bad:?}");
+        }
     }
 
     #[test]

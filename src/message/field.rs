@@ -9,7 +9,7 @@ use crate::domain::calendar::{CalendarSpan, Interval};
 use crate::domain::charge::Purpose;
 use crate::domain::entry::Direction;
 use crate::domain::grant::GrantSource;
-use crate::domain::ids::{Id, Printable, Prose};
+use crate::domain::ids::{Id, Link, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestMethod;
 use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
@@ -37,6 +37,12 @@ pub(super) trait Spelt: Sized {
 /// A schema of texts of a pattern.
 fn matching(pattern: &str) -> Schema {
     json_schema!({"type": "string", "pattern": pattern})
+}
+
+/// A schema of texts of 1 to `most` printable characters.
+fn printable(most: u32) -> Schema {
+    let pattern = r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$";
+    json_schema!({"type": "string", "minLength": 1, "maxLength": most, "pattern": pattern})
 }
 
 /// A schema of texts without control characters.
@@ -111,12 +117,19 @@ impl Spelt for Printable {
     }
 
     fn schema() -> Schema {
-        json_schema!({
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 128,
-            "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$",
-        })
+        printable(128)
+    }
+}
+
+impl Spelt for Link {
+    const FORM: &'static str = "a link of 1 to 2048 printable characters";
+
+    fn spelt(text: &str) -> Option<Self> {
+        Self::new(text).ok()
+    }
+
+    fn schema() -> Schema {
+        printable(2048)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::store::facts::{FactKind, claims, of_request, request_named};
 use crate::store::memory::Memory;
-use crate::store::postgres::directory::{FactKind, claims};
 use std::collections::HashMap;
 
 /// Who claims a fact.
@@ -27,6 +27,9 @@ pub struct Claims {
 impl Claims {
     /// Claims the facts of a message for its account.
     pub fn claim(&mut self, memory: &Memory, message: &Message) -> Claim {
+        if request_named(message).is_some_and(|request| self.is_elsewhere(memory, message, request)) {
+            return Claim::Elsewhere;
+        }
         let facts = claims(message);
         for (kind, key) in &facts {
             let fact = (message.account.tenant.clone(), *kind, key.clone());
@@ -49,11 +52,20 @@ impl Claims {
         }
         Claim::Ours
     }
+
+    /// Whether another account has a request of this id.
+    fn is_elsewhere(&self, memory: &Memory, message: &Message, request: &Id) -> bool {
+        of_request(request).any(|(kind, key)| {
+            let claim = self.held.get(&(message.account.tenant.clone(), kind, key)).filter(|claim| claim.account != message.account);
+            let holder = claim.and_then(|claim| memory.accounts.get(&claim.account));
+            holder.is_some_and(|holder| holder.state.book.requests.contains_key(request))
+        })
+    }
 }
 
 fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
     match kind {
-        FactKind::Payment => book.payments.contains_key(key),
+        FactKind::Payment => book.payment_names.contains_key(key),
         FactKind::Request => book.requests.contains_key(key),
         FactKind::Reference => book.charges.contains_key(key),
         FactKind::Evidence => book.requests.values().filter(|request| request.status.holds_evidence()).any(|request| {

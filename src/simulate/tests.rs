@@ -179,3 +179,62 @@ async fn what_cannot_be_read_is_quarantined_and_announced() {
         assert!(effects.events[0].get().contains("message.quarantined"));
     }
 }
+
+fn checkout(id: &str, account: &str, intent: &str) -> String {
+    format!(
+        r#"{{"webhook":"stripe","tenant":"acme","received_at":"2026-01-01T00:00:00Z","event":{{"id":"{id}",
+        "type":"checkout.session.completed","livemode":false,"created":1767225600,"data":{{"object":{{"id":"cs_1","mode":"payment",
+        "payment_status":"paid","amount_total":2000,"currency":"usd","payment_intent":{intent},
+        "metadata":{{"credit_account":"{account}","credit_package":"starter"}}}}}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_name_of_anothers_payment_is_a_conflict() {
+    let steps = run(&[
+        CATALOG.to_owned(),
+        checkout("a", "u-1", "null"),
+        checkout("b", "u-2", r#""pi_1""#),
+        checkout("c", "u-1", r#""pi_1""#),
+        checkout("d", "u-2", r#""pi_1""#),
+    ])
+    .await;
+    assert_eq!(done(&steps[1]), owned("applied", &["purchased 500 500"]));
+    assert_eq!(done(&steps[2]).0, "quarantined idempotency_conflict", "the session is another account's");
+    assert_eq!(done(&steps[3]), owned("duplicate", &[]), "and it left the intent free");
+    assert_eq!(done(&steps[4]).0, "quarantined idempotency_conflict");
+}
+
+#[tokio::test]
+async fn a_request_of_another_account_is_not_waited_for() {
+    let at = "2026-01-01T00:00:00Z";
+    let submit = |id: &str, account: &str, request: &str| {
+        let data = format!(r#"{{"request":"{request}","package":"starter","method":"bank_transfer","requested_by":"ana"}}"#);
+        event(id, "credit_request.submitted", account, at, &data)
+    };
+    let decide = |id: &str, account: &str, request: &str| {
+        let data = format!(r#"{{"request":"{request}","decision":"accepted","decided_by":"boss"}}"#);
+        event(id, "credit_request.decided", account, at, &data)
+    };
+    let cancel = |id: &str, account: &str, request: &str| {
+        event(id, "credit_request.cancelled", account, at, &format!(r#"{{"request":"{request}","cancelled_by":"ana"}}"#))
+    };
+    let boss = r#"{"specversion":"1.0","id":"m","source":"test","type":"member.changed","tenant":"acme","time":"2026-01-01T00:00:00Z","data":{"member":"boss","role":"admin"}}"#;
+    let short = checkout("p", "u-1", "null").replace("2000", "1000");
+    let steps = run(&[
+        CATALOG.to_owned(),
+        boss.to_owned(),
+        submit("s", "u-1", "r"),
+        decide("d1", "u-2", "r"),
+        cancel("c1", "u-2", "r"),
+        decide("d2", "u-2", "nobodys"),
+        decide("d3", "u-1", "r"),
+        short,
+        decide("d4", "u-2", "cs_1"),
+        decide("d5", "u-1", "cs_1"),
+    ])
+    .await;
+    let outcomes: Vec<String> = steps.iter().skip(2).map(|step| done(step).0).collect();
+    let conflict = "quarantined idempotency_conflict";
+    assert_eq!(outcomes, ["applied", conflict, conflict, "waiting", "applied", "applied", conflict, "applied"]);
+}

@@ -2,6 +2,7 @@
 //!
 //! Owns the shape of what is loaded for a batch and what is written after it. Never decides.
 
+pub mod facts;
 pub mod memory;
 pub mod postgres;
 
@@ -61,8 +62,10 @@ pub type Named<T> = BTreeSet<(AccountKey, T)>;
 pub struct Needs {
     /// Identities whose recorded answers are wanted.
     pub messages: Named<MessageKey>,
-    /// Payments named.
+    /// Payments named, by any of their names.
     pub payments: Named<Printable>,
+    /// Payments named by what their provider calls them.
+    pub provider_ids: Named<Id>,
     /// Requests named.
     pub requests: Named<Id>,
     /// Evidence references named.
@@ -90,15 +93,21 @@ impl Needs {
         match &message.command {
             Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
             Command::RecordPayment(payment) => {
-                name(&mut self.payments, of, [&payment.terms.payment]);
-                name(&mut self.requests, of, [&payment.terms.provider_id]);
+                for known in payment.names() {
+                    name(&mut self.payments, of, [&known.name]);
+                    name(&mut self.requests, of, [&known.provider_id]);
+                }
             }
             Command::Spend(spend) => name(&mut self.charges, of, [&spend.reference]),
             Command::SubmitRequest(request) => {
                 name(&mut self.requests, of, [&request.request]);
+                name(&mut self.provider_ids, of, [&request.request]);
                 name(&mut self.evidence, of, request.evidence.as_ref().map(|evidence| &evidence.reference));
             }
-            Command::DecideRequest(decision) => name(&mut self.requests, of, [&decision.request]),
+            Command::DecideRequest(decision) => {
+                name(&mut self.requests, of, [&decision.request]);
+                name(&mut self.provider_ids, of, [&decision.request]);
+            }
             Command::CancelRequest(cancel) => name(&mut self.requests, of, [&cancel.request]),
             Command::StartSubscription(start) => {
                 name(&mut self.subscriptions, of, [&start.subscription]);

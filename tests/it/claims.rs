@@ -1,6 +1,6 @@
 //! Two accounts and one fact: one of them gets it, the other hears about it, whatever happens between.
 
-use crate::worker::{Deployment, SOON, grant, worker_test};
+use crate::worker::{Deployment, SECRET, SOON, grant, worker_test};
 use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
@@ -209,6 +209,84 @@ worker_test!(a_replay_takes_its_fact_back, |deployment| {
     sqlx::query("update quarantine set last_seen_at = clock_timestamp()").execute(store.pool()).await.unwrap();
     assert_eq!(claim(&store, std::slice::from_ref(&bob)).await, [Claim::Ours]);
     assert_eq!(claim(&store, std::slice::from_ref(&ann)).await, [Claim::Undecided]);
+    store.pool().close().await;
+});
+
+/// A paid checkout of the starter package by an account, with or without its PaymentIntent.
+fn checkout(event: &str, account: &str, intent: Option<&str>, minor: u32) -> Value {
+    json!({"id": event, "type": "checkout.session.completed", "created": 1_767_225_600, "livemode": false, "data": {"object": {
+        "id": "cs_1", "mode": "payment", "payment_status": "paid", "amount_total": minor, "currency": "usd", "payment_intent": intent,
+        "metadata": {"credit_account": account, "credit_package": "starter"}}}})
+}
+
+impl Deployment {
+    async fn stripe(&mut self, event: &Value) -> String {
+        self.webhook(event.to_string().into_bytes(), SECRET).await;
+        self.answer().await
+    }
+
+    async fn told(&mut self, id: &str, kind: &str, account: &str, data: Value) -> String {
+        self.send(id, kind, Some(account), data).await;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> String {
+        let reply = self.reply().await;
+        let reason = reply["reasons"][0].as_str().map_or_else(String::new, |reason| format!(" {reason}"));
+        format!("{}{reason}", reply["outcome"].as_str().unwrap())
+    }
+}
+
+worker_test!(every_name_of_a_payment_belongs_to_one_account, |deployment| {
+    deployment.start();
+    assert_eq!(deployment.stripe(&checkout("a", "ann", None, 2000)).await, "applied");
+    assert_eq!(deployment.stripe(&checkout("b", "bob", Some("pi_1"), 2000)).await, "quarantined idempotency_conflict");
+    // What bob's event claimed beside it is free again.
+    assert_eq!(deployment.stripe(&checkout("c", "ann", Some("pi_1"), 2000)).await, "duplicate");
+    assert_eq!(deployment.stripe(&checkout("d", "bob", Some("pi_1"), 2000)).await, "quarantined idempotency_conflict");
+    let names = "directory where kind = 'payment' and account = 'ann' and key in ('stripe:cs_1', 'stripe:pi_1')";
+    assert_eq!((deployment.count(names).await, deployment.count("payment_names").await), (2, 2));
+    assert_eq!(deployment.count("entries where kind = 'purchased'").await, 1);
+});
+
+worker_test!(a_payment_refused_for_want_of_a_package_is_free_for_another_account, |deployment| {
+    deployment.start();
+    let mut unnamed = checkout("a", "ann", None, 2000);
+    unnamed["data"]["object"]["metadata"] = json!({"credit_account": "ann"});
+    assert_eq!(deployment.stripe(&unnamed).await, "rejected unknown_package");
+    assert_eq!(deployment.stripe(&checkout("b", "bob", Some("pi_1"), 2000)).await, "applied");
+    assert_eq!(deployment.stripe(&checkout("c", "ann", None, 2000)).await, "quarantined idempotency_conflict");
+});
+
+worker_test!(a_request_of_another_account_is_not_waited_for, |deployment| {
+    deployment.start();
+    let submit = json!({"request": "r", "package": "starter", "method": "bank_transfer", "requested_by": "mia"});
+    let decide = |request: &str| json!({"request": request, "decision": "accepted", "decided_by": "boss"});
+    let conflict = "quarantined idempotency_conflict";
+    assert_eq!(deployment.told("s", "credit_request.submitted", "ann", submit).await, "applied");
+    assert_eq!(deployment.told("d1", "credit_request.decided", "bob", decide("r")).await, conflict);
+    assert_eq!(deployment.told("c1", "credit_request.cancelled", "bob", json!({"request": "r", "cancelled_by": "mia"})).await, conflict);
+    assert_eq!(deployment.told("d2", "credit_request.decided", "bob", decide("nobodys")).await, "waiting");
+    // A payment that staff look at has a request of its id.
+    assert_eq!(deployment.stripe(&checkout("e", "ann", None, 1000)).await, "applied");
+    assert_eq!(deployment.told("d3", "credit_request.decided", "bob", decide("cs_1")).await, conflict);
+    assert_eq!(
+        deployment.told("d4", "credit_request.decided", "ann", decide("cs_1")).await,
+        "rejected not_permitted",
+        "nobody of the staff"
+    );
+});
+
+worker_test!(a_request_that_is_undecided_elsewhere_is_waited_for, |deployment| {
+    let store = PostgresStore::connect(&deployment.database, 6).await.unwrap();
+    let submit = json!({"request": "r", "package": "starter", "method": "bank_transfer", "requested_by": "mia"});
+    let submitted = message("credit_request.submitted", "ann", "1", &submit);
+    let decided = message("credit_request.decided", "bob", "2", &json!({"request": "r", "decision": "rejected", "decided_by": "boss"}));
+    assert_eq!(claim(&store, &[submitted.clone(), decided.clone()]).await, [Claim::Ours, Claim::Ours]);
+    assert_eq!(deployment.count("credit_requests").await, 0);
+    deployment.start();
+    assert_eq!(deployment.told("1", "credit_request.submitted", "ann", submit).await, "applied");
+    assert_eq!(claim(&store, &[submitted, decided]).await, [Claim::Ours, Claim::Elsewhere]);
     store.pool().close().await;
 });
 

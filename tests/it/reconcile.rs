@@ -24,7 +24,7 @@ price = "1"
 "#;
 
 /// Every table, in no order: triggers and with them foreign keys are off.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "tenants",
     "catalogs",
     "staff",
@@ -35,6 +35,7 @@ const TABLES: [&str; 18] = [
     "outbox",
     "debts",
     "payments",
+    "payment_names",
     "credit_requests",
     "charges",
     "subscriptions",
@@ -200,6 +201,45 @@ const FORGERIES: &[(&str, &[&str])] = &[
     ),
     // Facts.
     ("update payments set granted = 1", &["acme/anna: granted of payment stripe:pi_1 = what entries granted: stored 1, computed 1100"]),
+    // What another payment brought, under this one's name.
+    (
+        "update entries set reference = 'stripe:pi_1' where reference = 'stripe:pi_2'",
+        &[
+            "acme/anna: granted of payment stripe:pi_1 = what entries granted: stored 1100, computed 2200",
+            "acme/anna: purchased grants of payment stripe:pi_1 are one at most: stored 2, computed 1",
+            "acme/anna: granted of payment stripe:pi_2 = what entries granted: stored 1100, computed 0",
+        ],
+    ),
+    // Granted twice, with a sum that agrees.
+    (
+        "with doubled as (update payments set granted = 2200 where payment = 'stripe:pi_1') \
+         update entries set reference = 'stripe:pi_1' where reference = 'r'",
+        &["acme/anna: purchased grants of payment stripe:pi_1 are one at most: stored 2, computed 1"],
+    ),
+    // Granted by itself, and once more under its request's id.
+    (
+        "update entries set reference = 'pi_2' where reference = 'r'",
+        &[
+            "acme/anna: granted of payment stripe:pi_2 = what entries granted: stored 1100, computed 2200",
+            "acme/anna: purchased grants of payment stripe:pi_2 are one at most: stored 2, computed 1",
+        ],
+    ),
+    (
+        "update payments set granted = 0, status = 'review' where payment = 'stripe:pi_2'",
+        &[
+            "acme/anna: granted of payment stripe:pi_2 = what entries granted: stored 0, computed 1100",
+            "acme/anna: granted of request pi_2 = granted of its payment: stored 1100, computed 0",
+        ],
+    ),
+    (
+        "update credit_requests set status = 'rejected' where request = 'pi_2'",
+        &["acme/anna: granted of request pi_2 = granted of its payment: stored 1100, computed 0"],
+    ),
+    ("delete from payment_names where name = 'stripe:pi_2'", &["acme/anna: name of payment stripe:pi_2 exists"]),
+    (
+        "delete from payments where payment = 'stripe:pi_2'",
+        &["acme/anna: payment stripe:pi_2 of name stripe:pi_2 exists", "acme/anna: payment of request pi_2 exists"],
+    ),
     ("update credit_requests set granted = 1", &["acme/anna: granted of request r = what entries granted: stored 1, computed 1100"]),
     ("update charges set credits = 1", &["acme/anna: credits of charge O-1 = what entries burned: stored 1, computed 150"]),
     ("delete from charges", &["acme/anna: credits of charge O-1 = what entries burned: stored none, computed 150"]),
@@ -253,6 +293,11 @@ async fn story(world: &mut World) {
     world.subscribe("anna", "basic", "2026-01-01T00:00:00").await;
     world.tick("2026-02-01T00:00:00Z").await;
     world.tick("2026-03-01T00:00:00Z").await;
+    // Too much for 30.00, so staff accept it: all of 1000 and 100.
+    let more = json!({"id": "evt_2", "type": "payment_intent.succeeded", "livemode": false, "created": instant("2026-01-01T00:00:00Z").as_second(),
+    "data": {"object": {"id": "pi_2", "amount": 3500, "currency": "usd", "metadata": {"credit_account": "anna", "credit_package": "plus"}}}});
+    assert_eq!(world.stripe(&more).await, "applied");
+    world.done("credit_request.decided", "anna", json!({"request": "pi_2", "decision": "accepted", "decided_by": "bob"})).await;
     world.grant("ben", "10", json!({})).await;
     // 10 burned, 15 owed.
     world.done("credits.adjust", "ben", json!({"credits": "-25", "allow_debt": true, "reason": "error", "actor": "bob"})).await;

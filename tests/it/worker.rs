@@ -17,7 +17,7 @@ use tokio::time::timeout;
 const SHARDS: i16 = 4;
 const ROLES: &str = "consume,relay,schedule";
 pub const SOON: Duration = Duration::from_secs(30);
-const SECRET: &str = "whsec_0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "whsec_0123456789abcdef0123456789abcdef";
 const CATALOG: &str = r#"
 currency = "USD"
 [packages.starter]
@@ -186,7 +186,7 @@ fn stripe_session(event: &str, amount: i64) -> Vec<u8> {
 }
 
 impl Deployment {
-    async fn webhook(&mut self, body: Vec<u8>, secret: &str) {
+    pub async fn webhook(&mut self, body: Vec<u8>, secret: &str) {
         let received = "2026-01-01T00:00:05Z";
         let signature = sign(secret.as_bytes(), 1_767_225_600, &body).unwrap();
         let headers =

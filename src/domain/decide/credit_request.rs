@@ -1,13 +1,14 @@
 //! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases (semantics §5).
 
-use super::purchase::{Bought, grant_purchase};
-use super::{Case, Reasons, accept};
+use super::purchase::{Bought, grant_purchase, reviewed};
+use super::{Case, Draft, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::{CancelRequest, DecideRequest, RequestedGoods, SubmitRequest};
-use crate::domain::credits::{Credits, Overflow};
+use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
 use crate::domain::event::Event;
 use crate::domain::ids::{Id, Printable};
+use crate::domain::payment::{Payment, PaymentStatus};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
 use jiff::SignedDuration;
@@ -20,7 +21,7 @@ pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overf
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
-    let terms = terms(case, command);
+    let terms = terms(case, command)?;
     if let Some(known) = case.book.requests.get(&command.request) {
         let same = match &terms {
             Some(terms) => same_request(&known.terms, terms, command),
@@ -28,7 +29,8 @@ pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overf
         };
         return Ok(if same { Decision::Duplicate } else { Decision::Quarantined(QuarantineReason::IdempotencyConflict) });
     }
-    if evidence_taken(case, command) {
+    // A payment's id is the id of its request, should it need one.
+    if case.book.knows_payment_id(&command.request) || evidence_taken(case, command) {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     }
     let impossible = terms.as_ref().is_some_and(|terms| {
@@ -38,6 +40,7 @@ pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overf
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!case.terms.settings.credit_payments, Rejection::CreditsDisabled);
+    reasons.add_if(command.method == RequestMethod::Invoice && !account.profile.invoicing, Rejection::NotPermitted);
     reasons.add_if(impossible, Rejection::InvalidAmount);
     reasons.add_if(terms.is_none(), Rejection::UnknownPackage);
     if let Some(refusal) = reasons.refusal() {
@@ -62,17 +65,17 @@ pub fn submit(case: Case<'_>, command: &SubmitRequest) -> Result<Decision, Overf
 }
 
 /// The frozen terms; `None` when the package is not in the catalog.
-fn terms(case: Case<'_>, command: &SubmitRequest) -> Option<RequestTerms> {
-    let catalog = case.terms.catalog();
+fn terms(case: Case<'_>, command: &SubmitRequest) -> Result<Option<RequestTerms>, Overflow> {
     let (package, credits, bonus, expires_after, price, currency) = match &command.goods {
         RequestedGoods::Package(key) => {
-            let catalog = catalog?;
-            let package = catalog.packages.get(key)?;
-            (Some(key.clone()), package.credits, package.bonus, package.expires_after, package.price, catalog.currency.clone())
+            let found = case.terms.catalog().and_then(|catalog| Some((catalog, catalog.packages.get(key)?)));
+            let Some((catalog, package)) = found else { return Ok(None) };
+            let credits = package.credits.plus(package.bonus)?;
+            (Some(key.clone()), credits, package.bonus, package.expires_after, package.price, catalog.currency.clone())
         }
         RequestedGoods::Credits { credits, price, currency } => (None, *credits, Credits::ZERO, None, *price, currency.clone()),
     };
-    Some(RequestTerms {
+    Ok(Some(RequestTerms {
         id: command.request.clone(),
         package,
         credits,
@@ -83,7 +86,7 @@ fn terms(case: Case<'_>, command: &SubmitRequest) -> Option<RequestTerms> {
         method: command.method,
         requested_by: command.requested_by.clone(),
         evidence: command.evidence.clone(),
-    })
+    }))
 }
 
 /// Equal terms; the price a package had when it was frozen is not compared with today's.
@@ -113,7 +116,15 @@ pub fn decide(case: Case<'_>, command: &DecideRequest) -> Result<Decision, Overf
     if let Some(answer) = standing_answer(request, command) {
         return Ok(answer);
     }
-    let received_wrong = command.received_amount.is_some_and(|received| !received.is_positive());
+    let payment = reviewed(case.book, &request.terms);
+    let of_payment = request.terms.method == RequestMethod::Payment;
+    if of_payment && payment.is_none() {
+        return Ok(Decision::Quarantined(QuarantineReason::InvariantViolated));
+    }
+    let received = command.received_amount.or(request.received);
+    // What a payment in another currency is of the price, nobody but staff can say.
+    let incomparable = of_payment && received.is_none();
+    let received_wrong = incomparable || command.received_amount.is_some_and(|received| !received.is_positive());
     let four_eyes = case.terms.settings.four_eyes && request.terms.requested_by == command.decided_by;
     let mut reasons = Reasons::default();
     reasons.add_if(!case.terms.may_decide(command.decided_by.as_str()), Rejection::NotPermitted);
@@ -127,32 +138,44 @@ pub fn decide(case: Case<'_>, command: &DecideRequest) -> Result<Decision, Overf
     draft.actor = Printable::new(command.decided_by.as_str()).ok();
     request.decided_by = Some(command.decided_by.clone());
     if command.accepted {
-        let received = command.received_amount.or(request.received);
-        request.received = received;
-        request.status = RequestStatus::Accepted;
-        let price = request.terms.price;
-        // Underpaid: min(C, ⌊C × received / price⌋); the bonus is only for the full price.
-        let (credits, bonus) = match received {
-            Some(received) if received < price => (request.terms.credits.share_down(received.decimal(), price.decimal())?, Credits::ZERO),
-            Some(_) | None => (request.terms.credits, request.terms.bonus),
-        };
-        draft.occurred_at = case.at;
-        request.granted = credits.plus(bonus)?;
-        let bought = Bought {
-            credits,
-            bonus,
-            paid: received.unwrap_or(price).min(price),
-            expires_after: request.terms.expires_after,
-            reference: Printable::new(request.terms.id.as_str()).ok(),
-        };
-        grant_purchase(&mut draft, &bought)?;
-        draft.repay_debt()?;
+        grant_request(&mut draft, &mut request, received, payment.filter(|_| of_payment))?;
     } else {
         request.status = RequestStatus::Rejected;
     }
     announce(&mut draft, &request, Some(command.decided_by.clone()), command.reason.clone());
     draft.put(Row::Request(request));
     Ok(accept(draft))
+}
+
+/// Grants what the money received buys. A payment whose request it is, is granted with it: whatever
+/// event of it comes later grants nothing.
+fn grant_request(
+    draft: &mut Draft<'_>,
+    request: &mut CreditRequest,
+    received: Option<Money>,
+    payment: Option<&Payment>,
+) -> Result<(), Overflow> {
+    let price = request.terms.price;
+    let share = request.terms.share(received)?;
+    request.received = received;
+    request.status = RequestStatus::Accepted;
+    request.granted = share.purchased.plus(share.bonus)?;
+    // What a payment brought stands under the payment, however it was granted.
+    let reference = payment.map(|payment| payment.terms.payment.clone()).or_else(|| Printable::new(request.terms.id.as_str()).ok());
+    draft.occurred_at = draft.at();
+    let bought = Bought {
+        credits: share.purchased,
+        bonus: share.bonus,
+        paid: received.unwrap_or(price).min(price),
+        expires_after: request.terms.expires_after,
+        reference,
+    };
+    grant_purchase(draft, &bought)?;
+    draft.repay_debt()?;
+    if let Some(payment) = payment {
+        draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, granted: request.granted, ..payment.clone() }));
+    }
+    Ok(())
 }
 
 /// The answer when the request is not pending: the same decision again returns the first result,
@@ -189,14 +212,15 @@ pub fn cancel(case: Case<'_>, command: &CancelRequest) -> Decision {
 }
 
 /// Ends a pending request without a decision.
-pub fn withdraw(draft: &mut super::Draft<'_>, mut request: CreditRequest, by: Option<Id>, reason: Option<String>) {
+pub fn withdraw(draft: &mut Draft<'_>, mut request: CreditRequest, by: Option<Id>, reason: Option<String>) {
     request.status = RequestStatus::Cancelled;
     request.decided_by.clone_from(&by);
     announce(draft, &request, by, reason);
     draft.put(Row::Request(request));
 }
 
-pub fn announce(draft: &mut super::Draft<'_>, request: &CreditRequest, actor: Option<Id>, reason: Option<String>) {
+/// Announces a request with its credits, bonus included: asked for, or granted once accepted.
+pub fn announce(draft: &mut Draft<'_>, request: &CreditRequest, actor: Option<Id>, reason: Option<String>) {
     let credits = match request.status {
         RequestStatus::Accepted => request.granted,
         RequestStatus::Pending | RequestStatus::Rejected | RequestStatus::Cancelled | RequestStatus::Expired => request.terms.credits,

@@ -1,61 +1,92 @@
 //! A provider's payment: granted once, when it is paid and its price fits (semantics §5, §9).
+//!
+//! Owns what its events add up to, in whatever order and under whichever of its names they come.
+//! What staff decide about one is `credit_request`'s.
 
 use super::credit_request::{announce, withdraw};
 use super::{Case, Draft, accept};
 use crate::domain::account::AccountStatus;
+use crate::domain::book::Book;
 use crate::domain::calendar::CalendarSpan;
-use crate::domain::catalog::Package;
+use crate::domain::catalog::{Catalog, Package};
 use crate::domain::command::ProviderPayment;
 use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
 use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
 use crate::domain::ids::{Id, Printable};
-use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms};
+use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentStatus, PaymentTerms, Purchase};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
 use crate::domain::settings::PriceCheck;
 use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub fn decide(case: Case<'_>, command: &ProviderPayment) -> Result<Decision, Overflow> {
+/// An event about a payment, and the payment as it is known so far.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    case: Case<'a>,
+    event: &'a ProviderPayment,
+    known: Option<&'a Payment>,
+}
+
+/// What the catalog gives for a payment, and for how much.
+struct Offer {
+    package: Purchase,
+    /// Bonus included.
+    credits: Credits,
+    bonus: Credits,
+    price: Money,
+    currency: Id,
+    expires_after: Option<CalendarSpan>,
+}
+
+pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    let other_mode = command.livemode.zip(case.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted);
+    let other_mode = event.livemode.zip(case.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted);
     if other_mode {
         return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
     }
-    let known = case.book.payments.get(&command.terms.payment);
-    if known.is_some_and(|known| contradicts(&known.terms, &command.terms)) {
+    let Ok(known) = known(case.book, event) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
+    };
+    let seen = Seen { case, event, known };
+    if let Some(known) = known.filter(|known| known.status == PaymentStatus::Granted) {
+        return Ok(already(seen, known));
     }
-    if known.is_some_and(|known| known.status == PaymentStatus::Granted) {
-        return Ok(Decision::Duplicate);
-    }
+    let terms = merged(known, event);
+    // Ours, because it names an account; but for what, nobody knows. Another event may say it.
+    let Some(purchase) = &terms.package else { return Ok(Decision::Rejected(vec![Rejection::UnknownPackage])) };
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
-    let terms = merged(known.map(|known| &known.terms), &command.terms);
-    if !command.paid {
-        return Ok(remember_unpaid(case, known, terms));
+    if !event.paid {
+        return Ok(remember_unpaid(seen, terms));
     }
-    let Some(purchase) = &terms.package else { return Ok(Decision::Ignored) };
     let catalog = case.terms.catalog();
     let Some((catalog, package)) = catalog.and_then(|catalog| Some((catalog, catalog.packages.get(&purchase.package)?))) else {
         return Ok(Decision::Rejected(vec![Rejection::UnknownPackage]));
     };
-    let quantity = Decimal::from(purchase.quantity);
-    let price = package.price.share_down(quantity, Decimal::ONE)?;
-    let asked = Asked {
-        credits: package.credits.share_down(quantity, Decimal::ONE)?,
-        bonus: package.bonus.share_down(quantity, Decimal::ONE)?,
-        price,
-    };
-    let fits = catalog.currency == terms.currency && price_fits(case.terms.settings.price_check, price, &terms);
-    if fits { grant(case, terms, package, &asked) } else { Ok(review(case, known, terms, package, &asked)) }
+    let offer = offer(catalog, package, purchase)?;
+    if price_fits(case.terms.settings.price_check, &offer, &terms) { grant(seen, terms, &offer) } else { Ok(review(seen, terms, &offer)) }
 }
 
-struct Asked {
-    credits: Credits,
-    bonus: Credits,
-    price: Money,
+/// An event says of a payment what cannot be true with what is known.
+struct Contradiction;
+
+/// The payment that the names of an event stand for. Of payments that turn out to be one, those that
+/// were never paid say nothing; two of which money was taken up are no longer to be made one.
+fn known<'a>(book: &'a Book, event: &ProviderPayment) -> Result<Option<&'a Payment>, Contradiction> {
+    let found: BTreeMap<&Printable, &Payment> =
+        event.names().filter_map(|name| book.payment(&name.name)).map(|payment| (&payment.terms.payment, payment)).collect();
+    if found.values().any(|known| contradicts(&known.terms, &event.terms)) {
+        return Err(Contradiction);
+    }
+    let mut taken_up = found.values().copied().filter(|known| known.status != PaymentStatus::Unpaid);
+    match (taken_up.next(), taken_up.next()) {
+        (Some(_), Some(_)) => Err(Contradiction),
+        (Some(one), None) => Ok(Some(one)),
+        (None, _) => Ok(found.values().copied().next()),
+    }
 }
 
 /// Terms are compared where both events name them: account, package, amount, currency.
@@ -65,86 +96,168 @@ fn contradicts(known: &PaymentTerms, event: &PaymentTerms) -> bool {
 }
 
 /// What is known of a payment after this event: each event fills in what earlier ones left open.
-fn merged(known: Option<&PaymentTerms>, event: &PaymentTerms) -> PaymentTerms {
-    let Some(known) = known else { return event.clone() };
+///
+/// An event is about the name that says most, a PaymentIntent rather than its session; a payment is
+/// kept under it, unless money was taken up under another one before.
+fn merged(known: Option<&Payment>, event: &ProviderPayment) -> PaymentTerms {
+    let seen = &event.terms;
+    let Some(Payment { terms: known, status, .. }) = known else { return seen.clone() };
+    let says_more = *status == PaymentStatus::Unpaid && event.aliases.iter().any(|alias| alias.name == known.payment);
+    let named = if says_more { seen } else { known };
     PaymentTerms {
-        package: event.package.clone().or_else(|| known.package.clone()),
-        before_tax: event.before_tax.or(known.before_tax),
-        document: event.document.clone().or_else(|| known.document.clone()),
-        ..event.clone()
+        payment: named.payment.clone(),
+        provider_id: named.provider_id.clone(),
+        package: seen.package.clone().or_else(|| known.package.clone()),
+        before_tax: seen.before_tax.or(known.before_tax),
+        document: seen.document.clone().or_else(|| known.document.clone()),
+        ..seen.clone()
     }
 }
 
-fn remember_unpaid(case: Case<'_>, known: Option<&Payment>, terms: PaymentTerms) -> Decision {
-    let payment = Payment { terms, status: PaymentStatus::Unpaid, granted: Credits::ZERO };
-    if known.is_some() {
-        return Decision::Duplicate;
+/// Nothing is left to do for a payment but to learn what else it is called.
+fn already(seen: Seen<'_>, known: &Payment) -> Decision {
+    let mut draft = seen.case.draft();
+    learn_names(&mut draft, seen.event, &known.terms.payment);
+    named(draft)
+}
+
+/// A duplicate, with the names that were learnt from it.
+fn named(draft: Draft<'_>) -> Decision {
+    if draft.is_empty() { Decision::Duplicate } else { Decision::Named(Box::new(draft.finish())) }
+}
+
+/// From now on every name of the event leads to the payment, and so does whatever else led to where
+/// one of them led before.
+fn learn_names(draft: &mut Draft<'_>, event: &ProviderPayment, payment: &Printable) {
+    let before = event.names().filter_map(|name| Some(draft.book.payment_names.get(&name.name)?.payment.clone()));
+    let joined: BTreeSet<Printable> = before.filter(|before| before != payment).collect();
+    let moved = draft.book.payment_names.values().filter(|known| joined.contains(&known.payment)).map(|known| known.name.clone());
+    let names: BTreeSet<PaymentName> = moved.chain(event.names()).collect();
+    for name in names {
+        if draft.book.payment_names.get(&name.name).is_none_or(|known| known.payment != *payment) {
+            draft.put(Row::PaymentName(KnownName { name, payment: payment.clone() }));
+        }
     }
-    let mut draft = case.draft();
+    for other in joined {
+        if let Some(other) = draft.book.payments.get(&other).cloned() {
+            draft.put(Row::Payment(Payment { status: PaymentStatus::Joined, ..other }));
+        }
+    }
+}
+
+/// Keeps a payment with the names its event shows.
+fn keep(draft: &mut Draft<'_>, event: &ProviderPayment, payment: Payment) {
+    learn_names(draft, event, &payment.terms.payment);
     draft.put(Row::Payment(payment));
-    accept(draft)
 }
 
-fn price_fits(check: PriceCheck, price: Money, terms: &PaymentTerms) -> bool {
-    let before_tax = terms.before_tax.unwrap_or(terms.amount);
-    match check {
-        PriceCheck::Exact => before_tax == price,
-        PriceCheck::AtLeast => before_tax >= price,
-        PriceCheck::Review => false,
+fn remember_unpaid(seen: Seen<'_>, terms: PaymentTerms) -> Decision {
+    if let Some(known) = seen.known.filter(|known| known.terms.payment == terms.payment) {
+        return already(seen, known);
     }
+    let mut draft = seen.case.draft();
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Unpaid, granted: Credits::ZERO });
+    if seen.known.is_some() { named(draft) } else { accept(draft) }
 }
 
-fn grant(case: Case<'_>, terms: PaymentTerms, package: &Package, asked: &Asked) -> Result<Decision, Overflow> {
-    let mut draft = case.draft();
+fn offer(catalog: &Catalog, package: &Package, purchase: &Purchase) -> Result<Offer, Overflow> {
+    let times = |amount: Credits| amount.share_down(Decimal::from(purchase.quantity), Decimal::ONE);
+    let bonus = times(package.bonus)?;
+    Ok(Offer {
+        package: purchase.clone(),
+        credits: times(package.credits)?.plus(bonus)?,
+        bonus,
+        price: times(package.price)?,
+        currency: catalog.currency.clone(),
+        expires_after: package.expires_after,
+    })
+}
+
+/// What is compared with a price: the amount before tax, where it is shown.
+fn before_tax(terms: &PaymentTerms) -> Money {
+    terms.before_tax.unwrap_or(terms.amount)
+}
+
+fn price_fits(check: PriceCheck, offer: &Offer, terms: &PaymentTerms) -> bool {
+    let fits = match check {
+        PriceCheck::Exact => before_tax(terms) == offer.price,
+        PriceCheck::AtLeast => before_tax(terms) >= offer.price,
+        PriceCheck::Review => false,
+    };
+    // Amounts of two currencies cannot be compared.
+    fits && offer.currency == terms.currency
+}
+
+fn grant(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision, Overflow> {
+    let mut draft = seen.case.draft();
     draft.open_account();
-    if let Some(request) = pending_review(case, &terms) {
+    if let Some(request) = pending_review(seen.case, &terms) {
         withdraw(&mut draft, request.clone(), None, Some("a later event showed the right amount".into()));
     }
     let bought = Bought {
-        credits: asked.credits,
-        bonus: asked.bonus,
+        credits: offer.credits.minus(offer.bonus)?,
+        bonus: offer.bonus,
         paid: terms.amount,
-        expires_after: package.expires_after,
+        expires_after: offer.expires_after,
         reference: Some(terms.payment.clone()),
     };
     grant_purchase(&mut draft, &bought)?;
     draft.repay_debt()?;
-    let granted = asked.credits.plus(asked.bonus)?;
-    draft.put(Row::Payment(Payment { terms, status: PaymentStatus::Granted, granted }));
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, granted: offer.credits });
     Ok(accept(draft))
 }
 
 /// A mismatch becomes a pending request for staff, with the payment's id and no expiry.
-fn review(case: Case<'_>, known: Option<&Payment>, terms: PaymentTerms, package: &Package, asked: &Asked) -> Decision {
-    if known.is_some_and(|known| known.status == PaymentStatus::Review) {
-        return Decision::Duplicate;
+fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Decision {
+    if let Some(known) = seen.known.filter(|known| known.status == PaymentStatus::Review) {
+        return already(seen, known);
     }
-    let mut draft = case.draft();
+    // One id, one request: somebody asked for credits under the payment's id.
+    if seen.case.book.requests.contains_key(&terms.provider_id) {
+        return Decision::Quarantined(QuarantineReason::IdempotencyConflict);
+    }
+    let mut draft = seen.case.draft();
     draft.open_account();
     let request = CreditRequest {
         terms: RequestTerms {
             id: terms.provider_id.clone(),
-            package: terms.package.as_ref().map(|purchase| purchase.package.clone()),
-            credits: asked.credits,
-            bonus: asked.bonus,
-            expires_after: package.expires_after,
-            price: asked.price,
-            currency: terms.currency.clone(),
+            package: Some(offer.package.package.clone()),
+            credits: offer.credits,
+            bonus: offer.bonus,
+            expires_after: offer.expires_after,
+            price: offer.price,
+            currency: offer.currency.clone(),
             method: RequestMethod::Payment,
-            requested_by: case.message.account.account.clone(),
+            requested_by: seen.case.message.account.account.clone(),
             evidence: None,
         },
         status: RequestStatus::Pending,
-        submitted_at: case.at,
+        submitted_at: seen.case.at,
         expires_at: None,
         decided_by: None,
-        received: Some(terms.before_tax.unwrap_or(terms.amount)),
+        received: (offer.currency == terms.currency).then(|| before_tax(&terms)),
         granted: Credits::ZERO,
     };
-    announce(&mut draft, &request, None, Some("the amount paid is not the price of the package".into()));
+    announce(&mut draft, &request, None, Some(why_reviewed(&terms, offer)));
     draft.put(Row::Request(request));
-    draft.put(Row::Payment(Payment { terms, status: PaymentStatus::Review, granted: Credits::ZERO }));
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, granted: Credits::ZERO });
     accept(draft)
+}
+
+/// Why a payment waits for staff, in words for them.
+fn why_reviewed(terms: &PaymentTerms, offer: &Offer) -> String {
+    if price_fits(PriceCheck::Exact, offer, terms) {
+        return "every payment is reviewed".to_owned();
+    }
+    let Offer { price, currency: priced_in, package: Purchase { quantity, .. }, .. } = offer;
+    let paid = match terms.before_tax {
+        Some(net) => format!("paid {net} {} before tax", terms.currency),
+        None => format!("paid {} {}, tax not shown", terms.amount, terms.currency),
+    };
+    match quantity {
+        1 => format!("{paid}; the package costs {price} {priced_in}"),
+        several => format!("{paid}; {several} of the package cost {price} {priced_in}"),
+    }
 }
 
 fn pending_review<'a>(case: Case<'a>, terms: &PaymentTerms) -> Option<&'a CreditRequest> {
@@ -152,6 +265,11 @@ fn pending_review<'a>(case: Case<'a>, terms: &PaymentTerms) -> Option<&'a Credit
         .requests
         .get(&terms.provider_id)
         .filter(|request| request.status == RequestStatus::Pending && request.terms.method == RequestMethod::Payment)
+}
+
+/// The payment under review whose request this is.
+pub fn reviewed<'a>(book: &'a Book, request: &RequestTerms) -> Option<&'a Payment> {
+    book.payments.values().find(|payment| payment.status == PaymentStatus::Review && payment.terms.provider_id == request.id)
 }
 
 /// What was bought.
@@ -179,4 +297,79 @@ pub fn grant_purchase(draft: &mut Draft<'_>, bought: &Bought) -> Result<(), Over
         draft.grant(GrantTerms { cost_basis, end: end.clone(), ..terms }, bought.reference.clone())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str) -> Credits {
+        Credits::parse(text).unwrap()
+    }
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn paid(amount_paid: &str, before_tax: Option<&str>, currency: &str) -> PaymentTerms {
+        let PaymentName { name, provider_id } = PaymentName::of("stripe", "pi_1").unwrap();
+        PaymentTerms {
+            payment: name,
+            provider_id,
+            package: None,
+            amount: amount(amount_paid),
+            before_tax: before_tax.map(amount),
+            currency: id(currency),
+            document: None,
+        }
+    }
+
+    fn offered(quantity: u32, price: &str) -> Offer {
+        Offer {
+            package: Purchase { package: id("starter"), quantity },
+            credits: amount("550"),
+            bonus: amount("50"),
+            price: amount(price),
+            currency: id("USD"),
+            expires_after: None,
+        }
+    }
+
+    #[test]
+    fn a_price_is_compared_before_tax_and_in_its_own_currency() {
+        use PriceCheck::{AtLeast, Exact, Review};
+        for (terms, exact, at_least) in [
+            (paid("20", None, "USD"), true, true),
+            (paid("23.8", Some("20"), "USD"), true, true),
+            (paid("23.8", None, "USD"), false, true),
+            (paid("19.99", None, "USD"), false, false),
+            (paid("20", Some("16.81"), "USD"), false, false),
+            (paid("20", None, "EUR"), false, false),
+            (paid("2000", None, "JPY"), false, false),
+        ] {
+            let fits = [Exact, AtLeast, Review].map(|check| price_fits(check, &offered(1, "20"), &terms));
+            assert_eq!(fits, [exact, at_least, false], "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn staff_read_what_was_paid_and_what_it_costs() {
+        for (terms, quantity, price, why) in [
+            (paid("2000", None, "JPY"), 1, "20", "paid 2000 JPY, tax not shown; the package costs 20 USD"),
+            (paid("2380", Some("2000"), "JPY"), 1, "20", "paid 2000 JPY before tax; the package costs 20 USD"),
+            (paid("19.99", Some("19.99"), "USD"), 1, "20", "paid 19.99 USD before tax; the package costs 20 USD"),
+            (paid("50", Some("50"), "USD"), 3, "60", "paid 50 USD before tax; 3 of the package cost 60 USD"),
+            (paid("23.8", Some("20"), "USD"), 1, "20", "every payment is reviewed"),
+        ] {
+            assert_eq!(why_reviewed(&terms, &offered(quantity, price)), why);
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_all_of_a_long_id_and_an_id_its_first_characters() {
+        let session = format!("cs_live_{}", "x".repeat(58));
+        let name = PaymentName::of("stripe", &session).unwrap();
+        assert_eq!((name.name.as_str(), name.provider_id.as_str()), (format!("stripe:{session}").as_str(), &session[..64]));
+        assert!(PaymentName::of("stripe", "").is_err() && PaymentName::of("stripe", "pi 1").is_err());
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{Asked, read};
 use crate::domain::command::{CancelRequest, Command, DecideRequest, RequestedGoods, SubmitRequest};
-use crate::domain::ids::{Id, Printable, Prose};
+use crate::domain::ids::{Id, Link, Printable, Prose};
 use crate::domain::request::{Evidence, RequestMethod};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
@@ -34,7 +34,7 @@ pub(super) struct Submitted {
 #[serde(deny_unknown_fields)]
 struct Proof {
     reference: Field<Printable>,
-    url: Option<Field<Printable>>,
+    url: Option<Field<Link>>,
 }
 
 pub(super) fn submitted(data: &str) -> Result<Asked, Fault> {

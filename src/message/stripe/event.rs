@@ -7,7 +7,7 @@ use super::currency;
 use crate::domain::command::{Command, Message, ProviderPayment};
 use crate::domain::credits::Money;
 use crate::domain::ids::{AccountKey, Id, MessageId, Printable};
-use crate::domain::payment::{PaymentTerms, Purchase};
+use crate::domain::payment::{PaymentName, PaymentTerms, Purchase, STRIPE};
 use crate::message::cloudevent::Named;
 use crate::message::content;
 use crate::message::fault::Fault;
@@ -43,7 +43,7 @@ struct Data<'a> {
 
 #[derive(Deserialize)]
 struct Session {
-    id: Field<Id>,
+    id: String,
     mode: Option<String>,
     payment_status: Option<String>,
     amount_total: Option<u64>,
@@ -62,7 +62,7 @@ struct TotalDetails {
 
 #[derive(Deserialize)]
 struct Intent {
-    id: Field<Id>,
+    id: String,
     amount: Option<u64>,
     amount_received: Option<u64>,
     currency: Option<String>,
@@ -96,8 +96,11 @@ impl Reference {
 
 /// What both kinds of object say about a payment.
 struct Seen {
-    provider_id: Id,
+    name: PaymentName,
+    aliases: Vec<PaymentName>,
     account: Option<String>,
+    /// What else may name the account, if it is one of ours.
+    reference: Option<String>,
     metadata: Metadata,
     minor: Option<u64>,
     minor_tax: Option<u64>,
@@ -109,28 +112,42 @@ struct Seen {
 /// Reads an authentic event. What could be named is left in `named`.
 pub(in crate::message) fn read(tenant: &Id, text: &str, named: &mut Named) -> Result<Incoming, Fault> {
     let Object(event): Object<Event<'_>> = serde_json::from_str(text)?;
-    let source = Printable::new("stripe").map_err(|_| Fault::malformed("the source"))?;
+    let source = Printable::new(STRIPE).map_err(|_| Fault::malformed("the source"))?;
     let id = MessageId { source, id: event.id.0.clone() };
     named.id = Some(id.clone());
     let Some(seen) = seen(&event)? else {
         let content = content::of_ignored(&event.kind, tenant);
         return Ok(Incoming::Ignored { tenant: tenant.clone(), id, content });
     };
-    let (account, purchase) = match (written(seen.account.as_ref()), written(seen.metadata.credit_package.as_ref())) {
-        (Some(account), Some(package)) => (account, purchase(package, seen.metadata.credit_quantity.as_ref())?),
-        // Whoever else sells through this Stripe account: not ours (semantics §5).
-        _ => {
-            let content = content::of_ignored(&event.kind, tenant);
-            return Ok(Incoming::Ignored { tenant: tenant.clone(), id, content });
-        }
+    let Some(account) = account(&seen)? else {
+        let content = content::of_ignored(&event.kind, tenant);
+        return Ok(Incoming::Ignored { tenant: tenant.clone(), id, content });
     };
-    let account = Id::new(account).map_err(|_| Fault::malformed("the account that was named is no id"))?;
+    let package = written(seen.metadata.credit_package.as_ref());
+    let purchase = package.map(|package| purchase(package, seen.metadata.credit_quantity.as_ref())).transpose()?;
     let key = AccountKey { tenant: tenant.clone(), account };
     let occurred_at = created(&event)?;
-    let payment = ProviderPayment { paid: seen.paid, livemode: event.livemode, terms: terms(seen, purchase)? };
+    let (paid, aliases) = (seen.paid, seen.aliases.clone());
+    let payment = ProviderPayment { paid, livemode: event.livemode, aliases, terms: terms(seen, purchase)? };
     let asked = Asked::from(Command::RecordPayment(payment));
     let content = content::of_account(&event.kind, &key, occurred_at, &asked);
     Ok(Incoming::Account(Box::new(Message { id, content, account: key, occurred_at, command: asked.command })))
+}
+
+/// The account a payment is for. Whoever else sells through this Stripe account names none of ours
+/// (semantics §5): their references are no flaw, as long as nothing else says that it is ours.
+fn account(seen: &Seen) -> Result<Option<Id>, Fault> {
+    let ours = written(seen.metadata.credit_account.as_ref()).is_some() || written(seen.metadata.credit_package.as_ref()).is_some();
+    let Some(named) = written(seen.account.as_ref()).or(written(seen.reference.as_ref())) else { return Ok(None) };
+    match Id::new(named) {
+        Ok(account) => Ok(Some(account)),
+        Err(_) if ours => Err(Fault::malformed("the account that was named is no id")),
+        Err(_) => Ok(None),
+    }
+}
+
+fn name(id: &str) -> Result<PaymentName, Fault> {
+    PaymentName::of(STRIPE, id).map_err(|_| Fault::malformed("data.object: the payment's id is none"))
 }
 
 /// The payment an event is about; `None` for events that say nothing about one.
@@ -157,14 +174,16 @@ fn session(object: &str, succeeded: bool) -> Result<Option<Seen>, Fault> {
         return Ok(None);
     }
     let metadata = session.metadata.map_or_else(Metadata::default, |metadata| metadata.0);
-    let account = written(metadata.credit_account.as_ref()).or(written(session.client_reference_id.as_ref())).map(str::to_owned);
-    let provider_id = match session.payment_intent {
-        Some(intent) => Id::new(&intent.id()).map_err(|_| Fault::malformed("data.object: `payment_intent` is no id"))?,
-        None => session.id.0,
+    let own = name(&session.id);
+    let (name, aliases) = match session.payment_intent {
+        Some(intent) => (name(&intent.id())?, own.into_iter().collect()),
+        None => (own?, Vec::new()),
     };
     Ok(Some(Seen {
-        provider_id,
-        account,
+        name,
+        aliases,
+        account: metadata.credit_account.clone(),
+        reference: session.client_reference_id,
         metadata,
         minor: session.amount_total,
         minor_tax: session.total_details.and_then(|details| details.0.amount_tax),
@@ -178,8 +197,10 @@ fn intent(object: &str) -> Result<Seen, Fault> {
     let Object(intent): Object<Intent> = serde_json::from_str(object).map_err(|error| Fault::from(error).within("data.object"))?;
     let metadata = intent.metadata.map_or_else(Metadata::default, |metadata| metadata.0);
     Ok(Seen {
-        provider_id: intent.id.0,
-        account: written(metadata.credit_account.as_ref()).map(str::to_owned),
+        name: name(&intent.id)?,
+        aliases: Vec::new(),
+        account: metadata.credit_account.clone(),
+        reference: None,
         metadata,
         minor: intent.amount_received.or(intent.amount),
         minor_tax: None,
@@ -214,7 +235,7 @@ fn created(event: &Event<'_>) -> Result<Timestamp, Fault> {
         .ok_or_else(|| Fault::malformed("`created` is no second in the years 2000 to 2400"))
 }
 
-fn terms(seen: Seen, purchase: Purchase) -> Result<PaymentTerms, Fault> {
+fn terms(seen: Seen, purchase: Option<Purchase>) -> Result<PaymentTerms, Fault> {
     let currency = seen.currency.unwrap_or_default().to_ascii_uppercase();
     let Currency(currency) = Currency::spelt(&currency).ok_or_else(|| Fault::malformed("data.object: `currency` is no currency"))?;
     let minor = seen.minor.ok_or_else(|| Fault::malformed("data.object: the amount is missing"))?;
@@ -228,11 +249,10 @@ fn terms(seen: Seen, purchase: Purchase) -> Result<PaymentTerms, Fault> {
             Some(money(net)?)
         }
     };
-    let payment = format!("stripe:{}", seen.provider_id);
     Ok(PaymentTerms {
-        payment: Printable::new(&payment).map_err(|_| Fault::malformed("data.object: `id` is no id"))?,
-        provider_id: seen.provider_id,
-        package: Some(purchase),
+        payment: seen.name.name,
+        provider_id: seen.name.provider_id,
+        package: purchase,
         amount: money(minor)?,
         before_tax,
         document: seen.document.and_then(|document| Printable::new(&document).ok()),

@@ -152,6 +152,10 @@ fn a_request_is_for_a_package_or_for_credits_at_a_price() {
             ("/data/evidence", json!({"url": "https://x"}), "malformed"),
             ("/data/evidence", json!({"reference": "tx", "note": "x"}), "malformed"),
             ("/data/evidence", json!({"reference": "tx"}), "read"),
+            ("/data/evidence", json!({"reference": "tx", "url": "x".repeat(2048)}), "read"),
+            ("/data/evidence", json!({"reference": "tx", "url": "x".repeat(2049)}), "malformed"),
+            ("/data/evidence", json!({"reference": "tx", "url": ""}), "malformed"),
+            ("/data/evidence", json!({"reference": "tx", "url": "https://x\n"}), "malformed"),
         ],
     );
     let package = event(

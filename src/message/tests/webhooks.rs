@@ -120,7 +120,6 @@ fn b13_what_is_not_ours_is_ignored() {
             ("mode", json!(null), "read"),
             ("metadata", json!(null), "ignored"),
             ("metadata", json!({}), "ignored"),
-            ("metadata", json!({"credit_account": "u-1"}), "ignored"),
             ("metadata", json!({"credit_package": "starter"}), "ignored"),
             ("metadata", json!({"credit_account": "", "credit_package": "starter"}), "ignored"),
         ],
@@ -129,6 +128,36 @@ fn b13_what_is_not_ours_is_ignored() {
     assert_eq!(fate(&webhook(&strangers)), "ignored", "somebody else's reference is no flaw");
     let thin = json!({"id": "evt_9", "object": "v2.core.event", "type": "v1.billing.meter.error", "created": "2026-01-31T00:00:00Z"});
     assert_eq!(fate(&webhook(&thin)), "ignored");
+}
+
+#[test]
+fn a_payment_for_one_of_our_accounts_is_ours_whether_or_not_it_says_for_what() {
+    let unnamed = |metadata: Value| with(session(), "/data/object/metadata", metadata);
+    assert_eq!(payment(&unnamed(json!({"credit_account": "u-1"}))).terms.package, None);
+    let referenced = with(unnamed(json!({})), "/data/object/client_reference_id", json!("u-1"));
+    assert_eq!(payment(&referenced).terms.package, None);
+    fates(
+        &session(),
+        &[
+            ("metadata", json!({"credit_account": "no id"}), "malformed"),
+            ("metadata", json!({"credit_account": "u-1", "credit_package": ""}), "read"),
+            ("metadata", json!({"credit_account": "", "credit_package": ""}), "ignored"),
+        ],
+    );
+}
+
+#[test]
+fn a_session_shows_its_own_name_beside_the_intents() {
+    let names = |event: &Value| payment(event).names().map(|name| name.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&session()), ["stripe:pi_1", "stripe:cs_1"]);
+    assert_eq!(names(&with(session(), "/data/object/payment_intent", json!(null))), ["stripe:cs_1"]);
+    assert_eq!(names(&intent()), ["stripe:pi_1"]);
+    // As long as Stripe makes them.
+    let long = format!("cs_live_{}", "a1".repeat(29));
+    assert_eq!(names(&with(session(), "/data/object/id", json!(long))), ["stripe:pi_1".to_owned(), format!("stripe:{long}")]);
+    assert_eq!(names(&with(session(), "/data/object/id", json!("what is this"))), ["stripe:pi_1"], "the intent's name is enough");
+    let alone = with(with(session(), "/data/object/payment_intent", json!(null)), "/data/object/id", json!("what is this"));
+    assert_eq!(fate(&webhook(&alone)), "malformed");
 }
 
 #[test]

@@ -4,10 +4,11 @@
 //! open to others once every message that went on with it was refused (semantics §9).
 
 use super::PostgresStore;
-use crate::domain::command::{Command, Message};
+use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
+use crate::store::facts::{FactKind, claims, of_request, request_named};
 use crate::store::shard_of;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::types::Uuid;
@@ -23,55 +24,16 @@ const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key
      and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
      and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
-/// What kind of fact is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FactKind {
-    /// A provider's payment.
-    Payment,
-    /// A credit request.
-    Request,
-    /// The evidence of a request, with its method.
-    Evidence,
-    /// An order or invoice reference.
-    Reference,
-}
-
-impl FactKind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Request => "request",
-            Self::Evidence => "evidence",
-            Self::Reference => "reference",
+/// Whether fact $4 of a kind exists in the account of `home`.
+fn exists(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::Payment => "exists (select from payment_names join home using (account_id) where shard = $1 and name = $4)",
+        FactKind::Request => "exists (select from credit_requests join home using (account_id) where shard = $1 and request = $4)",
+        FactKind::Evidence => {
+            "exists (select from credit_requests join home using (account_id) where shard = $1 \
+             and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
         }
-    }
-
-    /// Whether fact $4 exists in the account of `home`.
-    fn exists(self) -> &'static str {
-        match self {
-            Self::Payment => "exists (select from payments join home using (account_id) where shard = $1 and payment = $4)",
-            Self::Request => "exists (select from credit_requests join home using (account_id) where shard = $1 and request = $4)",
-            Self::Evidence => {
-                "exists (select from credit_requests join home using (account_id) where shard = $1 \
-                 and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
-            }
-            Self::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
-        }
-    }
-}
-
-/// The facts a message claims for its account.
-#[must_use]
-pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
-    match &message.command {
-        Command::RecordPayment(payment) => vec![(FactKind::Payment, payment.terms.payment.to_string())],
-        Command::Spend(spend) => vec![(FactKind::Reference, spend.reference.to_string())],
-        Command::SubmitRequest(request) => {
-            let evidence =
-                request.evidence.as_ref().map(|evidence| (FactKind::Evidence, format!("{}:{}", request.method.word(), evidence.reference)));
-            std::iter::once((FactKind::Request, request.request.to_string())).chain(evidence).collect()
-        }
-        _ => Vec::new(),
+        FactKind::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
     }
 }
 
@@ -100,8 +62,8 @@ struct Holder {
 }
 
 impl PostgresStore {
-    /// Claims the facts of many messages, one sorted statement per directory shard; each message
-    /// stands beside its answer.
+    /// Claims the facts of many messages, one sorted statement per directory shard, and looks up the
+    /// requests they name; each message stands beside its answer.
     ///
     /// A message claims its facts one after the other in one order, and stops at the first that is
     /// not its own, so that no two messages hold what the other one waits for.
@@ -133,19 +95,19 @@ impl PostgresStore {
                 answer(&mut answers, place, claim);
             }
         }
+        for place in self.requests_elsewhere(messages).await? {
+            answer(&mut answers, place, Claim::Elsewhere);
+        }
         Ok(answers)
+    }
+
+    fn fact(&self, tenant: &Id, (kind, key): (FactKind, String)) -> Fact {
+        Fact { shard: shard_of(tenant.as_str(), &key, self.shards), tenant: tenant.clone(), kind, key }
     }
 
     /// The facts of a message in the order they are claimed.
     fn facts(&self, message: &Message) -> Vec<Fact> {
-        let tenant = &message.account.tenant;
-        let fact = |(kind, key): (FactKind, String)| Fact {
-            shard: shard_of(tenant.as_str(), &key, self.shards),
-            tenant: tenant.clone(),
-            kind,
-            key,
-        };
-        let mut facts: Vec<Fact> = claims(message).into_iter().map(fact).collect();
+        let mut facts: Vec<Fact> = claims(message).into_iter().map(|fact| self.fact(&message.account.tenant, fact)).collect();
         facts.sort_unstable();
         facts
     }
@@ -236,7 +198,7 @@ impl PostgresStore {
              array(select message from claim \
                where not exists (select from outcomes join home using (account_id) where shard = $1 and message_key = message) \
                and not exists ({SET_ASIDE}))",
-            exists = fact.kind.exists()
+            exists = exists(fact.kind)
         );
         let (exists, waits, open): (bool, bool, Vec<Uuid>) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(home)
@@ -268,6 +230,56 @@ impl PostgresStore {
             .fetch_one(&self.pool)
             .await?;
         Ok(all)
+    }
+
+    /// The places of messages that name a request which exists in another account. A claim that is
+    /// not decided is none: the message waits, as for a request nobody knows.
+    async fn requests_elsewhere(&self, messages: &[&Message]) -> Result<Vec<usize>, Failure> {
+        let mut by_shard: BTreeMap<i16, Vec<(usize, Fact)>> = BTreeMap::new();
+        for (place, message) in messages.iter().enumerate() {
+            for fact in request_named(message).into_iter().flat_map(of_request) {
+                let fact = self.fact(&message.account.tenant, fact);
+                by_shard.entry(fact.shard).or_default().push((place, fact));
+            }
+        }
+        let asked = by_shard.into_iter().map(|(shard, facts)| self.holders(shard, facts));
+        let told: Vec<Vec<(usize, String)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        let mut elsewhere = Vec::new();
+        for (place, holder) in told.into_iter().flatten() {
+            let Some((message, request)) = messages.get(place).and_then(|message| Some((message, request_named(message)?))) else {
+                continue;
+            };
+            if holder != message.account.account.as_str() && self.has_request(&message.account.tenant, &holder, request).await? {
+                elsewhere.push(place);
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// The accounts that facts of one directory shard stand for, each with the place that came along.
+    async fn holders(&self, shard: i16, facts: Vec<(usize, Fact)>) -> Result<Vec<(usize, String)>, Failure> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "select place - 1, account from unnest($2::text[], $3::text[], $4::text[]) with ordinality as asked (tenant, kind, key, place) \
+             join directory using (tenant, kind, key) where shard = $1",
+        )
+        .bind(shard)
+        .bind(facts.iter().map(|(_, fact)| fact.tenant.to_string()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|(_, fact)| fact.kind.word()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|(_, fact)| fact.key.clone()).collect::<Vec<_>>())
+        .fetch_all(&self.pool)
+        .await?;
+        let place = |row: i64| facts.get(usize::try_from(row).ok()?).map(|(place, _)| *place);
+        Ok(rows.into_iter().filter_map(|(row, account)| Some((place(row)?, account))).collect())
+    }
+
+    async fn has_request(&self, tenant: &Id, account: &str, request: &Id) -> Result<bool, Failure> {
+        let sql = format!(
+            "with home as (select account_id from accounts where shard = $1 and tenant = $2 and account = $3) select {}",
+            exists(FactKind::Request)
+        );
+        let home = shard_of(tenant.as_str(), account, self.shards);
+        let asked = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(home).bind(tenant.as_str()).bind(account).bind(request.as_str());
+        Ok(asked.fetch_one(&self.pool).await?)
     }
 
     /// Whether the account a message is about exists at all; used by read commands.

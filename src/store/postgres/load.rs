@@ -4,12 +4,12 @@
 //! other in a circle; read in later statements, which see what the former holders committed.
 
 use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
-use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentRow, RequestRow, SubscriptionRow};
+use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentNameRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
 use super::{PostgresStore, terms, waiting};
 use crate::domain::book::{AccountState, Answered, Book};
 use crate::domain::decision::Recorded;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store, Unread};
 use jiff::Timestamp;
@@ -34,6 +34,13 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      order by wanted.tenant, wanted.account on conflict do nothing";
 
 const GRANTS: &str = select_grants!("ctid::text as place, ", "where shard = $1 and account_id = any($2) and is_open");
+
+/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
+const PAYMENT_NAMES: &str = "with named as ( \
+       select account_id, payment from payment_names where shard = $1 and (account_id, name) in (select * from unnest($2::bigint[], $3::text[])) \
+       union select account_id, payment from payment_names \
+       where shard = $1 and (account_id, provider_id) in (select * from unnest($4::bigint[], $5::text[]))) \
+     select account_id, name, provider_id, payment from payment_names join named using (account_id, payment) where shard = $1";
 
 const GRANTS_NAMED: &str = select_grants!(
     "ctid::text as place, ",
@@ -246,21 +253,50 @@ impl Batch {
                 self.book(row.account_id)?.debts.insert(debt.number, debt);
             }
         }
-        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-        for row in self.named::<PaymentRow, _>(connection, sql, &needs.payments).await? {
-            let payment = row.payment()?;
-            self.book(row.account_id)?.payments.insert(payment.terms.payment.clone(), payment);
-        }
+        let reviewed = self.payments(connection, needs).await?;
         let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
         for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
             let charge = row.charge()?;
             self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
         }
-        self.requests(connection, needs, open).await?;
+        let requests = needs.requests.union(&reviewed).cloned().collect();
+        self.requests(connection, (&requests, &needs.evidence), open).await?;
         self.subscriptions(connection, needs, open).await
     }
 
-    async fn requests(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
+    /// Payments with all of their names; returns the ids that requests for staff have or would have.
+    async fn payments(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<Named<Id>, Failure> {
+        let mut requests = Named::new();
+        if needs.payments.is_empty() && needs.provider_ids.is_empty() {
+            return Ok(requests);
+        }
+        let (accounts, names) = self.pairs(&needs.payments, ToString::to_string);
+        let (owners, ids) = self.pairs(&needs.provider_ids, Id::to_string);
+        let asked = sqlx::query_as(PAYMENT_NAMES).bind(self.shard).bind(accounts).bind(names).bind(owners).bind(ids);
+        let rows: Vec<PaymentNameRow> = asked.fetch_all(&mut *connection).await?;
+        let mut payments: Named<Printable> = Named::new();
+        for row in rows {
+            let known = row.known_name()?;
+            let book = self.book(row.account_id)?;
+            payments.insert((book.account.key.clone(), known.payment.clone()));
+            book.payment_names.insert(known.name.name.clone(), known);
+        }
+        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        for row in self.named::<PaymentRow, _>(connection, sql, &payments).await? {
+            let payment = row.payment()?;
+            let book = self.book(row.account_id)?;
+            requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
+            book.payments.insert(payment.terms.payment.clone(), payment);
+        }
+        Ok(requests)
+    }
+
+    async fn requests(
+        &mut self,
+        connection: &mut PgConnection,
+        (requests, evidence): (&Named<Id>, &Named<Printable>),
+        open: OpenTables,
+    ) -> Result<(), Failure> {
         let mut rows: Vec<RequestRow> = Vec::new();
         if open.requests {
             let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
@@ -268,10 +304,10 @@ impl Batch {
         }
         let sql = "select * from credit_requests where shard = $1 \
                    and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
-        rows.extend(self.named(connection, sql, &needs.requests).await?);
+        rows.extend(self.named(connection, sql, requests).await?);
         let sql = "select * from credit_requests where shard = $1 \
                    and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
-        rows.extend(self.named(connection, sql, &needs.evidence).await?);
+        rows.extend(self.named(connection, sql, evidence).await?);
         for row in rows {
             let request = row.request()?;
             self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);

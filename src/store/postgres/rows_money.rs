@@ -6,7 +6,8 @@ use super::rows::{credits, id, message_id, number, optional_id, optional_printab
 use crate::domain::account::{Debt, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
-use crate::domain::payment::{Payment, PaymentTerms, Purchase};
+use crate::domain::ids::Link;
+use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
 use crate::failure::Failure;
@@ -79,6 +80,21 @@ impl PaymentRow {
 }
 
 #[derive(sqlx::FromRow)]
+pub struct PaymentNameRow {
+    pub account_id: i64,
+    name: String,
+    provider_id: String,
+    payment: String,
+}
+
+impl PaymentNameRow {
+    pub fn known_name(&self) -> Result<KnownName, Failure> {
+        let name = PaymentName { name: printable(&self.name)?, provider_id: id(&self.provider_id)? };
+        Ok(KnownName { name, payment: printable(&self.payment)? })
+    }
+}
+
+#[derive(sqlx::FromRow)]
 pub struct RequestRow {
     pub account_id: i64,
     request: String,
@@ -102,8 +118,9 @@ pub struct RequestRow {
 
 impl RequestRow {
     pub fn request(&self) -> Result<CreditRequest, Failure> {
+        let link = |text: &String| Link::new(text).map_err(|_| unreadable("link", text));
         let evidence = match optional_printable(self.evidence_reference.as_ref())? {
-            Some(reference) => Some(Evidence { reference, url: optional_printable(self.evidence_url.as_ref())? }),
+            Some(reference) => Some(Evidence { reference, url: self.evidence_url.as_ref().map(link).transpose()? }),
             None => None,
         };
         let span = |text: &String| CalendarSpan::parse(text).ok_or_else(|| unreadable("duration", text));

@@ -8,7 +8,7 @@ use super::rows_money::WantedRow;
 use crate::domain::account::Debt;
 use crate::domain::credits::Credits;
 use crate::domain::decision::Row;
-use crate::domain::payment::Payment;
+use crate::domain::payment::{KnownName, Payment};
 use crate::domain::request::CreditRequest;
 use crate::domain::subscription::{Reset, Subscription};
 use crate::failure::Failure;
@@ -24,6 +24,7 @@ pub async fn rows(connection: &mut PgConnection, shard: i16, write: &AccountWrit
             Row::Grant(_) => {}
             Row::Debt(row) => debt(connection, key, row).await?,
             Row::Payment(row) => payment(connection, key, row).await?,
+            Row::PaymentName(row) => payment_name(connection, key, row).await?,
             Row::Request(row) => request(connection, key, row).await?,
             Row::Charge(row) => {
                 sqlx::query(
@@ -112,6 +113,21 @@ async fn payment(connection: &mut PgConnection, key: Key, row: &Payment) -> Resu
     .bind(terms.document.as_ref().map(ToString::to_string))
     .bind(row.status.word())
     .bind(row.granted.decimal())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn payment_name(connection: &mut PgConnection, key: Key, row: &KnownName) -> Result<(), Failure> {
+    sqlx::query(
+        "insert into payment_names (shard, account_id, name, provider_id, payment) values ($1, $2, $3, $4, $5) \
+         on conflict (shard, account_id, name) do update set payment = excluded.payment",
+    )
+    .bind(key.shard)
+    .bind(key.account_id)
+    .bind(row.name.name.as_str())
+    .bind(row.name.provider_id.as_str())
+    .bind(row.payment.as_str())
     .execute(connection)
     .await?;
     Ok(())

@@ -92,6 +92,47 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "333.333333");
     }
 
+    async fn an_underpaid_package_grants_its_share_of_credits_and_bonus(world) {
+        world.staff("bob", "admin").await;
+        assert_eq!(submit(world, asks("r", json!({"package": "plus"}))).await, "applied");
+        assert_eq!(world.heard("u", "credit_request.pending", "credits").await, ["1100"]);
+        assert_eq!(receive(world, "15.00").await, "applied");
+        // ⌊1100 × 15 / 30⌋ = 550, of it ⌊100 × 15 / 30⌋ = 50 as bonus.
+        assert_eq!(world.grants("u").await, ["bonus 50", "purchased 500"]);
+        assert_eq!(world.heard("u", "credit_request.accepted", "credits").await, ["550"]);
+        // 15.00 / 500
+        assert_eq!(world.lots("u").await[1].terms.cost_basis.to_string(), "0.03");
+    }
+
+    async fn whatever_becomes_of_a_request_its_credits_mean_the_same(world) {
+        world.staff("bob", "admin").await;
+        submit(world, asks("r", json!({"package": "plus"}))).await;
+        decide(world, "rejected", "bob").await;
+        submit(world, asks("r-2", json!({"package": "plus"}))).await;
+        world.done("credit_request.cancelled", "u", json!({"request": "r-2", "cancelled_by": "mia"})).await;
+        submit(world, asks("r-3", json!({"package": "plus"}))).await;
+        world.tick("2026-01-31T00:00:00Z").await;
+        for state in ["pending", "rejected", "cancelled", "expired"] {
+            let credits = world.heard("u", &format!("credit_request.{state}"), "credits").await;
+            assert!(!credits.is_empty() && credits.iter().all(|credits| credits == "1100"), "{state}: {credits:?}");
+        }
+    }
+
+    async fn invoice_terms_are_for_accounts_that_have_them(world) {
+        let invoice = |request: &str, more: Value| {
+            let mut data = asks(request, more);
+            data["method"] = json!("invoice");
+            data
+        };
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "rejected: not_permitted");
+        world.open("u").await;
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "rejected: not_permitted");
+        let nothing = json!({"credits": "0", "price": "1.00", "currency": "USD"});
+        assert_eq!(submit(world, invoice("r", nothing)).await, "rejected: not_permitted invalid_amount");
+        world.done("account.changed", "u", json!({"invoicing": true})).await;
+        assert_eq!(submit(world, invoice("r", json!({"package": "plus"}))).await, "applied");
+    }
+
     async fn an_overpaid_request_grants_no_more(world) {
         pending(world).await;
         assert_eq!(receive(world, "45.00").await, "applied");
@@ -191,6 +232,21 @@ scenarios! { CATALOG;
         assert_eq!(submit(world, proven("r")).await, "applied");
         decide(world, "rejected", "bob").await;
         assert_eq!(submit(world, proven("r-2")).await, "applied");
+    }
+
+    async fn a_long_link_to_the_evidence_is_kept(world) {
+        world.staff("bob", "approver").await;
+        let url = |characters: usize| format!("https://bank.example/{}", "x".repeat(characters - 21));
+        let proven = |url: String| {
+            let mut data = free("r");
+            data["evidence"] = json!({"reference": "SEPA-1", "url": url});
+            data
+        };
+        assert_eq!(submit(world, proven(url(2049))).await, "quarantined: malformed");
+        assert_eq!(submit(world, proven(url(2048))).await, "applied");
+        assert_eq!(decide(world, "accepted", "bob").await, "applied");
+        assert_eq!(submit(world, proven(url(2048))).await, "duplicate");
+        assert_eq!(submit(world, proven(url(2047))).await, "quarantined: idempotency_conflict");
     }
 
     async fn terms_are_frozen_when_they_are_submitted(world) {

@@ -62,6 +62,7 @@ fn open_part(mut state: AccountState) -> AccountState {
     book.requests.retain(|_, request| request.status == RequestStatus::Pending);
     book.subscriptions.retain(|_, one| !one.ended);
     book.payments.clear();
+    book.payment_names.clear();
     book.charges.clear();
     book.high_waters.clear();
     state.answered.clear();

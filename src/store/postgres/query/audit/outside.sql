@@ -14,6 +14,8 @@ with beyond as (
     union all
     select 'payments' as name, shard, count(*) as rows from payments where shard < 0 or shard >= $1 group by shard
     union all
+    select 'payment_names' as name, shard, count(*) as rows from payment_names where shard < 0 or shard >= $1 group by shard
+    union all
     select 'credit_requests' as name, shard, count(*) as rows from credit_requests where shard < 0 or shard >= $1 group by shard
     union all
     select 'charges' as name, shard, count(*) as rows from charges where shard < 0 or shard >= $1 group by shard

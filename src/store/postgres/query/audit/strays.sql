@@ -18,6 +18,9 @@ with strays as (
     select account_id, 'payments' as name, count(*) as rows from payments t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
+    select account_id, 'payment_names' as name, count(*) as rows from payment_names t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
     select account_id, 'credit_requests' as name, count(*) as rows from credit_requests t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
@@ -43,6 +46,18 @@ with strays as (
     select account_id, 'subscription ' || subscription || ' of reset ' || k || '/' || n from resets r
     where shard = $1 and not exists (
         select from subscriptions s where s.shard = $1 and s.account_id = r.account_id and s.subscription = r.subscription)
+    union all
+    select account_id, 'payment ' || payment || ' of name ' || name from payment_names n
+    where shard = $1 and not exists (
+        select from payments p where p.shard = $1 and p.account_id = n.account_id and p.payment = n.payment and p.status <> 'joined')
+    union all
+    select account_id, 'name of payment ' || payment from payments p
+    where shard = $1 and not exists (
+        select from payment_names n where n.shard = $1 and n.account_id = p.account_id and n.name = p.payment)
+    union all
+    select account_id, 'payment of request ' || request from credit_requests r
+    where shard = $1 and method = 'payment' and not exists (
+        select from payments p where p.shard = $1 and p.account_id = r.account_id and p.provider_id = r.request)
     union all
     select account_id, 'catalog version ' || cycle_catalog || ' of subscription ' || subscription
     from subscriptions s join accounts a using (shard, account_id)

@@ -130,10 +130,10 @@ macro_rules! facts {
     };
 }
 
-/// Every kind of fact that the directory gives to one account of a tenant. Requests that a payment
-/// left for review stand for the payment.
+/// Every kind of fact that the directory gives to one account of a tenant. A payment has
+/// each of its names; requests that it left for review stand for it.
 pub const FACTS: [Fact; 4] = [
-    Fact { kind: "payment", sql: facts!("payment", "f.payment", "payments", "true") },
+    Fact { kind: "payment", sql: facts!("name", "f.name", "payment_names", "true") },
     Fact { kind: "request", sql: facts!("request", "f.request", "credit_requests", "method <> 'payment'") },
     Fact {
         kind: "evidence",
