@@ -11,6 +11,7 @@ use super::entry::{Entry, EntryKind, Touch};
 use super::event::Event;
 use super::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
 use super::ids::{Id, MessageId, Printable};
+use super::refill;
 use super::settings::Terms;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -48,6 +49,8 @@ pub struct Draft<'a> {
     pub actor: Option<Printable>,
     /// The world's time of the entries that follow.
     pub occurred_at: Timestamp,
+    /// Up to which instant refills have happened (semantics §3).
+    pub passed: Timestamp,
     at: Timestamp,
     entries: Vec<Entry>,
     events: Vec<(u64, Event)>,
@@ -68,6 +71,7 @@ impl<'a> Draft<'a> {
             actor: None,
             occurred_at,
             at,
+            passed: at,
             entries: Vec::new(),
             events: Vec::new(),
             grants: BTreeSet::new(),
@@ -182,7 +186,6 @@ impl<'a> Draft<'a> {
     /// [`Overflow`] when a number leaves its bounds.
     pub fn activate(&mut self, number: u32, reference: Option<Printable>) -> Result<(), Overflow> {
         let closed = self.book.account.status == AccountStatus::Closed;
-        let zone = self.book.account.profile.zone.clone();
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         let amount = grant.terms.credits;
         let kind = match grant.terms.source {
@@ -196,11 +199,6 @@ impl<'a> Draft<'a> {
         grant.status = GrantStatus::Active;
         grant.remaining = amount;
         grant.frozen = if closed { amount } else { Credits::ZERO };
-        grant.refill_at = grant
-            .terms
-            .recurs
-            .as_ref()
-            .and_then(|recurs| super::calendar::next_step(recurs.anchor, recurs.interval, grant.terms.effective_at, zone.rules()));
         let frozen = grant.frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
@@ -233,6 +231,7 @@ impl<'a> Draft<'a> {
         let settings = &self.terms.settings;
         let mut order: Vec<&mut Grant> = self.book.grants.values_mut().filter(|grant| grant.status == GrantStatus::Active).collect();
         order.sort_by(|left, right| burn_down::compare(settings, left, right));
+        let zone = self.book.account.profile.zone.rules();
         let mut left = amount;
         let mut touched = Vec::new();
         for grant in order {
@@ -244,6 +243,7 @@ impl<'a> Draft<'a> {
                 grant.remaining = grant.remaining.minus(part)?;
                 left = left.minus(part)?;
                 self.grants.insert(grant.terms.number);
+                refill::wake(grant, self.passed, zone);
                 touched.push(Touch { grant: grant.terms.number, change: part.negated() });
             }
         }
@@ -260,6 +260,7 @@ impl<'a> Draft<'a> {
         grant.remaining = grant.remaining.minus(amount)?;
         let frozen = grant.frozen.min(grant.remaining);
         let frozen_change = frozen.minus(grant.frozen)?;
+        refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         grant.frozen = frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount.negated() }];
@@ -272,30 +273,6 @@ impl<'a> Draft<'a> {
             change(grant);
             self.grants.insert(number);
         }
-    }
-
-    /// Raises a refilling grant back to its amount.
-    ///
-    /// # Errors
-    /// [`Overflow`] when a number leaves its bounds.
-    pub fn refill(&mut self, number: u32) -> Result<(), Overflow> {
-        let zone = self.book.account.profile.zone.clone();
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
-        let due = grant.refill_at;
-        grant.refill_at = grant
-            .terms
-            .recurs
-            .as_ref()
-            .zip(due)
-            .and_then(|(recurs, due)| super::calendar::next_step(recurs.anchor, recurs.interval, due, zone.rules()));
-        let amount = grant.terms.credits.minus(grant.remaining)?;
-        grant.remaining = grant.terms.credits;
-        self.grants.insert(number);
-        if amount.is_zero() {
-            return Ok(());
-        }
-        let touched = vec![Touch { grant: number, change: amount }];
-        self.post(EntryKind::Refilled, Posting { amount, touched, ..Posting::default() })
     }
 
     /// Records what credits did not cover as debt.

@@ -263,7 +263,7 @@ pub struct Grant {
     pub frozen: Credits,
     /// For grants closed by cycles: closes still to come before this one, from 1.
     pub closes_left: u32,
-    /// The next refill, for grants that recur.
+    /// The next refill that raises it, for grants that recur; a full one waits for none (`refill`).
     pub refill_at: Option<Timestamp>,
 }
 

@@ -35,6 +35,7 @@ pub mod catalog;
 pub mod cycle;
 pub mod draft;
 pub mod rollover;
+pub mod refill;
 pub mod settings;
 
 pub mod command;

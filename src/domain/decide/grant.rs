@@ -26,6 +26,7 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
     reasons.add_if(!command.credits.is_positive() || command.cost_basis.is_negative(), Rejection::InvalidAmount);
     reasons.add_if(command.expires_at.is_some_and(|end| end <= effective_at.max(case.at)), Rejection::InvalidTime);
     if let Some(refusal) = reasons.refusal() {
+    reasons.add_if(command.recurs.as_ref().is_some_and(|recurs| !recurs.interval.is_whole()), Rejection::InvalidTime);
         return Ok(refusal);
     }
     let mut draft = case.draft();

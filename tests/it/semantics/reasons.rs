@@ -160,6 +160,7 @@ scenarios! { CATALOG;
             ("credits.grant", grant(&json!({"expires_at": "2026-01-01T00:00:00Z"})), "rejected: invalid_time"),
             ("credits.grant", grant(&json!({"effective_at": "2026-03-01T00:00:00Z", "expires_at": "2026-02-01T00:00:00Z"})), "rejected: invalid_time"),
             ("cycle.reset", json!({"as_of": "2026-01-01T00:00:01Z"}), "rejected: reset_in_future"),
+            ("credits.grant", grant(&json!({"recurs": {"interval": "PT0.5S", "anchor": "2026-01-01T00:00:00"}})), "rejected: invalid_time"),
         ]).await;
         world.done("subscription.started", "u", start(&json!({}))).await;
         let back = json!({"as_of": "2025-12-31T23:59:59Z", "manual": true, "subscription": "s"});
