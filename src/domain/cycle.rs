@@ -2,7 +2,8 @@
 //!
 //! Owns what a reset does. When it is due is `advance`'s; that it was asked for is `decide`'s.
 
-use super::catalog::{GrantOn, Plan};
+use super::catalog::{Addon, Catalog, GrantOn, Plan};
+use super::closes;
 use super::credits::{Credits, Overflow};
 use super::decision::Row;
 use super::draft::Draft;
@@ -51,7 +52,9 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
         }
     }
     let wanted = subscription.current.clone();
-    issue(draft, &subscription.id, &wanted, opening == Opening::First)
+    let granted = issue(draft, &subscription.id, &wanted)?;
+    closes::foresee(draft);
+    Ok(granted)
 }
 
 /// Grants what `wanted` holds beyond what was already issued in the running cycle: the whole of it
@@ -237,3 +240,4 @@ fn record(draft: &mut Draft<'_>, subscription: &Id, boundary: Timestamp, closed:
     draft.put(Row::Reset(reset.clone()));
     draft.announce(Event::CycleReset(reset));
 }
+    closes::foresee(draft);

@@ -57,6 +57,7 @@ pub struct Draft<'a> {
     grants: BTreeSet<u32>,
     debts: BTreeSet<u32>,
     rows: Vec<Row>,
+    closed: BTreeSet<u32>,
     made: u32,
 }
 
@@ -70,13 +71,14 @@ impl<'a> Draft<'a> {
             cause,
             actor: None,
             occurred_at,
-            at,
             passed: at,
+            at,
             entries: Vec::new(),
             events: Vec::new(),
             grants: BTreeSet::new(),
             debts: BTreeSet::new(),
             rows: Vec::new(),
+            closed: BTreeSet::new(),
             made: 0,
         }
     }
@@ -229,9 +231,9 @@ impl<'a> Draft<'a> {
     /// Lowers grants in burn order by up to `amount`, each by at most what `limit` says.
     fn take(&mut self, amount: Credits, limit: impl Fn(&Grant) -> Result<Credits, Overflow>) -> Result<Vec<Touch>, Overflow> {
         let settings = &self.terms.settings;
+        let zone = self.book.account.profile.zone.rules();
         let mut order: Vec<&mut Grant> = self.book.grants.values_mut().filter(|grant| grant.status == GrantStatus::Active).collect();
         order.sort_by(|left, right| burn_down::compare(settings, left, right));
-        let zone = self.book.account.profile.zone.rules();
         let mut left = amount;
         let mut touched = Vec::new();
         for grant in order {
@@ -241,9 +243,9 @@ impl<'a> Draft<'a> {
             let part = limit(grant)?.min(left);
             if part.is_positive() {
                 grant.remaining = grant.remaining.minus(part)?;
+                refill::wake(grant, self.passed, zone);
                 left = left.minus(part)?;
                 self.grants.insert(grant.terms.number);
-                refill::wake(grant, self.passed, zone);
                 touched.push(Touch { grant: grant.terms.number, change: part.negated() });
             }
         }
@@ -258,13 +260,19 @@ impl<'a> Draft<'a> {
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         grant.remaining = grant.remaining.minus(amount)?;
+        refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         let frozen = grant.frozen.min(grant.remaining);
         let frozen_change = frozen.minus(grant.frozen)?;
-        refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         grant.frozen = frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount.negated() }];
         self.post(kind, Posting { amount, frozen: frozen_change, touched, ..Posting::default() })
+    }
+
+    /// Counts a close for a grant; false when this draft, which is one instant or one message, has
+    /// counted one already.
+    pub fn count_close(&mut self, number: u32) -> bool {
+        self.closed.insert(number)
     }
 
     /// Changes a grant without moving credits.

@@ -179,7 +179,7 @@ impl GrantEnd {
     }
 }
 
-/// What never changes about a grant.
+/// What never changes about a grant, but for the close of its cycle, which is foreseen (`closes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantTerms {
     /// Position in the account, from 1: the last word of the burn order.

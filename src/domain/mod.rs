@@ -32,10 +32,11 @@ pub mod subscription;
 pub mod book;
 pub mod burn_down;
 pub mod catalog;
+pub mod closes;
 pub mod cycle;
 pub mod draft;
-pub mod rollover;
 pub mod refill;
+pub mod rollover;
 pub mod settings;
 
 pub mod command;

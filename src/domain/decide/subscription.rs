@@ -3,7 +3,8 @@
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::calendar::{boundary, period_of};
-use crate::domain::catalog::{Addon, Catalog};
+use crate::domain::catalog::Addon;
+use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::cycle::{self, Opening};
@@ -136,6 +137,7 @@ pub fn cancel(case: Case<'_>, subscription: &Id, at_cycle_end: bool) -> Result<D
     draft.put(Row::Subscription(one));
     if at_cycle_end {
         announce(&mut draft, subscription);
+        closes::foresee(&mut draft);
     } else {
         cycle::end_now(&mut draft, subscription)?;
     }
@@ -155,6 +157,7 @@ pub fn resume(case: Case<'_>, subscription: &Id) -> Decision {
     one.cancelled = false;
     draft.put(Row::Subscription(one));
     announce(&mut draft, subscription);
+    closes::foresee(&mut draft);
     accept(draft)
 }
 

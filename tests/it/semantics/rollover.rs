@@ -1,6 +1,6 @@
 //! What a close hands on to the next cycle (semantics §7).
 
-use crate::world::scenarios;
+use crate::world::{World, scenarios};
 use serde_json::json;
 
 const CATALOG: &str = r#"
@@ -27,6 +27,8 @@ allowance = "100"
 rollover = { max = "50", cycles = 2 }
 [plans.plain]
 allowance = "100"
+[plans.other]
+allowance = "70"
 [addons.generative]
 credits_per_unit = "60"
 unit_price = "10.00"
@@ -38,6 +40,21 @@ const ANCHOR: &str = "2026-01-01T00:00:00";
 const FEBRUARY: &str = "2026-02-01T00:00:00Z";
 const MARCH: &str = "2026-03-01T00:00:00Z";
 const APRIL: &str = "2026-04-01T00:00:00Z";
+
+/// The ends of the rollovers of `u`, in burn order.
+async fn ends(world: &World) -> Vec<String> {
+    let lots = world.lots("u").await;
+    lots.iter().filter(|grant| grant.terms.parent.is_some()).map(|grant| grant.terms.end.at().unwrap().to_string()).collect()
+}
+
+async fn close_now(world: &mut World, time: &str, subscription: Option<&str>) {
+    world.at(time).await;
+    let mut reset = json!({"as_of": time, "manual": true});
+    if let Some(subscription) = subscription {
+        reset["subscription"] = json!(subscription);
+    }
+    world.done("cycle.reset", "u", reset).await;
+}
 
 scenarios! { CATALOG;
     async fn what_is_left_rolls_over_up_to_the_maximum(world) {
