@@ -108,6 +108,22 @@ pub struct RolloverRule {
 }
 
 impl RolloverRule {
+    /// True when the rule can be kept for grants of `allowance`: `0 ≤ min ≤ max`, a percentage of at
+    /// most the whole, a close to end at.
+    #[must_use]
+    pub fn is_possible(&self, allowance: Credits) -> bool {
+        let hundred = Credits::whole(100);
+        let percent = self.max_percent.unwrap_or(hundred);
+        let share = self.max_percent.map(|percent| allowance.share_down(percent.decimal(), hundred.decimal()));
+        let bounds = [self.max.map(Ok), share].into_iter().flatten();
+        let holds_min = |bound: Result<Credits, Overflow>| bound.is_ok_and(|most| self.min <= most);
+        !self.min.is_negative()
+            && !percent.is_negative()
+            && percent <= hundred
+            && self.cycles != Some(0)
+            && bounds.into_iter().all(holds_min)
+    }
+
     /// What rolls over from `remaining` of a grant of `allowance`.
     ///
     /// # Errors

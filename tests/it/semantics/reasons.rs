@@ -140,6 +140,7 @@ scenarios! { CATALOG;
         refused(world, "u", vec![
             ("credits.grant", grant(&json!({"credits": "0"})), "rejected: invalid_amount"),
             ("credits.grant", grant(&json!({"credits": "999999999999999999"})), "rejected: invalid_amount"),
+            ("credits.grant", grant(&json!({"rollover": {"min": "2", "max": "1"}})), "rejected: invalid_amount"),
             ("credits.adjust", adjust("0", "bob"), "rejected: invalid_amount"),
             ("credits.spend", spend(&json!({"credits": "149"})), "rejected: invalid_amount"),
             ("credits.spend", json!({"purpose": "invoice", "reference": "I-1", "credits": "0"}), "rejected: invalid_amount"),
