@@ -101,7 +101,8 @@ create table grants (
     cost_basis    numeric(24,6) not null,
     priority      bigint,
     effective_at  timestamptz not null,
-    -- `ends_at` is what reading and the burn order see; `expires_at` ends the grant by itself.
+    -- `ends_at` is the close that will end it, as it is foreseen, else `expires_at`, which ends the grant
+    -- by itself.
     ends_at       timestamptz,
     expires_at    timestamptz,
     scope         text[]   not null default '{}',

@@ -4,7 +4,7 @@
 
 use super::fields::{Fields, Least, choice};
 use crate::domain::burn_down::BurnKey;
-use crate::domain::settings::{Priorities, SettingChange, SettingsChange};
+use crate::domain::settings::{PrioritiesChange, PriorityChange, SettingChange, SettingsChange};
 
 const KEYS: [&str; 13] = [
     "credit_payments",
@@ -65,16 +65,15 @@ fn burn_order(fields: &Fields<'_>) -> Option<Vec<BurnKey>> {
     Some(order)
 }
 
-/// Priorities by source; those left out have the numbers of semantics §2.
-fn priorities(policies: &Fields<'_>) -> Option<Priorities> {
+/// Priorities by source; those left out stay as they are.
+fn priorities(policies: &Fields<'_>) -> Option<PrioritiesChange> {
     let fields = policies.table("priorities", &["rollover", "plan", "addon", "promotional", "purchased"])?;
-    let default = Priorities::default();
-    let number = |key: &str, default: u32| fields.integer(key, 0, PRIORITY_MAX).unwrap_or(default);
-    Some(Priorities {
-        rollover: number("rollover", default.rollover),
-        plan: number("plan", default.plan),
-        addon: number("addon", default.addon),
-        promotional: number("promotional", default.promotional),
-        purchased: number("purchased", default.purchased),
+    let number = |key: &str| fields.integer(key, 0, PRIORITY_MAX).map_or(PriorityChange::Stays, PriorityChange::Number);
+    Some(PrioritiesChange {
+        rollover: number("rollover"),
+        plan: number("plan"),
+        addon: number("addon"),
+        promotional: number("promotional"),
+        purchased: number("purchased"),
     })
 }

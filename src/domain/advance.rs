@@ -12,9 +12,13 @@ use super::entry::EntryKind;
 use super::event::Event;
 use super::grant::{Grant, GrantStatus};
 use super::ids::{Id, MessageId};
+use super::refill;
 use super::request::RequestStatus;
 use super::settings::Terms;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// Before the refills of an instant have happened, those up to the last one before it have.
+const TICK: SignedDuration = SignedDuration::from_nanos(1);
 
 /// What happens at the next due instant, when there is one up to `until`; recorded at `at`.
 ///
@@ -24,10 +28,12 @@ pub fn step(book: &Book, terms: &Terms, until: Timestamp, at: Timestamp) -> Resu
     let Some(instant) = book.next_due().filter(|due| *due <= until) else { return Ok(None) };
     let cause = MessageId::due("due");
     let mut draft = Draft::new(book, terms, cause, instant, at);
+    draft.passed = instant.checked_sub(TICK).unwrap_or(instant);
     end_grants(&mut draft, instant)?;
     close_cycles(&mut draft, instant)?;
     activate_grants(&mut draft, instant)?;
     refill_grants(&mut draft, instant)?;
+    draft.passed = instant;
     draft.repay_debt()?;
     expire_requests(&mut draft, instant);
     Ok(Some(draft.finish()))
@@ -81,12 +87,12 @@ fn activate_grants(draft: &mut Draft<'_>, instant: Timestamp) -> Result<(), Over
     Ok(())
 }
 
-/// 4: grants that refill themselves.
+/// 4: grants that refill themselves and are not full.
 fn refill_grants(draft: &mut Draft<'_>, instant: Timestamp) -> Result<(), Overflow> {
     let due = |grant: &Grant| grant.status == GrantStatus::Active && grant.refill_at.is_some_and(|refill| refill <= instant);
     for (number, id) in numbers(draft, due) {
         draft.cause = MessageId::due(&format!("refill/{id}/{instant}"));
-        draft.refill(number)?;
+        refill::refill(draft, number)?;
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ use std::sync::Arc;
 const ACCOUNT_WAIT: SignedDuration = SignedDuration::from_hours(24);
 /// How long it waits for a request, subscription or another's claim.
 const FACT_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Due instants written in one go before an account is given up: a daily refill of 270 years.
+/// Due instants written in one go before an account is given up. Each of them changes something:
+/// refills of a full grant are passed over (`refill`).
 const STEPS_MAX: usize = 100_000;
 
 /// What happened to one account during a batch, in order.

@@ -21,10 +21,45 @@ impl CalendarSpan {
         iso.is_positive().then(|| Self(iso.fieldwise()))
     }
 
+    /// True when it has no fraction of a second: what can recur.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        let span = self.0.0;
+        span.get_milliseconds() == 0 && span.get_microseconds() == 0 && span.get_nanoseconds() == 0
+    }
+
     /// The instant this long after `start`, in local time of `zone`.
     #[must_use]
     pub fn after(self, start: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        resolve(zone.to_datetime(start).checked_add(self.0.0).ok()?, zone)
+        let (calendar, clock) = self.parts()?;
+        let day = if calendar.is_zero() { start } else { resolve(zone.to_datetime(start).checked_add(calendar).ok()?, zone)? };
+        within_years(day.checked_add(clock).ok()?)
+    }
+
+    /// `n` times this after the local date-time `start` of `zone`. It never goes back when `n` grows.
+    fn times(self, n: i64, start: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+        let (calendar, clock) = self.parts()?;
+        let day = resolve(start.checked_add(calendar.checked_mul(n).ok()?).ok()?, zone)?;
+        within_years(day.checked_add(clock.checked_mul(n).ok()?).ok()?)
+    }
+
+    /// Years to days, which are counted on the local calendar, and hours and less, which are time
+    /// that really passes: an hour is an hour on the day the clocks change, too.
+    fn parts(self) -> Option<(Span, Span)> {
+        let span = self.0.0;
+        let calendar = Span::new()
+            .try_years(span.get_years())
+            .and_then(|days| days.try_months(span.get_months()))
+            .and_then(|days| days.try_weeks(span.get_weeks()))
+            .and_then(|days| days.try_days(span.get_days()));
+        let clock = Span::new()
+            .try_hours(span.get_hours())
+            .and_then(|time| time.try_minutes(span.get_minutes()))
+            .and_then(|time| time.try_seconds(span.get_seconds()))
+            .and_then(|time| time.try_milliseconds(span.get_milliseconds()))
+            .and_then(|time| time.try_microseconds(span.get_microseconds()))
+            .and_then(|time| time.try_nanoseconds(span.get_nanoseconds()));
+        calendar.ok().zip(clock.ok())
     }
 }
 
@@ -65,6 +100,11 @@ pub fn boundary(anchor: DateTime, interval: Interval, k: i32, zone: &TimeZone) -
     resolve(local, zone)
 }
 
+/// The instant, if it is within the years of the calendar.
+fn within_years(at: Timestamp) -> Option<Timestamp> {
+    YEARS.contains(&TimeZone::UTC.to_datetime(at).year()).then_some(at)
+}
+
 /// The instant of a local date-time under the same rule for gaps and overlaps.
 #[must_use]
 pub fn resolve(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
@@ -95,29 +135,25 @@ pub fn period_of(anchor: DateTime, interval: Interval, at: Timestamp, zone: &Tim
     Some(k)
 }
 
-/// The first `anchor + n × interval` after `after`, for any ISO 8601 interval of calendar or clock
-/// units; `None` when the interval does not move time forward or leaves the calendar.
+/// The first `anchor + n × interval` after `after`, n from 0, for any ISO 8601 interval; `None` when
+/// that leaves the calendar.
 #[must_use]
 pub fn next_step(anchor: DateTime, interval: CalendarSpan, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    let at = |n: i64| -> Option<Timestamp> {
-        let span = interval.0.0.checked_mul(n).ok()?;
-        resolve(anchor.checked_add(span).ok()?, zone)
-    };
-    if at(1)? <= at(0)? {
-        return None;
-    }
-    // Doubling to pass `after`, then bisecting: a daily refill of many years is a dozen steps.
-    let (mut low, mut high) = (0_i64, 1_i64);
+    let at = |n: i64| interval.times(n, anchor, zone);
     if at(0)? > after {
         return at(0);
     }
-    while at(high)? <= after {
+    // Doubling to pass `after`, then bisecting: any interval and any gap are some dozens of steps.
+    // Beyond the calendar is after everything.
+    let passes = |n: i64| at(n).is_none_or(|at| at > after);
+    let (mut low, mut high) = (0_i64, 1_i64);
+    while !passes(high) {
         low = high;
         high = high.checked_mul(2)?;
     }
     while high.checked_sub(low)? > 1 {
         let middle = low.checked_add(high)?.checked_div(2)?;
-        if at(middle)? <= after { low = middle } else { high = middle }
+        if passes(middle) { high = middle } else { low = middle }
     }
     at(high)
 }
@@ -182,6 +218,27 @@ mod tests {
     fn refills_step_from_their_anchor() {
         let daily = CalendarSpan::parse("P1D").unwrap();
         let after: Timestamp = "2026-03-05T10:00:00Z".parse().unwrap();
+        let next = |anchor: &str, interval: &str, after: &str, zone: &TimeZone| {
+            let interval = CalendarSpan::parse(interval).unwrap();
+            next_step(local(anchor), interval, after.parse().unwrap(), zone).map(|at| at.to_string())
+        };
+        let berlin = zone("Europe/Berlin");
+        for (anchor, interval, after, zone, expected) in [
+            // Doubling would leave the calendar long before the bisection finds 2301.
+            ("2001-01-01T00:00:00", "P1Y", "2300-06-01T00:00:00Z", &TimeZone::UTC, Some("2301-01-01T00:00:00Z")),
+            ("2001-01-01T00:00:00", "P1Y", "2400-06-01T00:00:00Z", &TimeZone::UTC, None),
+            ("2000-01-01T00:00:00", "PT1S", "2326-03-05T10:00:00Z", &TimeZone::UTC, Some("2326-03-05T10:00:01Z")),
+            // 29 Mar 2026, 02:00 does not exist in Berlin; an hour passes all the same.
+            ("2026-03-29T00:30:00", "PT1H", "2026-03-29T00:45:00Z", &berlin, Some("2026-03-29T01:30:00Z")),
+            ("2026-03-29T02:00:00", "PT1H", "2026-03-29T01:00:00Z", &berlin, Some("2026-03-29T02:00:00Z")),
+            // 25 Oct 2026, 02:00 to 03:00 comes twice, and both hours pass.
+            ("2026-10-25T00:30:00", "PT1H", "2026-10-25T00:45:00Z", &berlin, Some("2026-10-25T01:30:00Z")),
+            // Days are counted on the calendar: 06:00 is 05:00 UTC in winter, 04:00 in summer.
+            ("2026-03-28T06:00:00", "P1D", "2026-03-28T06:00:00Z", &berlin, Some("2026-03-29T04:00:00Z")),
+            ("2026-03-28T06:00:00", "P1DT1H", "2026-03-28T06:00:00Z", &berlin, Some("2026-03-29T05:00:00Z")),
+        ] {
+            assert_eq!(next(anchor, interval, after, zone).as_deref(), expected, "{anchor} {interval} {after}");
+        }
         assert_eq!(next_step(local("2026-01-01T06:00:00"), daily, after, &TimeZone::UTC).unwrap().to_string(), "2026-03-06T06:00:00Z");
         assert_eq!(["PT0S", "-P1D", "1 day", ""].map(CalendarSpan::parse), [None; 4]);
     }

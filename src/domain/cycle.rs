@@ -2,7 +2,8 @@
 //!
 //! Owns what a reset does. When it is due is `advance`'s; that it was asked for is `decide`'s.
 
-use super::catalog::{GrantOn, Plan};
+use super::catalog::{Addon, Catalog, GrantOn, Plan};
+use super::closes;
 use super::credits::{Credits, Overflow};
 use super::decision::Row;
 use super::draft::Draft;
@@ -10,27 +11,36 @@ use super::event::Event;
 use super::grant::{GrantEnd, GrantSource, GrantTerms};
 use super::ids::{Id, Printable};
 use super::rollover::{Close, Closed, close};
+use super::settings::Terms;
 use super::subscription::{Cycle, HighWater, Reset, Subscription, Wanted};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 /// The plan as a cycle that began with catalog `version` sees it.
 #[must_use]
-pub fn plan<'a>(draft: &Draft<'a>, plan: &Id, version: u32) -> Option<&'a Plan> {
-    let terms = draft.terms;
+pub fn plan<'a>(terms: &'a Terms, plan: &Id, version: u32) -> Option<&'a Plan> {
+    sold(terms, version, |catalog| catalog.plans.get(plan))
+}
+
+/// The add-on as a cycle that began with catalog `version` sees it.
+#[must_use]
+pub fn addon<'a>(terms: &'a Terms, addon: &Id, version: u32) -> Option<&'a Addon> {
+    sold(terms, version, |catalog| catalog.addons.get(addon))
+}
+
+/// What is not sold any more renews by the newest catalog version that still has it.
+fn sold<'a, Item>(terms: &'a Terms, version: u32, find: impl Fn(&'a Catalog) -> Option<&'a Item>) -> Option<&'a Item> {
     terms
         .catalog_version(version)
-        .and_then(|catalog| catalog.plans.get(plan))
-        .or_else(|| terms.catalogs.values().rev().find_map(|catalog| catalog.plans.get(plan)))
+        .and_then(|catalog| find(catalog))
+        .or_else(|| terms.catalogs.values().rev().find_map(|catalog| find(catalog)))
 }
 
 /// How a cycle opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// The first cycle of a subscription: the plan may prorate it.
-    First,
-    /// After a close: units and allowance already issued for the same period count.
-    Next,
+    /// At the start or after a close: units and allowance already issued for the same period count.
+    Counting,
     /// After a manual reset: full allowance, fresh high water.
     Afresh,
 }
@@ -51,22 +61,25 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
         }
     }
     let wanted = subscription.current.clone();
-    issue(draft, &subscription.id, &wanted, opening == Opening::First)
+    let granted = issue(draft, &subscription.id, &wanted)?;
+    closes::foresee(draft);
+    Ok(granted)
 }
 
 /// Grants what `wanted` holds beyond what was already issued in the running cycle: the whole of it
-/// for a fresh cycle, the difference for an upgrade, nothing for a toggle.
+/// for a fresh cycle, the difference for an upgrade, nothing for a toggle. A plan that prorates grants
+/// the share of what is left of the cycle.
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
-pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: bool) -> Result<Credits, Overflow> {
+pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted) -> Result<Credits, Overflow> {
     let Some(one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(Credits::ZERO) };
-    let Some(plan) = plan(draft, &wanted.plan, one.cycle.catalog).cloned() else { return Ok(Credits::ZERO) };
+    let Some(plan) = plan(draft.terms, &wanted.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
     if plan.grant_on == GrantOn::Payment {
         return Ok(Credits::ZERO);
     }
-    let from = if first || draft.occurred_at > one.cycle.start { draft.occurred_at } else { one.cycle.start };
-    let whole = if plan.prorate { prorated(plan.allowance, &one.cycle, from)? } else { plan.allowance };
+    let share = if plan.prorate { Share::of_the_rest(&one.cycle, draft.occurred_at) } else { Share::WHOLE };
+    let whole = share.of(plan.allowance)?;
     let issued = issued(draft, plan_item(&wanted.plan).as_ref()).max(one.cycle.allowance);
     let difference = whole.minus(issued)?.at_least_zero();
     let mut granted = Credits::ZERO;
@@ -80,27 +93,22 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, first: b
     one.cycle.allowance = highest;
     draft.put(Row::Subscription(one.clone()));
     for (addon, units) in &wanted.addons {
-        granted = granted.plus(issue_units(draft, &one, addon, *units)?)?;
+        granted = granted.plus(issue_units(draft, &one, (addon, *units), share)?)?;
     }
     Ok(granted)
 }
 
-fn issue_units(draft: &mut Draft<'_>, one: &Subscription, addon: &Id, units: u32) -> Result<Credits, Overflow> {
-    let per_unit = draft
-        .terms
-        .catalog_version(one.cycle.catalog)
-        .and_then(|catalog| catalog.addons.get(addon))
-        .or_else(|| draft.terms.catalog().and_then(|catalog| catalog.addons.get(addon)))
-        .map(|addon| addon.credits_per_unit);
-    let Some(per_unit) = per_unit else { return Ok(Credits::ZERO) };
-    let high_water = issued(draft, addon_item(addon).as_ref());
+/// Credits for units beyond those that were issued; a plan that prorates prorates them too.
+fn issue_units(draft: &mut Draft<'_>, one: &Subscription, (id, units): (&Id, u32), share: Share) -> Result<Credits, Overflow> {
+    let Some(addon) = addon(draft.terms, id, one.cycle.catalog) else { return Ok(Credits::ZERO) };
+    let high_water = issued(draft, addon_item(id).as_ref());
     let units = Credits::whole(units);
     let more = units.minus(high_water)?.at_least_zero();
-    let credits = per_unit.share_down(more.decimal(), Decimal::ONE)?;
+    let credits = share.of(addon.credits_per_unit.share_down(more.decimal(), Decimal::ONE)?)?;
     if credits.is_positive() {
         grant_for_cycle(draft, one, GrantSource::Addon, credits, Vec::new())?;
     }
-    mark(draft, addon_item(addon), units.max(high_water), one.cycle.end);
+    mark(draft, addon_item(id), units.max(high_water), one.cycle.end);
     Ok(credits)
 }
 
@@ -130,10 +138,26 @@ fn mark(draft: &mut Draft<'_>, item: Option<Printable>, issued: Credits, end: Ti
     }
 }
 
-fn prorated(credits: Credits, cycle: &Cycle, from: Timestamp) -> Result<Credits, Overflow> {
-    let left = Decimal::from(cycle.end.as_second().saturating_sub(from.as_second()));
-    let whole = Decimal::from(cycle.end.as_second().saturating_sub(cycle.start.as_second()));
-    credits.share_down(left, whole)
+/// The part of a cycle that something is granted for, in seconds of seconds.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    left: i64,
+    whole: i64,
+}
+
+impl Share {
+    const WHOLE: Self = Self { left: 1, whole: 1 };
+
+    /// What is left of a cycle from an instant on.
+    fn of_the_rest(cycle: &Cycle, from: Timestamp) -> Self {
+        let seconds = |start: Timestamp| cycle.end.as_second().saturating_sub(start.as_second());
+        Self { left: seconds(from.max(cycle.start)), whole: seconds(cycle.start).max(1) }
+    }
+
+    /// ⌊credits × left / whole⌋ (semantics §7).
+    fn of(self, credits: Credits) -> Result<Credits, Overflow> {
+        credits.share_down(Decimal::from(self.left), Decimal::from(self.whole))
+    }
 }
 
 fn grant_for_cycle(
@@ -171,7 +195,7 @@ pub fn reset_at_end(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Over
     }
     let catalog = draft.terms.catalog().map_or(one.cycle.catalog, |catalog| catalog.version);
     let cycle = Cycle { k, n: 0, start: boundary, end, catalog, allowance: Credits::ZERO };
-    let granted = open(draft, one, cycle, Opening::Next)?;
+    let granted = open(draft, one, cycle, Opening::Counting)?;
     record(draft, subscription, boundary, closed, granted);
     Ok(())
 }
@@ -216,6 +240,7 @@ fn finish(draft: &mut Draft<'_>, mut one: Subscription, boundary: Timestamp, clo
         next_boundary: None,
     };
     draft.put(Row::Subscription(one.clone()));
+    closes::foresee(draft);
     draft.put(Row::Reset(reset.clone()));
     draft.announce(Event::CycleReset(reset));
     draft.announce(Event::SubscriptionChanged(Box::new(one)));

@@ -12,6 +12,7 @@ use super::entry::{Entry, EntryKind, Touch};
 use super::event::Event;
 use super::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
 use super::ids::{Id, MessageId, Printable, Prose};
+use super::refill;
 use super::settings::Terms;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -51,12 +52,15 @@ pub struct Draft<'a> {
     pub reason: Option<Prose>,
     /// The world's time of the entries that follow.
     pub occurred_at: Timestamp,
+    /// Up to which instant refills have happened (semantics §3).
+    pub passed: Timestamp,
     at: Timestamp,
     entries: Vec<Entry>,
     events: Vec<(u64, Event)>,
     grants: BTreeSet<u32>,
     debts: BTreeSet<u32>,
     rows: Vec<Row>,
+    closed: BTreeSet<u32>,
     made: u32,
 }
 
@@ -71,12 +75,14 @@ impl<'a> Draft<'a> {
             actor: None,
             reason: None,
             occurred_at,
+            passed: at,
             at,
             entries: Vec::new(),
             events: Vec::new(),
             grants: BTreeSet::new(),
             debts: BTreeSet::new(),
             rows: Vec::new(),
+            closed: BTreeSet::new(),
             made: 0,
         }
     }
@@ -194,7 +200,6 @@ impl<'a> Draft<'a> {
     /// [`Overflow`] when a number leaves its bounds.
     pub fn activate(&mut self, number: u32, reference: Option<Printable>) -> Result<(), Overflow> {
         let closed = self.book.account.status == AccountStatus::Closed;
-        let zone = self.book.account.profile.zone.clone();
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         let amount = grant.terms.credits;
         let kind = match grant.terms.source {
@@ -208,11 +213,6 @@ impl<'a> Draft<'a> {
         grant.status = GrantStatus::Active;
         grant.remaining = amount;
         grant.frozen = if closed { amount } else { Credits::ZERO };
-        grant.refill_at = grant
-            .terms
-            .recurs
-            .as_ref()
-            .and_then(|recurs| super::calendar::next_step(recurs.anchor, recurs.interval, grant.terms.effective_at, zone.rules()));
         let frozen = grant.frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
@@ -243,6 +243,7 @@ impl<'a> Draft<'a> {
     /// Lowers grants in burn order by up to `amount`, each by at most what `limit` says.
     fn take(&mut self, amount: Credits, limit: impl Fn(&Grant) -> Result<Credits, Overflow>) -> Result<Vec<Touch>, Overflow> {
         let settings = &self.terms.settings;
+        let zone = self.book.account.profile.zone.rules();
         let mut order: Vec<&mut Grant> = self.book.grants.values_mut().filter(|grant| grant.status == GrantStatus::Active).collect();
         order.sort_by(|left, right| burn_down::compare(settings, left, right));
         let mut left = amount;
@@ -254,6 +255,7 @@ impl<'a> Draft<'a> {
             let part = limit(grant)?.min(left);
             if part.is_positive() {
                 grant.remaining = grant.remaining.minus(part)?;
+                refill::wake(grant, self.passed, zone);
                 left = left.minus(part)?;
                 self.grants.insert(grant.terms.number);
                 touched.push(Touch { grant: grant.terms.number, change: part.negated() });
@@ -270,6 +272,7 @@ impl<'a> Draft<'a> {
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         grant.remaining = grant.remaining.minus(amount)?;
+        refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         let frozen = grant.frozen.min(grant.remaining);
         let frozen_change = frozen.minus(grant.frozen)?;
         grant.frozen = frozen;
@@ -278,36 +281,18 @@ impl<'a> Draft<'a> {
         self.post(kind, Posting { amount, frozen: frozen_change, touched, ..Posting::default() })
     }
 
+    /// Counts a close for a grant; false when this draft, which is one instant or one message, has
+    /// counted one already.
+    pub fn count_close(&mut self, number: u32) -> bool {
+        self.closed.insert(number)
+    }
+
     /// Changes a grant without moving credits.
     pub fn change_grant(&mut self, number: u32, change: impl FnOnce(&mut Grant)) {
         if let Some(grant) = self.book.grants.get_mut(&number) {
             change(grant);
             self.grants.insert(number);
         }
-    }
-
-    /// Raises a refilling grant back to its amount.
-    ///
-    /// # Errors
-    /// [`Overflow`] when a number leaves its bounds.
-    pub fn refill(&mut self, number: u32) -> Result<(), Overflow> {
-        let zone = self.book.account.profile.zone.clone();
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
-        let due = grant.refill_at;
-        grant.refill_at = grant
-            .terms
-            .recurs
-            .as_ref()
-            .zip(due)
-            .and_then(|(recurs, due)| super::calendar::next_step(recurs.anchor, recurs.interval, due, zone.rules()));
-        let amount = grant.terms.credits.minus(grant.remaining)?;
-        grant.remaining = grant.terms.credits;
-        self.grants.insert(number);
-        if amount.is_zero() {
-            return Ok(());
-        }
-        let touched = vec![Touch { grant: number, change: amount }];
-        self.post(EntryKind::Refilled, Posting { amount, touched, ..Posting::default() })
     }
 
     /// Records what credits did not cover as debt.

@@ -108,6 +108,22 @@ pub struct RolloverRule {
 }
 
 impl RolloverRule {
+    /// True when the rule can be kept for grants of `allowance`: `0 ≤ min ≤ max`, a percentage of at
+    /// most the whole, a close to end at.
+    #[must_use]
+    pub fn is_possible(&self, allowance: Credits) -> bool {
+        let hundred = Credits::whole(100);
+        let percent = self.max_percent.unwrap_or(hundred);
+        let share = self.max_percent.map(|percent| allowance.share_down(percent.decimal(), hundred.decimal()));
+        let bounds = [self.max.map(Ok), share].into_iter().flatten();
+        let holds_min = |bound: Result<Credits, Overflow>| bound.is_ok_and(|most| self.min <= most);
+        !self.min.is_negative()
+            && !percent.is_negative()
+            && percent <= hundred
+            && self.cycles != Some(0)
+            && bounds.into_iter().all(holds_min)
+    }
+
     /// What rolls over from `remaining` of a grant of `allowance`.
     ///
     /// # Errors
@@ -179,7 +195,7 @@ impl GrantEnd {
     }
 }
 
-/// What never changes about a grant.
+/// What never changes about a grant, but for the close of its cycle, which is foreseen (`closes`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantTerms {
     /// Position in the account, from 1: the last word of the burn order.
@@ -263,7 +279,7 @@ pub struct Grant {
     pub frozen: Credits,
     /// For grants closed by cycles: closes still to come before this one, from 1.
     pub closes_left: u32,
-    /// The next refill, for grants that recur.
+    /// The next refill that raises it, for grants that recur; a full one waits for none (`refill`).
     pub refill_at: Option<Timestamp>,
 }
 

@@ -32,8 +32,10 @@ pub mod subscription;
 pub mod book;
 pub mod burn_down;
 pub mod catalog;
+pub mod closes;
 pub mod cycle;
 pub mod draft;
+pub mod refill;
 pub mod rollover;
 pub mod settings;
 

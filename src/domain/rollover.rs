@@ -30,7 +30,8 @@ pub enum Close<'a> {
 }
 
 /// Closes the grants a reset closes: those of the subscription's cycle and those with an explicit
-/// rollover, nothing else.
+/// rollover, nothing else. A close by hand counts like any other; the ends of rollovers are foreseen
+/// by the caller (`closes`).
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
@@ -40,13 +41,15 @@ pub fn close(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Closed, Overflow>
         .grants
         .values()
         .filter(|grant| grant.status == GrantStatus::Active && closes(grant, what))
-        // Two subscriptions may reset at one instant: what the first handed on is not closed by the second.
-        .filter(|grant| grant.terms.parent.is_none() || grant.terms.effective_at < draft.occurred_at)
         .map(|grant| grant.terms.number)
         .collect();
     let mut closed = Closed::default();
     for number in numbers {
         let Some(grant) = draft.book.grants.get(&number).cloned() else { continue };
+        // Two subscriptions may reset at one instant: for a grant that is one close.
+        if !draft.count_close(number) {
+            continue;
+        }
         let last_of = matches!(what, Close::Last(_)) && grant.terms.cycle.is_some();
         if grant.closes_left > 1 && !last_of {
             draft.change_grant(number, |grant| grant.closes_left = grant.closes_left.saturating_sub(1));
@@ -92,7 +95,7 @@ fn close_grant(draft: &mut Draft<'_>, grant: &Grant, what: Close<'_>, last: bool
         grant.refill_at = None;
     });
     if let (true, Some((rule, _))) = (rolled.is_positive(), rule) {
-        roll(draft, what, &Rolled { from: grant, rule: &rule, amount: rolled, from_remaining })?;
+        roll(draft, &Rolled { from: grant, rule: &rule, amount: rolled, from_remaining })?;
     }
     Ok(Closed { forfeited, rolled_over: rolled })
 }
@@ -102,7 +105,7 @@ fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Option<(Rollov
     let (rule, allowance) = match (&grant.terms.rollover, what, grant.terms.source) {
         (Some(own), _, _) => (own.clone(), grant.terms.credits),
         (None, Close::Cycle(one), GrantSource::Plan | GrantSource::Rollover { .. }) => {
-            let plan = plan(draft, &one.current.plan, one.cycle.catalog)?;
+            let plan = plan(draft.terms, &one.current.plan, one.cycle.catalog)?;
             let rule = plan.rollover.clone()?;
             (RolloverRule { count: rule.count.or(Some(1)), ..rule }, plan.allowance)
         }
@@ -120,18 +123,9 @@ struct Rolled<'a> {
     from_remaining: Credits,
 }
 
-fn roll(draft: &mut Draft<'_>, what: Close<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
+fn roll(draft: &mut Draft<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
     let Rolled { from, rule, amount, from_remaining } = *rolled;
     let cycles = rule.cycles.unwrap_or(1);
-    let expires_at = from.terms.end.explicit();
-    let end = match what {
-        Close::Cycle(one) | Close::Last(one) => {
-            let ahead = i32::try_from(cycles).map_err(|_| Overflow)?;
-            let close_at = one.cycle.k.checked_add(1).and_then(|k| k.checked_add(ahead)).and_then(|k| one.boundary(k));
-            close_at.map_or(GrantEnd::Never, |at| GrantEnd::Cycle { at, expires_at })
-        }
-        Close::OwnRules => expires_at.map_or(GrantEnd::Never, GrantEnd::At),
-    };
     // What is minted beyond the remainder cost nothing; the basis is spread over the whole.
     let cost_basis = from.terms.cost_basis.share_down(from_remaining.decimal(), amount.decimal())?;
     let id = draft.derived_id("ro");
@@ -144,7 +138,8 @@ fn roll(draft: &mut Draft<'_>, what: Close<'_>, rolled: &Rolled<'_>) -> Result<(
             cost_basis,
             priority: from.terms.priority,
             effective_at: draft.occurred_at,
-            end,
+            // Its close is foreseen once the next cycle is open.
+            end: from.terms.end.explicit().map_or(GrantEnd::Never, GrantEnd::At),
             scope: from.terms.scope.clone(),
             rollover: from.terms.rollover.clone(),
             recurs: None,
@@ -155,6 +150,7 @@ fn roll(draft: &mut Draft<'_>, what: Close<'_>, rolled: &Rolled<'_>) -> Result<(
         },
         None,
     )?;
+    draft.count_close(number);
     draft.change_grant(number, |grant| grant.closes_left = cycles.max(1));
     Ok(())
 }

@@ -77,6 +77,56 @@ impl Default for Priorities {
     }
 }
 
+/// How one default priority changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PriorityChange {
+    /// It is not named.
+    #[default]
+    Stays,
+    /// It has the number of semantics §2 again.
+    Usual,
+    /// It has this one.
+    Number(u32),
+}
+
+impl PriorityChange {
+    fn applied_to(self, now: u32, usual: u32) -> u32 {
+        match self {
+            Self::Stays => now,
+            Self::Usual => usual,
+            Self::Number(number) => number,
+        }
+    }
+}
+
+/// Default priorities that change, key by key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrioritiesChange {
+    /// Of rollovers.
+    pub rollover: PriorityChange,
+    /// Of plan allowances.
+    pub plan: PriorityChange,
+    /// Of add-ons.
+    pub addon: PriorityChange,
+    /// Of promotional, bonus and adjustment grants.
+    pub promotional: PriorityChange,
+    /// Of purchased grants.
+    pub purchased: PriorityChange,
+}
+
+impl PrioritiesChange {
+    fn applied_to(&self, now: &Priorities) -> Priorities {
+        let usual = Priorities::default();
+        Priorities {
+            rollover: self.rollover.applied_to(now.rollover, usual.rollover),
+            plan: self.plan.applied_to(now.plan, usual.plan),
+            addon: self.addon.applied_to(now.addon, usual.addon),
+            promotional: self.promotional.applied_to(now.promotional, usual.promotional),
+            purchased: self.purchased.applied_to(now.purchased, usual.purchased),
+        }
+    }
+}
+
 /// What a tenant has set; every field has the default the semantics give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -167,8 +217,8 @@ pub enum SettingChange {
     Shortfall(Shortfall),
     /// `burn_order`
     BurnOrder(Vec<BurnKey>),
-    /// `priorities`
-    Priorities(Priorities),
+    /// `priorities`, key by key
+    Priorities(PrioritiesChange),
     /// `open_accounts`
     OpenAccounts(OpenAccounts),
     /// `rollover_cap`; absent: no limit any more.
@@ -196,7 +246,7 @@ impl SettingsChange {
                 SettingChange::PriceCheck(check) => changed.price_check = check,
                 SettingChange::Shortfall(policy) => changed.shortfall = policy,
                 SettingChange::BurnOrder(order) => changed.burn_order = order,
-                SettingChange::Priorities(priorities) => changed.priorities = priorities,
+                SettingChange::Priorities(change) => changed.priorities = change.applied_to(&changed.priorities),
                 SettingChange::OpenAccounts(how) => changed.open_accounts = how,
                 SettingChange::RolloverCap(cap) => changed.rollover_cap = cap,
                 SettingChange::Livemode(live) => changed.livemode = live,

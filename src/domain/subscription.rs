@@ -78,11 +78,48 @@ impl Subscription {
         boundary(self.anchor, self.allowance_every, k, self.zone.rules())
     }
 
+    /// Units of an add-on that it has, or will have when that is more.
+    #[must_use]
+    pub fn units(&self, addon: &Id) -> u32 {
+        let of = |state: &Wanted| state.addons.get(addon).copied().unwrap_or(0);
+        of(&self.current).max(self.next.as_ref().map_or(0, of))
+    }
+
+    /// The instant of the `ahead`-th close from now, from 1; a cancelled subscription has none after
+    /// its last.
+    #[must_use]
+    pub fn close_ahead(&self, ahead: u32) -> Option<Timestamp> {
+        let ahead = self.closes_to_last().map_or(ahead, |last| ahead.min(last));
+        if ahead <= 1 {
+            return Some(self.cycle.end);
+        }
+        self.boundary(self.cycle.k.checked_add(i32::try_from(ahead).ok()?)?)
+    }
+
+    /// Like [`Self::close_ahead`] for a close that another cycle follows.
+    #[must_use]
+    pub fn passing_close(&self, ahead: u32) -> Option<Timestamp> {
+        let passes = self.closes_to_last().is_none_or(|last| ahead < last);
+        passes.then(|| self.close_ahead(ahead)).flatten()
+    }
+
+    /// How many closes a cancelled subscription has left, its last included.
+    fn closes_to_last(&self) -> Option<u32> {
+        let per_interval = self.cycles_per_interval();
+        let opened = self.cycle.k.checked_rem_euclid(per_interval)?;
+        self.cancelled.then(|| per_interval.checked_sub(opened)).flatten().and_then(|left| u32::try_from(left).ok())
+    }
+
+    /// Cycles in one paid interval, at least 1.
+    fn cycles_per_interval(&self) -> i32 {
+        self.interval.months().checked_div(self.allowance_every.months()).unwrap_or(1).max(1)
+    }
+
     /// True when the end of the running cycle is also the end of a paid interval.
     #[must_use]
     pub fn pays_at_end(&self) -> bool {
-        let per_interval = self.interval.months().checked_div(self.allowance_every.months()).unwrap_or(1);
-        self.cycle.k.checked_add(1).and_then(|next| next.checked_rem_euclid(per_interval.max(1))).is_some_and(|rest| rest == 0)
+        let per_interval = self.cycles_per_interval();
+        self.cycle.k.checked_add(1).and_then(|next| next.checked_rem_euclid(per_interval)).is_some_and(|rest| rest == 0)
     }
 }
 

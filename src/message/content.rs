@@ -13,7 +13,7 @@ use crate::domain::command::{
     TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
-use crate::domain::settings::{OpenAccounts, SettingChange, SettingsChange};
+use crate::domain::settings::{OpenAccounts, PriorityChange, SettingChange, SettingsChange};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
@@ -289,11 +289,19 @@ fn settings(text: &mut Text, change: &SettingsChange) {
                 }
             }
             SettingChange::Priorities(named) => {
-                text.put("priorities.rollover", named.rollover);
-                text.put("priorities.plan", named.plan);
-                text.put("priorities.addon", named.addon);
-                text.put("priorities.promotional", named.promotional);
-                text.put("priorities.purchased", named.purchased);
+                for (name, change) in [
+                    ("priorities.rollover", named.rollover),
+                    ("priorities.plan", named.plan),
+                    ("priorities.addon", named.addon),
+                    ("priorities.promotional", named.promotional),
+                    ("priorities.purchased", named.purchased),
+                ] {
+                    match change {
+                        PriorityChange::Stays => {}
+                        PriorityChange::Usual => unset(text, name, None::<&u32>),
+                        PriorityChange::Number(number) => text.put(name, number),
+                    }
+                }
             }
             SettingChange::OpenAccounts(how) => text.put("open_accounts_automatically", *how == OpenAccounts::Automatic),
             SettingChange::RolloverCap(cap) => unset(text, "rollover_cap", cap.as_ref()),

@@ -9,7 +9,9 @@ use crate::domain::catalog::{Addon, Catalog, GrantOn, Package, Plan, PriceTarget
 use crate::domain::credits::Credits;
 use crate::domain::grant::RolloverRule;
 use crate::domain::ids::{Id, Printable};
-use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, SettingChange, Settings, SettingsChange, Shortfall};
+use crate::domain::settings::{
+    Insufficient, OpenAccounts, PriceCheck, PrioritiesChange, PriorityChange, SettingChange, Settings, SettingsChange, Shortfall,
+};
 use std::collections::BTreeMap;
 
 const EXAMPLE: &str = include_str!("../../../config/catalog.example.toml");
@@ -155,7 +157,7 @@ fn policies_are_only_what_the_file_names() {
         SettingChange::PriceCheck(PriceCheck::AtLeast),
         SettingChange::Shortfall(Shortfall::Debt),
         SettingChange::BurnOrder(vec![BurnKey::End, BurnKey::Priority]),
-        SettingChange::Priorities(Priorities { purchased: 5, ..Priorities::default() }),
+        SettingChange::Priorities(PrioritiesChange { purchased: PriorityChange::Number(5), ..PrioritiesChange::default() }),
         SettingChange::OpenAccounts(OpenAccounts::Explicit),
         SettingChange::Livemode(Some(true)),
     ];

@@ -6,9 +6,8 @@ use crate::domain::command::{Act, ProfileChange, TopupChange};
 use crate::domain::credits::Overflow;
 use crate::domain::cycle;
 use crate::domain::decision::{Decision, On, Row};
-use crate::domain::draft::{Draft, Posting};
-use crate::domain::entry::{EntryKind, Touch};
-use crate::domain::rejection::Rejection;
+use crate::domain::refill;
+use crate::domain::rejection::{QuarantineReason, Rejection};
 use std::sync::Arc;
 
 pub fn open(case: Case<'_>, change: &ProfileChange) -> Decision {
@@ -36,15 +35,29 @@ fn profile(case: Case<'_>, change: &ProfileChange, opens: bool) -> Decision {
         return refusal;
     }
     let changed = changed(&account.profile, change);
-    let was_open = account.status == AccountStatus::Open;
-    if was_open && opens && changed == *account.profile {
-        return Decision::Duplicate;
+    if opens && account.status == AccountStatus::Open {
+        if changed == *account.profile {
+            return Decision::Duplicate;
+        }
+        if contradicts(&account.profile, change) {
+            return Decision::Quarantined(QuarantineReason::IdempotencyConflict);
+        }
     }
     let mut draft = case.draft();
     draft.put(Row::Profile(Arc::new(changed)));
+    refill::recount(&mut draft);
     draft.book.account.status = AccountStatus::Open;
     draft.announce_account();
     accept(draft)
+}
+
+/// An opening states what an account is. One that was told who and what it is before, is only
+/// changed by `account.changed`; one that a first credit opened has still to be told (semantics §9).
+fn contradicts(profile: &Profile, opening: &ProfileChange) -> bool {
+    let kind = profile.kind.is_some() && profile.kind != opening.kind;
+    let owner = profile.owner.is_some() && profile.owner != opening.owner;
+    let told = profile.kind.is_some() && profile.owner.is_some();
+    kind || owner || told
 }
 
 /// Absent keys stay; those that are there replace what was said before as a whole.
@@ -90,7 +103,8 @@ fn set_frozen(case: Case<'_>, act: &Act, frozen: bool) -> Decision {
     accept(draft)
 }
 
-/// Closing freezes what is left and stops cycles; nothing is taken.
+/// Closing stops cycles. What else is left stays as it is and ends by its own date; what arrives
+/// later arrives frozen (`Draft::activate`).
 pub fn close(case: Case<'_>, act: &Act) -> Result<Decision, Overflow> {
     match case.book.account.status {
         AccountStatus::Unopened => return Ok(Decision::Waiting(On::Account)),
@@ -104,23 +118,7 @@ pub fn close(case: Case<'_>, act: &Act) -> Result<Decision, Overflow> {
     for subscription in running {
         cycle::end_now(&mut draft, &subscription)?;
     }
-    freeze_rest(&mut draft)?;
     draft.book.account.status = AccountStatus::Closed;
     draft.announce_account();
     Ok(accept(draft))
-}
-
-fn freeze_rest(draft: &mut Draft<'_>) -> Result<(), Overflow> {
-    let mut touched = Vec::new();
-    let free = draft.book.account.available()?;
-    let numbers: Vec<u32> =
-        draft.book.grants.values().filter(|grant| grant.remaining > grant.frozen).map(|grant| grant.terms.number).collect();
-    for number in numbers {
-        draft.change_grant(number, |grant| grant.frozen = grant.remaining);
-        touched.push(Touch { grant: number, change: crate::domain::credits::Credits::ZERO });
-    }
-    if free.is_positive() {
-        draft.post(EntryKind::Frozen, Posting { frozen: free, touched, ..Posting::default() })?;
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
+use crate::domain::closes;
 use crate::domain::command::ResetCycle;
 use crate::domain::credits::Overflow;
 use crate::domain::cycle;
@@ -36,7 +37,10 @@ pub fn decide(case: Case<'_>, command: &ResetCycle) -> Result<Decision, Overflow
     if command.manual {
         match &command.subscription {
             Some(subscription) => cycle::reset_now(&mut draft, subscription)?,
-            None => drop(rollover::close(&mut draft, Close::OwnRules)?),
+            None => {
+                rollover::close(&mut draft, Close::OwnRules)?;
+                closes::foresee(&mut draft);
+            }
         }
         draft.repay_debt()?;
     }

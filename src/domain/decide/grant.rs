@@ -24,7 +24,9 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!command.credits.is_positive() || command.cost_basis.is_negative(), Rejection::InvalidAmount);
+    reasons.add_if(command.rollover.as_ref().is_some_and(|rule| !rule.is_possible(command.credits)), Rejection::InvalidAmount);
     reasons.add_if(command.expires_at.is_some_and(|end| end <= effective_at.max(case.at)), Rejection::InvalidTime);
+    reasons.add_if(command.recurs.as_ref().is_some_and(|recurs| !recurs.interval.is_whole()), Rejection::InvalidTime);
     if let Some(refusal) = reasons.refusal() {
         return Ok(refusal);
     }

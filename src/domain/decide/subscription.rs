@@ -3,7 +3,8 @@
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::calendar::{boundary, period_of};
-use crate::domain::catalog::{Addon, Catalog};
+use crate::domain::catalog::Addon;
+use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::cycle::{self, Opening};
@@ -13,6 +14,7 @@ use crate::domain::draft::Draft;
 use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::settings::Terms;
 use crate::domain::subscription::{Cycle, Subscription, Wanted};
 use std::collections::BTreeMap;
 
@@ -43,7 +45,7 @@ pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Ov
     reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
     reasons.add_if(opened.is_none(), Rejection::InvalidTime);
     reasons.add_if(plan.is_none() || !interval_fits || every.months() > command.interval.months(), Rejection::UnknownPlan);
-    reasons.add_if(!addons_fit(case, catalog, &wanted), Rejection::UnknownAddon);
+    reasons.add_if(!addons_fit(case, &wanted, None), Rejection::UnknownAddon);
     if let Some(refusal) = reasons.refusal() {
         return Ok(refusal);
     }
@@ -64,7 +66,7 @@ pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Ov
     let mut draft = case.draft();
     draft.open_account();
     draft.occurred_at = case.at;
-    cycle::open(&mut draft, subscription, cycle, Opening::First)?;
+    cycle::open(&mut draft, subscription, cycle, Opening::Counting)?;
     draft.repay_debt()?;
     announce(&mut draft, &command.subscription);
     Ok(accept(draft))
@@ -81,14 +83,14 @@ pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, 
     };
     let Some(catalog) = case.terms.catalog() else { return Ok(Decision::Rejected(vec![Rejection::UnknownPlan])) };
     let plan = catalog.plans.get(&wanted.plan);
-    let keeps_plan = wanted.plan == known.current.plan;
+    let keeps_plan = [Some(&known.current), known.next.as_ref()].into_iter().flatten().any(|had| had.plan == wanted.plan);
     let every = plan.and_then(|plan| plan.allowance_every).unwrap_or(known.interval);
     let mut reasons = Reasons::default();
     reasons.add_if(case.book.account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
     // A plan with cycles of another length cannot take over a running cycle.
     reasons.add_if(!keeps_plan && (plan.is_none() || every != known.allowance_every), Rejection::UnknownPlan);
-    reasons.add_if(!addons_fit(case, catalog, &wanted), Rejection::UnknownAddon);
+    reasons.add_if(!addons_fit(case, &wanted, Some(known)), Rejection::UnknownAddon);
     if let Some(refusal) = reasons.refusal() {
         return Ok(refusal);
     }
@@ -98,19 +100,19 @@ pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, 
     let mut draft = case.draft();
     draft.occurred_at = case.at;
     let mut one = known.clone();
-    one.current = raised(&draft, known, &wanted);
+    one.current = raised(case.terms, known, &wanted);
     one.next = (one.current != wanted).then_some(wanted);
     let now = one.current.clone();
     draft.put(Row::Subscription(one));
-    cycle::issue(&mut draft, &command.subscription, &now, false)?;
+    cycle::issue(&mut draft, &command.subscription, &now)?;
     draft.repay_debt()?;
     announce(&mut draft, &command.subscription);
     Ok(accept(draft))
 }
 
 /// What holds from now on: increases at once, decreases not before the end of the paid interval.
-fn raised(draft: &Draft<'_>, known: &Subscription, wanted: &Wanted) -> Wanted {
-    let allowance = |plan: &Id| cycle::plan(draft, plan, known.cycle.catalog).map(|plan| plan.allowance);
+fn raised(terms: &Terms, known: &Subscription, wanted: &Wanted) -> Wanted {
+    let allowance = |plan: &Id| cycle::plan(terms, plan, known.cycle.catalog).map(|plan| plan.allowance);
     let upgrade = allowance(&wanted.plan) >= allowance(&known.current.plan);
     let plan = if upgrade { wanted.plan.clone() } else { known.current.plan.clone() };
     let mut addons = known.current.addons.clone();
@@ -135,6 +137,7 @@ pub fn cancel(case: Case<'_>, subscription: &Id, at_cycle_end: bool) -> Result<D
     one.cancelled = true;
     draft.put(Row::Subscription(one));
     if at_cycle_end {
+        closes::foresee(&mut draft);
         announce(&mut draft, subscription);
     } else {
         cycle::end_now(&mut draft, subscription)?;
@@ -154,6 +157,7 @@ pub fn resume(case: Case<'_>, subscription: &Id) -> Decision {
     let mut one = known.clone();
     one.cancelled = false;
     draft.put(Row::Subscription(one));
+    closes::foresee(&mut draft);
     announce(&mut draft, subscription);
     accept(draft)
 }
@@ -181,12 +185,17 @@ fn units_possible(addons: &BTreeMap<Id, u32>) -> bool {
     addons.values().all(|units| *units <= UNITS_MAX)
 }
 
-/// Every add-on exists, goes with the plan and is for this kind of account.
-fn addons_fit(case: Case<'_>, catalog: &Catalog, wanted: &Wanted) -> bool {
+/// Every add-on is sold, goes with the plan and is for this kind of account. Units that are there
+/// already may stay or become fewer when their add-on is not sold any more, as a plan may.
+fn addons_fit(case: Case<'_>, wanted: &Wanted, known: Option<&Subscription>) -> bool {
     let kind = case.book.account.profile.kind;
     let fits = |addon: &Addon| {
         let scope = addon.scope.zip(kind).is_none_or(|(wanted, kind)| wanted == kind);
         scope && (addon.plans.is_empty() || addon.plans.contains(&wanted.plan))
     };
-    wanted.addons.keys().all(|key| catalog.addons.get(key).is_some_and(fits))
+    wanted.addons.iter().all(|(id, units)| {
+        let sold = case.terms.catalog().and_then(|catalog| catalog.addons.get(id));
+        let kept = || known.filter(|one| *units <= one.units(id)).and_then(|one| cycle::addon(case.terms, id, one.cycle.catalog));
+        sold.or_else(kept).is_some_and(fits)
+    })
 }

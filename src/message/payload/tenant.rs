@@ -4,7 +4,9 @@ use super::{Asked, read};
 use crate::domain::burn_down::BurnKey;
 use crate::domain::command::TenantCommand;
 use crate::domain::ids::Id;
-use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Priorities, SettingChange, SettingsChange, Shortfall, StaffRole};
+use crate::domain::settings::{
+    Insufficient, OpenAccounts, PriceCheck, PrioritiesChange, PriorityChange, SettingChange, SettingsChange, Shortfall, StaffRole,
+};
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::{Field, Spelt, one_of};
@@ -44,26 +46,30 @@ impl Policy {
     }
 }
 
-/// Priorities by source; one that is not named has its default.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Priorities by source; absent ones stay, null returns to the default.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 struct ByName {
-    rollover: Option<u32>,
-    plan: Option<u32>,
-    addon: Option<u32>,
-    promotional: Option<u32>,
-    purchased: Option<u32>,
+    rollover: Nullable<u32>,
+    plan: Nullable<u32>,
+    addon: Nullable<u32>,
+    promotional: Nullable<u32>,
+    purchased: Nullable<u32>,
 }
 
-impl From<ByName> for Priorities {
+impl From<ByName> for PrioritiesChange {
     fn from(named: ByName) -> Self {
-        let usual = Self::default();
+        let change = |to: Nullable<u32>| match to {
+            Nullable::Absent => PriorityChange::Stays,
+            Nullable::Null => PriorityChange::Usual,
+            Nullable::Given(number) => PriorityChange::Number(number),
+        };
         Self {
-            rollover: named.rollover.unwrap_or(usual.rollover),
-            plan: named.plan.unwrap_or(usual.plan),
-            addon: named.addon.unwrap_or(usual.addon),
-            promotional: named.promotional.unwrap_or(usual.promotional),
-            purchased: named.purchased.unwrap_or(usual.purchased),
+            rollover: change(named.rollover),
+            plan: change(named.plan),
+            addon: change(named.addon),
+            promotional: change(named.promotional),
+            purchased: change(named.purchased),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::alert::{Alert, AlertLevel};
 use crate::domain::command::{ProfileChange, RequestedGoods, TopupChange};
 use crate::domain::credits::Credits;
 use crate::domain::grant::GrantSource;
-use crate::domain::settings::{Priorities, SettingChange, SettingsChange, StaffRole};
+use crate::domain::settings::{PrioritiesChange, PriorityChange, SettingChange, SettingsChange, StaffRole};
 
 /// Reads as it is; with each change it is refused for the reason, and by the schema.
 fn refused(base: &Value, changes: &[(&str, Value, &str)]) {
@@ -356,7 +356,7 @@ fn staff_have_a_role_and_no_limit() {
 fn settings_name_what_changes() {
     let settings = tenant_event("tenant.settings_changed", &json!({"four_eyes": false, "priorities": {"plan": 5}}));
     let TenantCommand::ChangeSettings(read) = tenant_command(&settings) else { panic!() };
-    let priorities = Priorities { plan: 5, ..Priorities::default() };
+    let priorities = PrioritiesChange { plan: PriorityChange::Number(5), ..PrioritiesChange::default() };
     assert_eq!(*read, SettingsChange(vec![SettingChange::FourEyes(false), SettingChange::Priorities(priorities)]));
     refused(
         &settings,
@@ -373,6 +373,9 @@ fn settings_name_what_changes() {
             ("/data/burn_order", json!(["number"]), "malformed"),
             ("/data/burn_order", json!([]), "read"),
             ("/data/priorities", json!({"bonus": 1}), "malformed"),
+            ("/data/priorities", json!({"plan": "5"}), "malformed"),
+            ("/data/priorities", json!({"plan": null}), "read"),
+            ("/data/priorities", json!({}), "read"),
             ("/data/open_accounts", json!(true), "malformed"),
             ("/data/open_accounts", json!("explicit"), "read"),
             ("/data/debt_max", json!("-1"), "malformed"),
@@ -395,7 +398,13 @@ fn null_unsets_the_settings_that_may_be_unset() {
     let expected = [SettingChange::RolloverCap(None), SettingChange::Livemode(None), SettingChange::DebtMax(None)];
     assert_eq!(change(&unset), expected);
     assert_eq!(change(&json!({"four_eyes": null, "burn_order": null})), [], "the others have a value always: null is absent");
+    let usual = PrioritiesChange { plan: PriorityChange::Usual, ..PrioritiesChange::default() };
+    assert_eq!(change(&json!({"priorities": {"plan": null}})), [SettingChange::Priorities(usual)], "a key of its own");
     let set = [json!({"rollover_cap": null}), json!({}), json!({"rollover_cap": 0}), json!({"livemode": null})];
     let contents: std::collections::BTreeSet<_> = set.iter().map(|data| content(&tenant_event("tenant.settings_changed", data))).collect();
     assert_eq!(contents.len(), 4, "each asks for something else");
+    let named = [json!({}), json!({"plan": null}), json!({"plan": 20}), json!({"plan": null, "addon": null})];
+    let contents: std::collections::BTreeSet<_> =
+        named.iter().map(|keys| content(&tenant_event("tenant.settings_changed", &json!({"priorities": keys})))).collect();
+    assert_eq!(contents.len(), 4, "a key that is not named is not one with its default");
 }

@@ -8,7 +8,7 @@ use super::{quarantine, query, waiting, write_rare};
 use crate::domain::apply::Answer;
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
-use crate::domain::grant::Grant;
+use crate::domain::grant::{Grant, GrantEnd};
 use crate::domain::ids::{Hash, Printable};
 use crate::failure::Failure;
 use crate::store::{AccountWrite, EntryRange, OutboxRow, Transaction};
@@ -71,20 +71,8 @@ impl Transaction for PostgresTransaction {
 /// nothing but their place in the plan.
 const WRITE: &str = include_str!("write.sql");
 
-const INSERT_GRANTS: &str = "insert into grants (shard, account_id, number, grant_id, source, credits, cost_basis, priority, \
-     effective_at, ends_at, expires_at, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, \
-     status, is_open, remaining, frozen, closes_left, refill_at, scope) \
-     select $1, made.account_id, made.number, made.grant_id, made.source, made.credits, made.cost_basis, made.priority, \
-     made.effective_at, made.ends_at, made.expires_at, made.rules, made.parent, made.generation, made.subscription, \
-     made.cycle_k, made.cycle_n, made.cause_source, made.cause_id, made.status, made.is_open, made.remaining, made.frozen, \
-     made.closes_left, made.refill_at, \
-     coalesce((select array_agg(value) from jsonb_array_elements_text(made.scope) as one (value)), '{}') \
-     from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::numeric[], $7::numeric[], $8::bigint[], \
-     $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::jsonb[], $13::int[], $14::int[], $15::text[], \
-     $16::int[], $17::int[], $18::text[], $19::text[], $20::text[], $21::bool[], $22::numeric[], $23::numeric[], \
-     $24::int[], $25::timestamptz[], $26::jsonb[]) as made (account_id, number, grant_id, source, credits, cost_basis, \
-     priority, effective_at, ends_at, expires_at, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, \
-     cause_id, status, is_open, remaining, frozen, closes_left, refill_at, scope)";
+/// New grants.
+const INSERT_GRANTS: &str = include_str!("write_grants.sql");
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -92,6 +80,14 @@ fn signed(number: u64) -> i64 {
 
 fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// The close of a grant's cycle as it is foreseen, else its own date.
+fn ends_at(grant: &Grant) -> Option<SqlTimestamp> {
+    match &grant.terms.end {
+        GrantEnd::Cycle { at, .. } => Some(instant(*at)),
+        GrantEnd::Never | GrantEnd::At(_) => grant.terms.end.explicit().map(instant),
+    }
 }
 
 fn text(value: Option<&Printable>) -> Option<String> {
@@ -227,6 +223,7 @@ columns!(Burned {
     frozen: Decimal,
     closes_left: i32,
     refill_at: Option<SqlTimestamp>,
+    ends_at: Option<SqlTimestamp>,
 });
 
 impl Burned {
@@ -240,6 +237,7 @@ impl Burned {
         self.frozen.push(grant.frozen.decimal());
         self.closes_left.push(small(grant.closes_left));
         self.refill_at.push(grant.refill_at.map(instant));
+        self.ends_at.push(ends_at(grant));
     }
 }
 
@@ -374,10 +372,7 @@ impl NewGrants {
             .bind(self.column(|grant| grant.terms.cost_basis.decimal()))
             .bind(self.column(|grant| grant.terms.priority.map(i64::from)))
             .bind(self.column(|grant| instant(grant.terms.effective_at)))
-            .bind(self.column(|grant| match &grant.terms.end {
-                crate::domain::grant::GrantEnd::Cycle { at, .. } => Some(instant(*at)),
-                other => other.at().map(instant),
-            }))
+            .bind(self.column(ends_at))
             .bind(self.column(|grant| grant.terms.end.explicit().map(instant)))
             .bind(self.column(|grant| GrantRules::of(&grant.terms)))
             .bind(self.column(|grant| grant.terms.parent.map(small)))

@@ -21,10 +21,10 @@ with changed_accounts as (
 ), changed_grants as (
     update grants set
         status = now.status, is_open = now.is_open, remaining = now.remaining, frozen = now.frozen,
-        closes_left = now.closes_left, refill_at = now.refill_at
+        closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
     from unnest($24::text[], $25::bigint[], $26::int[], $27::text[], $28::bool[], $29::numeric[], $30::numeric[], $31::int[],
-                $32::timestamptz[])
-        as now (place, account_id, number, status, is_open, remaining, frozen, closes_left, refill_at)
+                $32::timestamptz[], $33::timestamptz[])
+        as now (place, account_id, number, status, is_open, remaining, frozen, closes_left, refill_at, ends_at)
     where grants.ctid = now.place::tid and grants.shard = $1 and grants.account_id = now.account_id
       and grants.number = now.number
     returning 1
@@ -35,9 +35,9 @@ with changed_accounts as (
     select $1, account_id, seq, kind, direction, amount, balance_after, held_change, frozen_change, debt_change,
            reference, cause_source, cause_id, actor, memo, occurred_at, recorded_at,
            touched_grants::int[], touched_changes::numeric[], hash
-    from unnest($33::bigint[], $34::bigint[], $35::text[], $36::text[], $37::numeric[], $38::numeric[],
-                $39::numeric[], $40::numeric[], $41::numeric[], $42::text[], $43::text[], $44::text[], $45::text[],
-                $46::text[], $47::timestamptz[], $48::timestamptz[], $49::text[], $50::text[], $51::bytea[])
+    from unnest($34::bigint[], $35::bigint[], $36::text[], $37::text[], $38::numeric[], $39::numeric[],
+                $40::numeric[], $41::numeric[], $42::numeric[], $43::text[], $44::text[], $45::text[], $46::text[],
+                $47::text[], $48::timestamptz[], $49::timestamptz[], $50::text[], $51::text[], $52::bytea[])
         as new (account_id, seq, kind, direction, amount, balance_after, held_change, frozen_change, debt_change,
                 reference, cause_source, cause_id, actor, memo, occurred_at, recorded_at, touched_grants,
                 touched_changes, hash)
@@ -45,13 +45,13 @@ with changed_accounts as (
     insert into outcomes (shard, account_id, message_key, source, id, content, outcome, reasons, first_seq, last_seq,
                           recorded_at)
     select $1, account_id, message_key, source, id, content, outcome, reasons::text[], first_seq, last_seq, recorded_at
-    from unnest($52::bigint[], $53::uuid[], $54::text[], $55::text[], $56::bytea[], $57::text[], $58::text[],
-                $59::bigint[], $60::bigint[], $61::timestamptz[])
+    from unnest($53::bigint[], $54::uuid[], $55::text[], $56::text[], $57::bytea[], $58::text[], $59::text[],
+                $60::bigint[], $61::bigint[], $62::timestamptz[])
         as new (account_id, message_key, source, id, content, outcome, reasons, first_seq, last_seq, recorded_at)
 ), new_outbox as (
     insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body)
     select $1, account_id, number, is_reply, in_order, routing_key, correlation_id, body
-    from unnest($62::bigint[], $63::bigint[], $64::bool[], $65::bool[], $66::text[], $67::text[], $68::bytea[])
+    from unnest($63::bigint[], $64::bigint[], $65::bool[], $66::bool[], $67::text[], $68::text[], $69::bytea[])
         as new (account_id, number, is_reply, in_order, routing_key, correlation_id, body)
 )
 select (select count(*) from changed_accounts), (select count(*) from changed_grants)

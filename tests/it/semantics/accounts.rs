@@ -7,6 +7,10 @@ const CATALOG: &str = r#"
 [packages.starter]
 credits = "500"
 price = "20.00"
+[packages.month]
+credits = "50"
+price = "10.00"
+expires_after = "P1M"
 [plans.basic]
 allowance = "100"
 [[rates]]
@@ -20,6 +24,13 @@ fn act() -> Value {
 
 fn adjust(credits: &str) -> Value {
     json!({"credits": credits, "reason": "correction", "actor": "bob"})
+}
+
+/// A payment for `u`, in cents.
+fn paid(package: &str, amount: u32) -> Value {
+    json!({"id": "evt_1", "type": "payment_intent.succeeded", "created": instant("2026-01-01T00:00:00Z").as_second(),
+        "data": {"object": {"id": "pi_1", "amount_received": amount, "currency": "usd",
+            "metadata": {"credit_account": "u", "credit_package": package}}}})
 }
 
 scenarios! { CATALOG;
@@ -60,22 +71,23 @@ scenarios! { CATALOG;
         assert_eq!(world.entries("u").await, ["allowance 100", "granted 50", "forfeited 100", "allowance 100"]);
     }
 
-    async fn closing_stops_cycles_and_freezes_the_rest(world) {
+    async fn closing_stops_cycles_and_leaves_the_rest(world) {
         world.grant("u", "50", json!({})).await;
         world.subscribe("u", "basic", "2026-01-01T00:00:00").await;
         world.done("account.closed", "u", act()).await;
-        // The plan's 100 are forfeited with its cycle, the other 50 frozen.
-        assert_eq!(world.entries("u").await, ["granted 50", "allowance 100", "forfeited 100", "frozen 50"]);
-        assert_eq!((world.balance("u").await, world.frozen("u").await, world.available("u").await), ("50".into(), "50".into(), "0".into()));
+        // The plan's 100 are forfeited with its cycle, the other 50 stay as they are.
+        assert_eq!(world.entries("u").await, ["granted 50", "allowance 100", "forfeited 100"]);
+        assert_eq!((world.balance("u").await, world.frozen("u").await, world.available("u").await), ("50".into(), "0".into(), "50".into()));
         world.tick("2026-03-01T00:00:00Z").await;
-        assert_eq!(world.account("u").await.seq, 4);
+        assert_eq!(world.account("u").await.seq, 3);
     }
 
     async fn a_closed_account_refuses_what_it_is_asked(world) {
         world.grant("u", "50", json!({})).await;
         world.done("account.closed", "u", act()).await;
         assert_eq!(world.tell("account.closed", "u", act()).await, "duplicate");
-        assert_eq!(world.uses("u", "unit", "1").await, "rejected: account_closed insufficient_credits");
+        assert_eq!(world.uses("u", "unit", "50").await, "rejected: account_closed", "the credits would do");
+        assert_eq!(world.uses("u", "unit", "51").await, "rejected: account_closed insufficient_credits");
         for (kind, data) in [
             ("credits.grant", json!({"credits": "1", "reason": "gift", "actor": "ann"})),
             ("subscription.started", json!({"subscription": "s", "plan": "basic", "interval": "month", "anchor": "2026-01-01T00:00:00"})),
@@ -90,19 +102,57 @@ scenarios! { CATALOG;
     async fn a_payment_to_a_closed_account_is_credited_frozen(world) {
         world.open("u").await;
         world.done("account.closed", "u", act()).await;
-        let paid = json!({"id": "evt_1", "type": "payment_intent.succeeded", "created": instant("2026-01-01T00:00:00Z").as_second(),
-            "data": {"object": {"id": "pi_1", "amount_received": 2000, "currency": "usd",
-                "metadata": {"credit_account": "u", "credit_package": "starter"}}}});
-        assert_eq!(world.stripe(&paid).await, "applied");
+        assert_eq!(world.stripe(&paid("starter", 2000)).await, "applied");
         assert_eq!((world.balance("u").await, world.frozen("u").await, world.available("u").await), ("500".into(), "500".into(), "0".into()));
     }
 
     async fn frozen_credits_that_end_are_unfrozen_together(world) {
-        world.grant("u", "50", json!({"expires_at": "2026-02-01T00:00:00Z"})).await;
+        world.open("u").await;
         world.done("account.closed", "u", act()).await;
+        assert_eq!(world.stripe(&paid("month", 1000)).await, "applied");
+        assert_eq!((world.balance("u").await, world.frozen("u").await), ("50".into(), "50".into()));
         world.tick("2026-02-01T00:00:00Z").await;
         assert_eq!((world.balance("u").await, world.frozen("u").await), ("0".into(), "0".into()));
-        assert_eq!(world.entries("u").await, ["granted 50", "frozen 50", "expired 50"]);
+        assert_eq!(world.entries("u").await, ["purchased 50", "expired 50"]);
+    }
+
+    async fn only_what_comes_after_closing_is_frozen(world) {
+        world.staff("bob", "admin").await;
+        world.grant("u", "30", json!({})).await;
+        world.grant("u", "20", json!({"effective_at": "2026-01-10T00:00:00Z"})).await;
+        world.done("account.closed", "u", act()).await;
+        assert_eq!(world.stripe(&paid("starter", 2000)).await, "applied");
+        world.tick("2026-01-10T00:00:00Z").await;
+        // 30 + 500 + 20; the 500 and the 20 arrived later.
+        assert_eq!((world.balance("u").await, world.frozen("u").await, world.available("u").await), ("550".into(), "520".into(), "30".into()));
+        assert_eq!(world.tell("account.unfrozen", "u", act()).await, "rejected: account_closed", "nothing opens it again");
+        assert_eq!(world.uses("u", "unit", "30").await, "rejected: account_closed");
+        // Staff may pay out what is free: 30, not 31.
+        assert_eq!(world.tell("credits.adjust", "u", adjust("-31")).await, "rejected: insufficient_credits");
+        world.done("credits.adjust", "u", adjust("-30")).await;
+        assert_eq!((world.balance("u").await, world.frozen("u").await), ("520".into(), "520".into()));
+    }
+
+    async fn who_an_account_is_is_said_once(world) {
+        let opened = |kind: &str, owner: &str| json!({"kind": kind, "owner": owner});
+        world.done("account.opened", "u", opened("user", "mia")).await;
+        for other in [opened("workspace", "mia"), opened("user", "leo"), json!({"kind": "user", "owner": "mia", "time_zone": "Europe/Berlin"})] {
+            assert_eq!(world.tell("account.opened", "u", other.clone()).await, "quarantined: idempotency_conflict", "{other}");
+        }
+        assert_eq!(world.tell("account.opened", "u", opened("user", "mia")).await, "duplicate");
+        // Changing it is a message of its own.
+        world.done("account.changed", "u", opened("workspace", "leo")).await;
+        assert_eq!(world.tell("account.opened", "u", opened("workspace", "leo")).await, "duplicate");
+    }
+
+    async fn an_account_that_credits_opened_is_told_who_it_is(world) {
+        world.grant("u", "10", json!({})).await;
+        world.done("account.opened", "u", json!({"kind": "user", "owner": "mia", "time_zone": "Europe/Berlin"})).await;
+        world.grant("v", "10", json!({})).await;
+        world.done("account.changed", "v", json!({"owner": "mia"})).await;
+        let opened = |owner: &str| json!({"kind": "user", "owner": owner});
+        assert_eq!(world.tell("account.opened", "v", opened("leo")).await, "quarantined: idempotency_conflict");
+        world.done("account.opened", "v", opened("mia")).await;
     }
 
     async fn what_an_account_says_about_itself_is_kept_and_announced(world) {

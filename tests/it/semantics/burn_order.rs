@@ -107,13 +107,27 @@ scenarios! { CATALOG;
         assert_eq!(world.named_grants("u").await, ["bought 7", "gift 6"]);
     }
 
-    async fn priorities_that_are_not_named_have_their_defaults(world) {
+    async fn priorities_that_are_not_named_stay(world) {
         world.settings(json!({"priorities": {"purchased": 5}})).await;
         world.settings(json!({"priorities": {"promotional": 45}})).await;
+        world.settings(json!({"priorities": {}})).await;
         world.grant("u", "1", json!({"grant": "bought", "source": "purchased"})).await;
         world.grant("u", "2", json!({"grant": "gift"})).await;
-        // Purchased is 50 again.
+        // 5 before 45.
+        assert_eq!(world.named_grants("u").await, ["bought 1", "gift 2"]);
+        world.settings(json!({"priorities": {"purchased": null}})).await;
+        // 50 again, the default; the gift's 45 stays.
         assert_eq!(world.named_grants("u").await, ["gift 2", "bought 1"]);
+        world.settings(json!({"priorities": {"promotional": 55}})).await;
+        assert_eq!(world.named_grants("u").await, ["bought 1", "gift 2"]);
+    }
+
+    async fn a_new_catalog_keeps_priorities_it_does_not_name(world) {
+        world.settings(json!({"priorities": {"purchased": 5}})).await;
+        world.catalog(&format!("{CATALOG}\n[policies.priorities]\npromotional = 45\n")).await;
+        world.grant("u", "1", json!({"grant": "bought", "source": "purchased"})).await;
+        world.grant("u", "2", json!({"grant": "gift"})).await;
+        assert_eq!(world.named_grants("u").await, ["bought 1", "gift 2"]);
     }
 
     async fn out_of_scope_grants_are_skipped(world) {

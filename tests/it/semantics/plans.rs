@@ -64,6 +64,11 @@ async fn cancel(world: &mut World, at_cycle_end: bool) {
     world.done("subscription.cancelled", "u", json!({"subscription": "sub", "at_cycle_end": at_cycle_end})).await;
 }
 
+async fn close_by_hand(world: &mut World, time: &str) {
+    world.at(time).await;
+    world.done("cycle.reset", "u", json!({"as_of": time, "manual": true, "subscription": "sub"})).await;
+}
+
 scenarios! { CATALOG;
     async fn an_upgrade_grants_the_difference_at_once(world) {
         world.subscribe("u", "basic", ANCHOR).await;
@@ -233,6 +238,50 @@ scenarios! { CATALOG;
         world.at("2026-01-21T00:00:00Z").await;
         change(world, json!({"addons": units(2)})).await;
         assert_eq!(world.grants("u").await, ["plan 1000", "addon 60", "addon 60"]);
+    }
+
+    async fn units_are_prorated_with_their_plan(world) {
+        world.at("2026-01-11T00:00:00Z").await;
+        world.done("subscription.started", "u", start("half", &units(1))).await;
+        // 3100 × 21 / 31 days = 2100; ⌊60 × 21 / 31⌋ = ⌊40.64516129…⌋ at six places
+        assert_eq!(world.grants("u").await, ["plan 2100", "addon 40.645161"]);
+        world.done("subscription.started", "w", start("half", &json!([{"addon": "shared", "units": 1}]))).await;
+        // ⌊200 × 21 / 31⌋ = ⌊135.48387096…⌋
+        assert_eq!(world.grants("w").await, ["plan 2100", "addon 135.48387"]);
+        world.at("2026-01-21T00:00:00Z").await;
+        change(world, json!({"addons": units(3)})).await;
+        // ⌊(3 − 1) × 60 × 11 / 31⌋ = ⌊42.58064516…⌋
+        assert_eq!(world.grants("u").await, ["plan 2100", "addon 40.645161", "addon 42.580645"]);
+        for count in [0, 3, 1, 3] {
+            change(world, json!({"addons": units(count)})).await;
+        }
+        assert_eq!(world.balance("u").await, "2183.225806", "toggling mints nothing");
+        close_by_hand(world, "2026-01-25T12:00:00Z").await;
+        // By hand: in full.
+        assert_eq!(world.grants("u").await, ["plan 3100", "addon 180"]);
+        world.tick("2026-02-01T00:00:00Z").await;
+        assert_eq!(world.grants("u").await, ["plan 3100", "addon 180"]);
+    }
+
+    async fn what_is_sold_no_more_renews_as_it_was(world) {
+        world.done("subscription.started", "u", start("team", &units(2))).await;
+        world.catalog("[plans.basic]\nallowance = \"100\"\n[addons.extra]\ncredits_per_unit = \"10\"\nunit_price = \"1.00\"\n").await;
+        world.tick("2026-02-01T00:00:00Z").await;
+        // Plan and add-on alike: 1000 and 2 × 60.
+        assert_eq!(world.grants("u").await, ["plan 1000", "addon 120"]);
+        let asked = |addons: Value| json!({"subscription": "sub", "addons": addons});
+        assert_eq!(world.tell("subscription.changed", "u", asked(units(3))).await, "rejected: unknown_addon", "no more of it");
+        assert_eq!(world.tell("subscription.changed", "u", json!({"subscription": "sub", "plan": "half"})).await, "rejected: unknown_plan");
+        let other = json!({"subscription": "other", "plan": "team", "interval": "month", "anchor": ANCHOR});
+        assert_eq!(world.tell("subscription.started", "u", other).await, "rejected: unknown_plan", "nor for others");
+        change(world, json!({"addons": [{"addon": "generative", "units": 1}, {"addon": "extra", "units": 1}]})).await;
+        world.tick("2026-03-01T00:00:00Z").await;
+        // Fewer of the old, one of the new.
+        assert_eq!(world.grants("u").await, ["plan 1000", "addon 10", "addon 60"]);
+        change(world, json!({"plan": "basic"})).await;
+        change(world, json!({"addons": units(1)})).await;
+        world.tick("2026-04-01T00:00:00Z").await;
+        assert_eq!(world.grants("u").await, ["plan 100", "addon 60"]);
     }
 
     async fn a_year_can_have_monthly_allowances(world) {

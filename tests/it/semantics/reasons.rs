@@ -94,8 +94,9 @@ scenarios! { CATALOG;
         world.done("subscription.started", "u", start(&json!({}))).await;
         world.done("account.closed", "u", act()).await;
         refused(world, "u", vec![
-            ("usage.recorded", json!({"meter": "unit", "quantity": 1}), "rejected: account_closed insufficient_credits"),
-            ("credits.spend", spend(&json!({})), "rejected: account_closed insufficient_credits"),
+            ("usage.recorded", json!({"meter": "unit", "quantity": 1}), "rejected: account_closed"),
+            ("credits.spend", spend(&json!({})), "rejected: account_closed"),
+            ("credits.spend", json!({"purpose": "invoice", "reference": "I-1", "credits": "501"}), "rejected: account_closed insufficient_credits"),
             ("credits.grant", grant(&json!({})), "rejected: account_closed"),
             ("credits.adjust", adjust("1", "bob"), "rejected: account_closed"),
             ("credit_request.submitted", request(&json!({})), "rejected: account_closed"),
@@ -139,6 +140,7 @@ scenarios! { CATALOG;
         world.done("credit_request.submitted", "u", request(&json!({}))).await;
         refused(world, "u", vec![
             ("credits.grant", grant(&json!({"credits": "0"})), "rejected: invalid_amount"),
+            ("credits.grant", grant(&json!({"rollover": {"min": "2", "max": "1"}})), "rejected: invalid_amount"),
             ("credits.grant", grant(&json!({"credits": "999999999999999999"})), "rejected: invalid_amount"),
             ("credits.adjust", adjust("0", "bob"), "rejected: invalid_amount"),
             ("credits.spend", spend(&json!({"credits": "149"})), "rejected: invalid_amount"),
@@ -158,6 +160,7 @@ scenarios! { CATALOG;
         world.open("u").await;
         refused(world, "u", vec![
             ("credits.grant", grant(&json!({"expires_at": "2026-01-01T00:00:00Z"})), "rejected: invalid_time"),
+            ("credits.grant", grant(&json!({"recurs": {"interval": "PT0.5S", "anchor": "2026-01-01T00:00:00"}})), "rejected: invalid_time"),
             ("credits.grant", grant(&json!({"effective_at": "2026-03-01T00:00:00Z", "expires_at": "2026-02-01T00:00:00Z"})), "rejected: invalid_time"),
             ("cycle.reset", json!({"as_of": "2026-01-01T00:00:01Z"}), "rejected: reset_in_future"),
         ]).await;

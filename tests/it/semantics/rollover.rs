@@ -1,6 +1,6 @@
 //! What a close hands on to the next cycle (semantics §7).
 
-use crate::world::scenarios;
+use crate::world::{World, scenarios};
 use serde_json::json;
 
 const CATALOG: &str = r#"
@@ -27,6 +27,8 @@ allowance = "100"
 rollover = { max = "50", cycles = 2 }
 [plans.plain]
 allowance = "100"
+[plans.other]
+allowance = "70"
 [addons.generative]
 credits_per_unit = "60"
 unit_price = "10.00"
@@ -38,6 +40,21 @@ const ANCHOR: &str = "2026-01-01T00:00:00";
 const FEBRUARY: &str = "2026-02-01T00:00:00Z";
 const MARCH: &str = "2026-03-01T00:00:00Z";
 const APRIL: &str = "2026-04-01T00:00:00Z";
+
+/// The ends of the rollovers of `u`, in burn order.
+async fn ends(world: &World) -> Vec<String> {
+    let lots = world.lots("u").await;
+    lots.iter().filter(|grant| grant.terms.parent.is_some()).map(|grant| grant.terms.end.at().unwrap().to_string()).collect()
+}
+
+async fn close_now(world: &mut World, time: &str, subscription: Option<&str>) {
+    world.at(time).await;
+    let mut reset = json!({"as_of": time, "manual": true});
+    if let Some(subscription) = subscription {
+        reset["subscription"] = json!(subscription);
+    }
+    world.done("cycle.reset", "u", reset).await;
+}
 
 scenarios! { CATALOG;
     async fn what_is_left_rolls_over_up_to_the_maximum(world) {
@@ -190,6 +207,94 @@ scenarios! { CATALOG;
         let lots = world.lots("u").await;
         // 40 at 1.00 and 60 at 0: 40 / 100 = 0.40 each.
         assert_eq!((lots[0].remaining.to_string(), lots[0].terms.cost_basis.to_string()), ("100".into(), "0.4".into()));
+    }
+
+    async fn a_close_by_hand_is_a_close_for_rollovers(world) {
+        world.subscribe("u", "max", ANCHOR).await;
+        for _ in 0..4 {
+            close_now(world, "2026-01-01T00:00:00Z", Some("sub")).await;
+            // min(200, 1000) rolled and 1000 new; what rolled before is forfeited, though it was made just now.
+            assert_eq!(world.grants("u").await, ["rollover 200", "plan 1000"]);
+        }
+        assert_eq!(world.heard("u", "cycle.reset", "forfeited").await, ["800", "1000", "1000", "1000"]);
+        assert_eq!(ends(world).await, [FEBRUARY], "the next close is the one of January");
+        world.tick(FEBRUARY).await;
+        assert_eq!((world.grants("u").await, ends(world).await), (vec!["rollover 200".into(), "plan 1000".into()], vec![MARCH.into()]));
+    }
+
+    async fn closes_by_hand_and_by_the_calendar_count_alike(world) {
+        world.subscribe("u", "long", ANCHOR).await;
+        close_now(world, "2026-01-10T00:00:00Z", Some("sub")).await;
+        // Made on the 10th, closed at the second close after: 1 Feb, 1 Mar.
+        assert_eq!(ends(world).await, [MARCH]);
+        close_now(world, "2026-01-20T00:00:00Z", Some("sub")).await;
+        // That was the first one: the older is closed on 1 Feb now, the younger on 1 Mar.
+        assert_eq!((world.grants("u").await, ends(world).await), (
+            vec!["rollover 50".into(), "rollover 50".into(), "plan 100".into()], vec![FEBRUARY.into(), MARCH.into()]));
+        world.tick(FEBRUARY).await;
+        // The older 50 and 50 of the plan forfeited; the younger 50, 50 rolled over, 100 new.
+        assert_eq!(world.heard("u", "cycle.reset", "forfeited").await, ["50", "50", "100"]);
+        assert_eq!((world.balance("u").await, ends(world).await), ("200".into(), vec![MARCH.into(), APRIL.into()]));
+    }
+
+    async fn a_rule_of_its_own_is_closed_again_by_every_close_by_hand(world) {
+        world.grant("u", "80", json!({"rollover": {"max": "50", "count": 1}})).await;
+        world.grant("v", "80", json!({"rollover": {"max": "50"}})).await;
+        let now = json!({"as_of": "2026-01-01T00:00:00Z", "manual": true});
+        for account in ["u", "v", "u", "v"] {
+            world.done("cycle.reset", account, now.clone()).await;
+        }
+        // One rollover, then forfeited; without a count it rolls again and again.
+        assert_eq!(world.entries_after("u", 1).await, ["rolled_out 50", "forfeited 30", "rolled_in 50", "forfeited 50"]);
+        assert_eq!(world.entries_after("v", 1).await, ["rolled_out 50", "forfeited 30", "rolled_in 50", "rolled_out 50", "rolled_in 50"]);
+    }
+
+    async fn a_rollover_ends_at_the_next_close_of_any_subscription(world) {
+        world.subscribe("u", "plain", ANCHOR).await;
+        world.grant("u", "80", json!({"rollover": {}})).await;
+        close_now(world, "2026-01-10T00:00:00Z", None).await;
+        assert_eq!(ends(world).await, [FEBRUARY]);
+        let second = json!({"subscription": "second", "plan": "other", "interval": "month", "anchor": "2026-01-05T00:00:00"});
+        world.tick(FEBRUARY).await;
+        assert_eq!(ends(world).await, [MARCH]);
+        world.done("subscription.started", "u", second).await;
+        assert_eq!(ends(world).await, ["2026-02-05T00:00:00Z"]);
+        world.done("subscription.cancelled", "u", json!({"subscription": "second"})).await;
+        // A last close ends only what is its subscription's.
+        assert_eq!(ends(world).await, [MARCH]);
+        world.done("subscription.resumed", "u", json!({"subscription": "second"})).await;
+        assert_eq!(ends(world).await, ["2026-02-05T00:00:00Z"]);
+        world.tick("2026-02-05T00:00:00Z").await;
+        // 80 rolled over, 100 and 70 of the plans.
+        assert_eq!((world.balance("u").await, ends(world).await), ("250".into(), vec![MARCH.into()]));
+    }
+
+    async fn two_closes_at_one_instant_are_one_for_a_rule_of_its_own(world) {
+        world.subscribe("u", "plain", ANCHOR).await;
+        world.done("subscription.started", "u", json!({"subscription": "second", "plan": "other", "interval": "month", "anchor": ANCHOR})).await;
+        world.grant("u", "80", json!({"rollover": {"cycles": 2, "count": 1}})).await;
+        world.tick(FEBRUARY).await;
+        assert_eq!(ends(world).await, [APRIL]);
+        world.tick(MARCH).await;
+        assert_eq!((world.grants("u").await[0].as_str(), ends(world).await), ("rollover 80", vec![APRIL.into()]));
+        world.tick(APRIL).await;
+        assert_eq!(world.grants("u").await, ["plan 70", "plan 100"]);
+    }
+
+    async fn rules_must_be_possible(world) {
+        for rule in [
+            json!({"min": "60", "max": "50"}),
+            json!({"max_percent": "100.000001"}),
+            // 10 % of 80 = 8
+            json!({"min": "8.000001", "max_percent": "10"}),
+            json!({"cycles": 0}),
+        ] {
+            let grant = json!({"credits": "80", "rollover": rule, "reason": "gift", "actor": "ann"});
+            assert_eq!(world.tell("credits.grant", "u", grant).await, "rejected: invalid_amount", "{rule}");
+        }
+        for rule in [json!({"min": "8", "max": "8", "max_percent": "10", "cycles": 1, "count": 0}), json!({"max_percent": "0"}), json!({"max": "0"})] {
+            world.grant("u", "80", json!({"rollover": rule})).await;
+        }
     }
 
     async fn a_rollover_has_a_parent(world) {

@@ -128,6 +128,49 @@ scenarios! { CATALOG;
         assert_eq!(world.entries_after("u", 3).await, ["refilled 50", "debt_repaid 30"]);
     }
 
+    async fn any_interval_and_any_downtime_are_one_step(world) {
+        world.grant("u", "10", json!({"effective_at": "2000-01-01T00:00:00Z", "recurs": {"interval": "PT1H", "anchor": "2000-01-01T00:00:00"}})).await;
+        world.grant("v", "10", json!({"recurs": {"interval": "PT1S", "anchor": "2000-01-01T00:00:00"}})).await;
+        for account in ["u", "v"] {
+            assert_eq!(world.uses(account, "image", "4").await, "applied");
+        }
+        world.tick("2026-01-01T00:00:01Z").await;
+        // A second later: the one is full again, the other in an hour.
+        assert_eq!((world.balance("u").await, world.balance("v").await), ("6".into(), "10".into()));
+        world.tick("2326-01-01T00:00:00Z").await;
+        assert_eq!(world.entries("u").await, ["granted 10", "used 4", "refilled 4"]);
+        let refilled = |history: &[(credit_ledger::domain::entry::Entry, credit_ledger::domain::ids::Hash)]| history[2].0.occurred_at.to_string();
+        assert_eq!(refilled(&world.history("u").await), "2026-01-01T01:00:00Z");
+        assert_eq!(refilled(&world.history("v").await), "2026-01-01T00:00:01Z");
+        assert_eq!(world.uses("u", "image", "10").await, "applied");
+    }
+
+    async fn refills_that_repay_happen_one_by_one(world) {
+        world.grant("u", "10", json!({"recurs": {"interval": "P1D", "anchor": "2026-01-02T00:00:00"}})).await;
+        assert_eq!(world.uses("u", "unit", "35").await, "applied");
+        world.tick("2030-01-01T00:00:00Z").await;
+        // 35 − 10 = 25 owed: 10, 10, then 5 of 10; a fourth refill makes it full, and none follows.
+        assert_eq!(world.entries_after("u", 3).await, ["refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 5", "refilled 5"]);
+    }
+
+    async fn three_hundred_years_of_months_are_nothing_special(world) {
+        world.subscribe("u", "basic", "2026-01-01T00:00:00").await;
+        world.tick("2326-01-01T00:00:00Z").await;
+        // 300 × 12 resets, each forfeits 100 and grants 100.
+        assert_eq!((world.balance("u").await, world.account("u").await.seq), ("100".into(), 1 + 2 * 3600));
+    }
+
+    async fn a_refill_waits_in_the_zone_the_account_has_now(world) {
+        world.grant("u", "10", json!({"recurs": {"interval": "P1D", "anchor": "2026-01-01T12:00:00"}})).await;
+        assert_eq!(world.uses("u", "image", "4").await, "applied");
+        world.done("account.changed", "u", json!({"time_zone": "America/New_York"})).await;
+        world.tick("2026-01-01T16:59:59Z").await;
+        assert_eq!(world.balance("u").await, "6");
+        // Noon in New York.
+        world.tick("2026-01-01T17:00:00Z").await;
+        assert_eq!(world.balance("u").await, "10");
+    }
+
     async fn a_recurring_grant_stops_at_its_end(world) {
         world.grant("u", "50", json!({"expires_at": "2026-01-03T00:00:00Z", "recurs": {"interval": "P1D", "anchor": "2026-01-01T00:00:00"}})).await;
         world.tick("2026-01-10T00:00:00Z").await;
