@@ -458,3 +458,87 @@ create table reset_jobs (
     created_at    timestamptz not null default clock_timestamp(),
     constraint reset_jobs_pkey primary key (tenant, message_key)
 );
+
+-- What a batch writes is sent as one array of rows per table: unnesting an array per column would cost
+-- more than writing the rows. A type is never altered: a table that gets a column gets a type beside
+-- the old one, which workers of the version before still send.
+
+create type written_account as (
+    place tid, account_id bigint, status text, frozen_by_staff boolean, kind text, owner text, time_zone text,
+    balance numeric(24,6), held numeric(24,6), frozen numeric(24,6), debt numeric(24,6), last_seq bigint,
+    last_hash bytea, recorded_at timestamptz, grant_count integer, debt_count integer, event_count bigint,
+    open_debts integer, open_requests integer, open_subscriptions integer, open_waiting integer,
+    next_due_at timestamptz
+);
+
+create type written_grant as (
+    account_id bigint, number integer, grant_id text, source text, credits numeric(24,6), cost_basis numeric(24,6),
+    priority bigint, effective_at timestamptz, ends_at timestamptz, expires_at timestamptz, scope text[], rules jsonb,
+    parent integer, generation integer, subscription text, cycle_k integer, cycle_n integer, cause_source text,
+    cause_id text, status text, is_open boolean, remaining numeric(24,6), frozen numeric(24,6), closes_left integer,
+    refill_at timestamptz
+);
+
+create type changed_grant as (
+    place tid, account_id bigint, number integer, status text, is_open boolean, remaining numeric(24,6),
+    frozen numeric(24,6), closes_left integer, refill_at timestamptz, ends_at timestamptz
+);
+
+create type written_entry as (
+    account_id bigint, seq bigint, kind text, direction text, amount numeric(24,6), balance_after numeric(24,6),
+    held_change numeric(24,6), frozen_change numeric(24,6), debt_change numeric(24,6), reference text,
+    cause_source text, cause_id text, actor text, memo text, occurred_at timestamptz, recorded_at timestamptz,
+    touched_grants integer[], touched_changes numeric[], hash bytea
+);
+
+create type written_outcome as (
+    account_id bigint, message_key uuid, source text, id text, content bytea, outcome text, reasons text[],
+    first_seq bigint, last_seq bigint, recorded_at timestamptz
+);
+
+create type written_outbox_row as (
+    account_id bigint, number bigint, is_reply boolean, in_order boolean, routing_key text, correlation_id text,
+    body bytea
+);
+
+create type written_debt as (
+    account_id bigint, number integer, amount numeric(24,6), remaining numeric(24,6), scope text, cause_source text,
+    cause_id text, reference text
+);
+
+create type written_payment as (
+    account_id bigint, payment text, provider_id text, package text, quantity bigint, amount numeric(24,6),
+    before_tax numeric(24,6), currency text, document text, status text, granted numeric(24,6)
+);
+
+create type written_payment_name as (account_id bigint, name text, provider_id text, payment text);
+
+create type written_credit_request as (
+    account_id bigint, request text, package text, credits numeric(24,6), bonus numeric(24,6), expires_after text,
+    price numeric(24,6), currency text, method text, requested_by text, evidence_reference text, evidence_url text,
+    status text, submitted_at timestamptz, expires_at timestamptz, decided_by text, received numeric(24,6),
+    granted numeric(24,6)
+);
+
+create type written_charge as (account_id bigint, reference text, purpose text, service text, credits numeric(24,6));
+
+create type written_subscription as (
+    account_id bigint, subscription text, started_with jsonb, period text, allowance_every text, anchor timestamp,
+    time_zone text, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean, cycle_k integer,
+    cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
+    cycle_allowance numeric(24,6)
+);
+
+create type written_high_water as (account_id bigint, item text, issued numeric(24,6), until timestamptz);
+
+create type written_reset as (
+    account_id bigint, subscription text, k integer, n integer, boundary timestamptz, granted numeric(24,6),
+    forfeited numeric(24,6), rolled_over numeric(24,6), next_boundary timestamptz, recorded_at timestamptz
+);
+
+create type written_profile as (account_id bigint, about jsonb);
+
+create type written_waiting as (
+    account_id bigint, message_key uuid, source text, id text, content bytea, waits_on text, waits_key text,
+    waits_until timestamptz, deadline timestamptz, raw jsonb, body bytea
+);

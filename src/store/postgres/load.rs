@@ -6,6 +6,7 @@
 use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
 use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentNameRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
+use super::written::Place;
 use super::{PostgresStore, terms, waiting};
 use crate::domain::book::{AccountState, Answered, Book};
 use crate::domain::decision::Recorded;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// Its tenants come along: what they are may be a moment older than the lock, which is as if the
 /// message had come that moment earlier; an account's time never goes back for it.
 const LOCK: &str = select_accounts!(
-    "accounts.ctid::text as place, revision, clock, clock_timestamp() as now, ",
+    "accounts.ctid as place, revision, clock, clock_timestamp() as now, ",
     "join unnest($2::text[], $3::text[]) as wanted (tenant, account) using (tenant, account) join tenants using (tenant) \
      where shard = $1 order by account_id for update of accounts"
 );
@@ -33,7 +34,7 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account) \
      order by wanted.tenant, wanted.account on conflict do nothing";
 
-const GRANTS: &str = select_grants!("ctid::text as place, ", "where shard = $1 and account_id = any($2) and is_open");
+const GRANTS: &str = select_grants!("ctid as place, ", "where shard = $1 and account_id = any($2) and is_open");
 
 /// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
 const PAYMENT_NAMES: &str = "with named as ( \
@@ -43,14 +44,14 @@ const PAYMENT_NAMES: &str = "with named as ( \
      select account_id, name, provider_id, payment from payment_names join named using (account_id, payment) where shard = $1";
 
 const GRANTS_NAMED: &str = select_grants!(
-    "ctid::text as place, ",
+    "ctid as place, ",
     "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
 );
 
 /// An account that is locked, and its tenant.
 #[derive(sqlx::FromRow)]
 struct LockedRow {
-    place: String,
+    place: Place,
     revision: i64,
     clock: Option<SqlTimestamp>,
     now: SqlTimestamp,
@@ -61,7 +62,7 @@ struct LockedRow {
 /// A grant of a locked account.
 #[derive(sqlx::FromRow)]
 struct HeldGrantRow {
-    place: String,
+    place: Place,
     #[sqlx(flatten)]
     grant: GrantRow,
 }

@@ -25,6 +25,7 @@ pub mod terms;
 mod waiting;
 mod write;
 mod write_rare;
+mod written;
 
 use crate::domain::ids::Id;
 use crate::domain::settings::Terms;

@@ -7,6 +7,8 @@
 
 use super::load::{Batch, instant};
 use super::rows::{hash, id, unreadable};
+use super::write::write_rows;
+use super::written::written;
 use crate::domain::account::AccountStatus;
 use crate::domain::apply::recorded_time;
 use crate::domain::book::{Answered, Waiting};
@@ -169,52 +171,68 @@ async fn next_due(connection: &mut PgConnection, batch: &mut Batch, waits: &[i64
     Ok(())
 }
 
-/// Adds messages that began to wait, removes those that wait no more, and makes due what is free by
-/// now and was not read.
-pub(super) async fn write(connection: &mut PgConnection, shard: i16, write: &AccountWrite) -> Result<(), Failure> {
-    if !write.released.is_empty() {
-        let keys: Vec<Uuid> = write.released.iter().map(|key| Uuid::from_bytes(key.0)).collect();
-        sqlx::query("delete from waiting where shard = $1 and account_id = $2 and message_key = any($3)")
-            .bind(shard)
-            .bind(write.account_id)
-            .bind(keys)
-            .execute(&mut *connection)
-            .await?;
+written! {
+    /// A message that began to wait.
+    WrittenWaiting = "written_waiting" {
+        account_id: i64,
+        message_key: Uuid,
+        source: &'a str,
+        id: &'a str,
+        content: &'a [u8],
+        waits_on: &'static str,
+        waits_key: Option<&'a str>,
+        waits_until: Option<SqlTimestamp>,
+        deadline: SqlTimestamp,
+        raw: Json<RawHead>,
+        body: &'a [u8],
     }
-    for (waiting, raw) in &write.waiting {
-        insert(connection, (shard, write.account_id), waiting, raw).await?;
-    }
-    if write.unread.count > 0 && write.account.status != AccountStatus::Unopened {
-        make_due(connection, shard, write).await?;
-    }
-    Ok(())
 }
 
-async fn insert(connection: &mut PgConnection, account: (i16, i64), waiting: &Waiting, raw: &Raw) -> Result<(), Failure> {
-    let (key, until) = match &waiting.on {
-        On::Request(id) | On::Subscription(id) => (Some(id.to_string()), None),
-        On::Time(at) => (None, Some(instant(*at))),
-        On::Claim(claim) => (Some(claim.word().to_owned()), None),
-        On::Account => (None, None),
-    };
-    sqlx::query(
-        "insert into waiting (shard, account_id, message_key, source, id, content, waits_on, waits_key, waits_until, \
-         deadline, raw, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(account.0)
-    .bind(account.1)
-    .bind(Uuid::from_bytes(waiting.message.id.key().0))
-    .bind(waiting.message.id.source.as_str())
-    .bind(waiting.message.id.id.as_str())
-    .bind(waiting.message.content.0.to_vec())
-    .bind(waiting.on.word())
-    .bind(key)
-    .bind(until)
-    .bind(instant(waiting.deadline))
-    .bind(Json(raw.head()))
-    .bind(&raw.body)
-    .execute(connection)
-    .await?;
+impl<'a> WrittenWaiting<'a> {
+    fn of(account_id: i64, waiting: &'a Waiting, raw: &'a Raw) -> Self {
+        let (waits_key, waits_until) = match &waiting.on {
+            On::Request(id) | On::Subscription(id) => (Some(id.as_str()), None),
+            On::Time(at) => (None, Some(instant(*at))),
+            On::Claim(claim) => (Some(claim.word()), None),
+            On::Account => (None, None),
+        };
+        Self {
+            account_id,
+            message_key: Uuid::from_bytes(waiting.message.id.key().0),
+            source: waiting.message.id.source.as_str(),
+            id: waiting.message.id.id.as_str(),
+            content: &waiting.message.content.0,
+            waits_on: waiting.on.word(),
+            waits_key,
+            waits_until,
+            deadline: instant(waiting.deadline),
+            raw: Json(raw.head()),
+            body: &raw.body,
+        }
+    }
+}
+
+const RELEASE: &str =
+    "delete from waiting where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[]))";
+
+const INSERT: &str = "insert into waiting (shard, account_id, message_key, source, id, content, waits_on, waits_key, waits_until, \
+     deadline, raw, body) select $1, new.* from unnest($2::written_waiting[]) as new";
+
+/// Adds messages that began to wait, removes those that wait no more, and makes due what is free by
+/// now and was not read.
+pub(super) async fn write(connection: &mut PgConnection, shard: i16, writes: &[AccountWrite]) -> Result<(), Failure> {
+    let released = writes.iter().flat_map(|write| write.released.iter().map(|key| (write.account_id, Uuid::from_bytes(key.0))));
+    let (accounts, keys): (Vec<i64>, Vec<Uuid>) = released.unzip();
+    if !keys.is_empty() {
+        sqlx::query(RELEASE).bind(shard).bind(accounts).bind(keys).execute(&mut *connection).await?;
+    }
+    let began =
+        writes.iter().flat_map(|write| write.waiting.iter().map(|(waiting, raw)| WrittenWaiting::of(write.account_id, waiting, raw)));
+    let began = began.collect();
+    write_rows(connection, INSERT, shard, began).await?;
+    for write in writes.iter().filter(|write| write.unread.count > 0 && write.account.status != AccountStatus::Unopened) {
+        make_due(connection, shard, write).await?;
+    }
     Ok(())
 }
 
@@ -235,4 +253,15 @@ async fn make_due(connection: &mut PgConnection, shard: i16, write: &AccountWrit
     .execute(connection)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::written::tests::check;
+    use super::*;
+
+    #[test]
+    fn waiting_rows_have_one_order_of_columns() {
+        check(WrittenWaiting::SHAPE, INSERT);
+    }
 }

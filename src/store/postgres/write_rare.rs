@@ -1,222 +1,390 @@
 //! Rows that few batches write: debts, payments, requests, charges, subscriptions, profiles.
 //!
-//! Owns one statement per table; several rows of one account are written one after the other.
+//! Owns one statement per table, executed when a batch has rows for it, however many.
 
 use super::load::instant;
 use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
+use super::write::write_rows;
+use super::written::{small, written};
 use crate::domain::account::Debt;
+use crate::domain::charge::Charge;
 use crate::domain::credits::Credits;
 use crate::domain::decision::Row;
+use crate::domain::ids::{Id, Link, Printable};
 use crate::domain::payment::{KnownName, Payment};
 use crate::domain::request::CreditRequest;
-use crate::domain::subscription::{Reset, Subscription};
+use crate::domain::subscription::{HighWater, Reset, Subscription};
 use crate::failure::Failure;
 use crate::store::AccountWrite;
-use jiff_sqlx::ToSqlx as _;
+use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp, ToSqlx as _};
+use rust_decimal::Decimal;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 
-/// Writes the rows of one account that are not grants.
-pub async fn rows(connection: &mut PgConnection, shard: i16, write: &AccountWrite) -> Result<(), Failure> {
-    let key = Key { shard, account_id: write.account_id };
-    for row in &write.rows {
-        match row {
-            Row::Grant(_) => {}
-            Row::Debt(row) => debt(connection, key, row).await?,
-            Row::Payment(row) => payment(connection, key, row).await?,
-            Row::PaymentName(row) => payment_name(connection, key, row).await?,
-            Row::Request(row) => request(connection, key, row).await?,
-            Row::Charge(row) => {
-                sqlx::query(
-                    "insert into charges (shard, account_id, reference, purpose, service, credits) values ($1, $2, $3, $4, $5, $6)",
-                )
-                .bind(shard)
-                .bind(write.account_id)
-                .bind(row.reference.as_str())
-                .bind(row.purpose.word())
-                .bind(row.service.as_ref().map(ToString::to_string))
-                .bind(row.credits.decimal())
-                .execute(&mut *connection)
-                .await?;
-            }
-            Row::Subscription(row) => subscription(connection, key, row).await?,
-            Row::HighWater(row) => {
-                sqlx::query(
-                    "insert into high_waters (shard, account_id, item, issued, until) values ($1, $2, $3, $4, $5) \
-                     on conflict (shard, account_id, item) do update set issued = excluded.issued, until = excluded.until",
-                )
-                .bind(shard)
-                .bind(write.account_id)
-                .bind(row.item.as_str())
-                .bind(row.issued.decimal())
-                .bind(instant(row.until))
-                .execute(&mut *connection)
-                .await?;
-            }
-            Row::Reset(row) => reset(connection, key, row, write.at).await?,
-            Row::Profile(profile) => {
-                sqlx::query("update accounts set about = $3 where shard = $1 and account_id = $2")
-                    .bind(shard)
-                    .bind(write.account_id)
-                    .bind(AboutRow::of(profile))
-                    .execute(&mut *connection)
-                    .await?;
+const DEBTS: &str = "insert into debts (shard, account_id, number, amount, remaining, scope, cause_source, cause_id, reference) \
+     select $1, new.* from unnest($2::written_debt[]) as new \
+     on conflict (shard, account_id, number) do update set remaining = excluded.remaining";
+
+const PAYMENTS: &str = "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
+     document, status, granted) select $1, new.* from unnest($2::written_payment[]) as new \
+     on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
+     before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, granted = excluded.granted";
+
+const PAYMENT_NAMES: &str = "insert into payment_names (shard, account_id, name, provider_id, payment) \
+     select $1, new.* from unnest($2::written_payment_name[]) as new \
+     on conflict (shard, account_id, name) do update set payment = excluded.payment";
+
+const REQUESTS: &str = "insert into credit_requests (shard, account_id, request, package, credits, bonus, expires_after, price, currency, \
+     method, requested_by, evidence_reference, evidence_url, status, submitted_at, expires_at, decided_by, received, granted) \
+     select $1, new.* from unnest($2::written_credit_request[]) as new \
+     on conflict (shard, account_id, request) do update set status = excluded.status, decided_by = excluded.decided_by, \
+     received = excluded.received, granted = excluded.granted";
+
+const CHARGES: &str = "insert into charges (shard, account_id, reference, purpose, service, credits) \
+     select $1, new.* from unnest($2::written_charge[]) as new";
+
+const SUBSCRIPTIONS: &str = "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, \
+     time_zone, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance) \
+     select $1, new.* from unnest($2::written_subscription[]) as new \
+     on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
+     is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
+     cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
+     cycle_allowance = excluded.cycle_allowance";
+
+const HIGH_WATERS: &str = "insert into high_waters (shard, account_id, item, issued, until) \
+     select $1, new.* from unnest($2::written_high_water[]) as new \
+     on conflict (shard, account_id, item) do update set issued = excluded.issued, until = excluded.until";
+
+const RESETS: &str = "insert into resets (shard, account_id, subscription, k, n, boundary, granted, forfeited, rolled_over, \
+     next_boundary, recorded_at) select $1, new.* from unnest($2::written_reset[]) as new";
+
+const PROFILES: &str = "update accounts set about = new.about from unnest($2::written_profile[]) as new \
+     where accounts.shard = $1 and accounts.account_id = new.account_id";
+
+/// Writes the rows of a batch that are not grants.
+pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[AccountWrite]) -> Result<(), Failure> {
+    let mut rare = Rare::default();
+    for write in writes {
+        rare.add(write);
+    }
+    write_rows(connection, DEBTS, shard, rare.debts).await?;
+    write_rows(connection, PAYMENTS, shard, rare.payments).await?;
+    write_rows(connection, PAYMENT_NAMES, shard, rare.payment_names).await?;
+    write_rows(connection, REQUESTS, shard, rare.requests).await?;
+    write_rows(connection, CHARGES, shard, rare.charges).await?;
+    write_rows(connection, SUBSCRIPTIONS, shard, rare.subscriptions).await?;
+    write_rows(connection, HIGH_WATERS, shard, rare.high_waters).await?;
+    write_rows(connection, RESETS, shard, rare.resets).await?;
+    write_rows(connection, PROFILES, shard, rare.profiles).await
+}
+
+#[derive(Default)]
+struct Rare<'a> {
+    debts: Vec<WrittenDebt<'a>>,
+    payments: Vec<WrittenPayment<'a>>,
+    payment_names: Vec<WrittenPaymentName<'a>>,
+    requests: Vec<WrittenRequest<'a>>,
+    charges: Vec<WrittenCharge<'a>>,
+    subscriptions: Vec<WrittenSubscription<'a>>,
+    high_waters: Vec<WrittenHighWater<'a>>,
+    resets: Vec<WrittenReset<'a>>,
+    profiles: Vec<WrittenProfile>,
+}
+
+impl<'a> Rare<'a> {
+    fn add(&mut self, write: &'a AccountWrite) {
+        let account_id = write.account_id;
+        for row in &write.rows {
+            match row {
+                Row::Grant(_) => {}
+                Row::Debt(row) => self.debts.push(WrittenDebt::of(account_id, row)),
+                Row::Payment(row) => self.payments.push(WrittenPayment::of(account_id, row)),
+                Row::PaymentName(row) => self.payment_names.push(WrittenPaymentName::of(account_id, row)),
+                Row::Request(row) => self.requests.push(WrittenRequest::of(account_id, row)),
+                Row::Charge(row) => self.charges.push(WrittenCharge::of(account_id, row)),
+                Row::Subscription(row) => self.subscriptions.push(WrittenSubscription::of(account_id, row)),
+                Row::HighWater(row) => self.high_waters.push(WrittenHighWater::of(account_id, row)),
+                Row::Reset(row) => self.resets.push(WrittenReset::of(write, row)),
+                Row::Profile(profile) => self.profiles.push(WrittenProfile { account_id, about: AboutRow::of(profile) }),
             }
         }
     }
-    Ok(())
 }
 
-#[derive(Clone, Copy)]
-struct Key {
-    shard: i16,
+written! {
+    /// A debt, new or partly repaid.
+    WrittenDebt = "written_debt" {
+        account_id: i64,
+        number: i32,
+        amount: Decimal,
+        remaining: Decimal,
+        scope: Option<&'a str>,
+        cause_source: &'a str,
+        cause_id: &'a str,
+        reference: Option<&'a str>,
+    }
+}
+
+impl<'a> WrittenDebt<'a> {
+    fn of(account_id: i64, row: &'a Debt) -> Self {
+        Self {
+            account_id,
+            number: small(row.number),
+            amount: row.amount.decimal(),
+            remaining: row.remaining.decimal(),
+            scope: row.scope.as_ref().map(Id::as_str),
+            cause_source: row.cause.source.as_str(),
+            cause_id: row.cause.id.as_str(),
+            reference: row.reference.as_ref().map(Printable::as_str),
+        }
+    }
+}
+
+written! {
+    /// A payment.
+    WrittenPayment = "written_payment" {
+        account_id: i64,
+        payment: &'a str,
+        provider_id: &'a str,
+        package: Option<&'a str>,
+        quantity: Option<i64>,
+        amount: Decimal,
+        before_tax: Option<Decimal>,
+        currency: &'a str,
+        document: Option<&'a str>,
+        status: &'static str,
+        granted: Decimal,
+    }
+}
+
+impl<'a> WrittenPayment<'a> {
+    fn of(account_id: i64, row: &'a Payment) -> Self {
+        let terms = &row.terms;
+        Self {
+            account_id,
+            payment: terms.payment.as_str(),
+            provider_id: terms.provider_id.as_str(),
+            package: terms.package.as_ref().map(|purchase| purchase.package.as_str()),
+            quantity: terms.package.as_ref().map(|purchase| i64::from(purchase.quantity)),
+            amount: terms.amount.decimal(),
+            before_tax: terms.before_tax.map(Credits::decimal),
+            currency: terms.currency.as_str(),
+            document: terms.document.as_ref().map(Printable::as_str),
+            status: row.status.word(),
+            granted: row.granted.decimal(),
+        }
+    }
+}
+
+written! {
+    /// A name of a payment.
+    WrittenPaymentName = "written_payment_name" {
+        account_id: i64,
+        name: &'a str,
+        provider_id: &'a str,
+        payment: &'a str,
+    }
+}
+
+impl<'a> WrittenPaymentName<'a> {
+    fn of(account_id: i64, row: &'a KnownName) -> Self {
+        Self { account_id, name: row.name.name.as_str(), provider_id: row.name.provider_id.as_str(), payment: row.payment.as_str() }
+    }
+}
+
+written! {
+    /// A credit request.
+    WrittenRequest = "written_credit_request" {
+        account_id: i64,
+        request: &'a str,
+        package: Option<&'a str>,
+        credits: Decimal,
+        bonus: Decimal,
+        expires_after: Option<String>,
+        price: Decimal,
+        currency: &'a str,
+        method: &'static str,
+        requested_by: &'a str,
+        evidence_reference: Option<&'a str>,
+        evidence_url: Option<&'a str>,
+        status: &'static str,
+        submitted_at: SqlTimestamp,
+        expires_at: Option<SqlTimestamp>,
+        decided_by: Option<&'a str>,
+        received: Option<Decimal>,
+        granted: Decimal,
+    }
+}
+
+impl<'a> WrittenRequest<'a> {
+    fn of(account_id: i64, row: &'a CreditRequest) -> Self {
+        let terms = &row.terms;
+        let evidence = terms.evidence.as_ref();
+        Self {
+            account_id,
+            request: terms.id.as_str(),
+            package: terms.package.as_ref().map(Id::as_str),
+            credits: terms.credits.decimal(),
+            bonus: terms.bonus.decimal(),
+            expires_after: terms.expires_after.map(|span| span.to_string()),
+            price: terms.price.decimal(),
+            currency: terms.currency.as_str(),
+            method: terms.method.word(),
+            requested_by: terms.requested_by.as_str(),
+            evidence_reference: evidence.map(|evidence| evidence.reference.as_str()),
+            evidence_url: evidence.and_then(|evidence| evidence.url.as_ref()).map(Link::as_str),
+            status: row.status.word(),
+            submitted_at: instant(row.submitted_at),
+            expires_at: row.expires_at.map(instant),
+            decided_by: row.decided_by.as_ref().map(Id::as_str),
+            received: row.received.map(Credits::decimal),
+            granted: row.granted.decimal(),
+        }
+    }
+}
+
+written! {
+    /// A charge for a service or an invoice.
+    WrittenCharge = "written_charge" {
+        account_id: i64,
+        reference: &'a str,
+        purpose: &'static str,
+        service: Option<&'a str>,
+        credits: Decimal,
+    }
+}
+
+impl<'a> WrittenCharge<'a> {
+    fn of(account_id: i64, row: &'a Charge) -> Self {
+        Self {
+            account_id,
+            reference: row.reference.as_str(),
+            purpose: row.purpose.word(),
+            service: row.service.as_ref().map(Id::as_str),
+            credits: row.credits.decimal(),
+        }
+    }
+}
+
+written! {
+    /// A subscription in its current cycle.
+    WrittenSubscription = "written_subscription" {
+        account_id: i64,
+        subscription: &'a str,
+        started_with: Json<WantedRow>,
+        period: &'static str,
+        allowance_every: &'static str,
+        anchor: SqlDateTime,
+        time_zone: &'a str,
+        wanted: Json<WantedRow>,
+        wanted_next: Option<Json<WantedRow>>,
+        is_cancelled: bool,
+        is_ended: bool,
+        cycle_k: i32,
+        cycle_n: i32,
+        cycle_start: SqlTimestamp,
+        cycle_end: SqlTimestamp,
+        cycle_catalog: i32,
+        cycle_allowance: Decimal,
+    }
+}
+
+impl<'a> WrittenSubscription<'a> {
+    fn of(account_id: i64, row: &'a Subscription) -> Self {
+        Self {
+            account_id,
+            subscription: row.id.as_str(),
+            started_with: WantedRow::of(&row.started_with),
+            period: row.interval.word(),
+            allowance_every: row.allowance_every.word(),
+            anchor: row.anchor.to_sqlx(),
+            time_zone: row.zone.name(),
+            wanted: WantedRow::of(&row.current),
+            wanted_next: row.next.as_ref().map(WantedRow::of),
+            is_cancelled: row.cancelled,
+            is_ended: row.ended,
+            cycle_k: row.cycle.k,
+            cycle_n: small(row.cycle.n),
+            cycle_start: instant(row.cycle.start),
+            cycle_end: instant(row.cycle.end),
+            cycle_catalog: small(row.cycle.catalog),
+            cycle_allowance: row.cycle.allowance.decimal(),
+        }
+    }
+}
+
+written! {
+    /// How much of an item was issued in a cycle at most.
+    WrittenHighWater = "written_high_water" {
+        account_id: i64,
+        item: &'a str,
+        issued: Decimal,
+        until: SqlTimestamp,
+    }
+}
+
+impl<'a> WrittenHighWater<'a> {
+    fn of(account_id: i64, row: &'a HighWater) -> Self {
+        Self { account_id, item: row.item.as_str(), issued: row.issued.decimal(), until: instant(row.until) }
+    }
+}
+
+written! {
+    /// A reset of a cycle.
+    WrittenReset = "written_reset" {
+        account_id: i64,
+        subscription: &'a str,
+        k: i32,
+        n: i32,
+        boundary: SqlTimestamp,
+        granted: Decimal,
+        forfeited: Decimal,
+        rolled_over: Decimal,
+        next_boundary: Option<SqlTimestamp>,
+        recorded_at: SqlTimestamp,
+    }
+}
+
+impl<'a> WrittenReset<'a> {
+    fn of(write: &AccountWrite, row: &'a Reset) -> Self {
+        Self {
+            account_id: write.account_id,
+            subscription: row.subscription.as_str(),
+            k: row.k,
+            n: small(row.n),
+            boundary: instant(row.boundary),
+            granted: row.granted.decimal(),
+            forfeited: row.forfeited.decimal(),
+            rolled_over: row.rolled_over.decimal(),
+            next_boundary: row.next_boundary.map(instant),
+            recorded_at: instant(write.at),
+        }
+    }
+}
+
+/// What an account says about itself.
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "written_profile")]
+struct WrittenProfile {
     account_id: i64,
+    about: Option<Json<AboutRow>>,
 }
 
-async fn debt(connection: &mut PgConnection, key: Key, row: &Debt) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into debts (shard, account_id, number, amount, remaining, scope, cause_source, cause_id, reference) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-         on conflict (shard, account_id, number) do update set remaining = excluded.remaining",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(i32::try_from(row.number).unwrap_or(i32::MAX))
-    .bind(row.amount.decimal())
-    .bind(row.remaining.decimal())
-    .bind(row.scope.as_ref().map(ToString::to_string))
-    .bind(row.cause.source.as_str())
-    .bind(row.cause.id.as_str())
-    .bind(row.reference.as_ref().map(ToString::to_string))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::super::written::tests::check;
+    use super::*;
 
-async fn payment(connection: &mut PgConnection, key: Key, row: &Payment) -> Result<(), Failure> {
-    let terms = &row.terms;
-    sqlx::query(
-        "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
-         document, status, granted) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-         on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
-         before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, granted = excluded.granted",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(terms.payment.as_str())
-    .bind(terms.provider_id.as_str())
-    .bind(terms.package.as_ref().map(|purchase| purchase.package.to_string()))
-    .bind(terms.package.as_ref().map(|purchase| i64::from(purchase.quantity)))
-    .bind(terms.amount.decimal())
-    .bind(terms.before_tax.map(Credits::decimal))
-    .bind(terms.currency.as_str())
-    .bind(terms.document.as_ref().map(ToString::to_string))
-    .bind(row.status.word())
-    .bind(row.granted.decimal())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn payment_name(connection: &mut PgConnection, key: Key, row: &KnownName) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into payment_names (shard, account_id, name, provider_id, payment) values ($1, $2, $3, $4, $5) \
-         on conflict (shard, account_id, name) do update set payment = excluded.payment",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(row.name.name.as_str())
-    .bind(row.name.provider_id.as_str())
-    .bind(row.payment.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn request(connection: &mut PgConnection, key: Key, row: &CreditRequest) -> Result<(), Failure> {
-    let terms = &row.terms;
-    let evidence = terms.evidence.as_ref();
-    sqlx::query(
-        "insert into credit_requests (shard, account_id, request, package, credits, bonus, expires_after, price, currency, \
-         method, requested_by, evidence_reference, evidence_url, status, submitted_at, expires_at, decided_by, received, granted) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
-         on conflict (shard, account_id, request) do update set status = excluded.status, decided_by = excluded.decided_by, \
-         received = excluded.received, granted = excluded.granted",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(terms.id.as_str())
-    .bind(terms.package.as_ref().map(ToString::to_string))
-    .bind(terms.credits.decimal())
-    .bind(terms.bonus.decimal())
-    .bind(terms.expires_after.map(|span| span.to_string()))
-    .bind(terms.price.decimal())
-    .bind(terms.currency.as_str())
-    .bind(terms.method.word())
-    .bind(terms.requested_by.as_str())
-    .bind(evidence.map(|evidence| evidence.reference.to_string()))
-    .bind(evidence.and_then(|evidence| evidence.url.as_ref()).map(ToString::to_string))
-    .bind(row.status.word())
-    .bind(instant(row.submitted_at))
-    .bind(row.expires_at.map(instant))
-    .bind(row.decided_by.as_ref().map(ToString::to_string))
-    .bind(row.received.map(Credits::decimal))
-    .bind(row.granted.decimal())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn subscription(connection: &mut PgConnection, key: Key, row: &Subscription) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, time_zone, \
-         wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-         on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
-         is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
-         cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
-         cycle_allowance = excluded.cycle_allowance",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(row.id.as_str())
-    .bind(WantedRow::of(&row.started_with))
-    .bind(row.interval.word())
-    .bind(row.allowance_every.word())
-    .bind(row.anchor.to_sqlx())
-    .bind(row.zone.name())
-    .bind(WantedRow::of(&row.current))
-    .bind(row.next.as_ref().map(WantedRow::of))
-    .bind(row.cancelled)
-    .bind(row.ended)
-    .bind(row.cycle.k)
-    .bind(i32::try_from(row.cycle.n).unwrap_or(i32::MAX))
-    .bind(instant(row.cycle.start))
-    .bind(instant(row.cycle.end))
-    .bind(i32::try_from(row.cycle.catalog).unwrap_or(i32::MAX))
-    .bind(row.cycle.allowance.decimal())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn reset(connection: &mut PgConnection, key: Key, row: &Reset, at: jiff::Timestamp) -> Result<(), Failure> {
-    sqlx::query(
-        "insert into resets (shard, account_id, subscription, k, n, boundary, granted, forfeited, rolled_over, next_boundary, \
-         recorded_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
-    .bind(key.shard)
-    .bind(key.account_id)
-    .bind(row.subscription.as_str())
-    .bind(row.k)
-    .bind(i32::try_from(row.n).unwrap_or(i32::MAX))
-    .bind(instant(row.boundary))
-    .bind(row.granted.decimal())
-    .bind(row.forfeited.decimal())
-    .bind(row.rolled_over.decimal())
-    .bind(row.next_boundary.map(instant))
-    .bind(instant(at))
-    .execute(connection)
-    .await?;
-    Ok(())
+    #[test]
+    fn rare_rows_have_one_order_of_columns() {
+        check(WrittenDebt::SHAPE, DEBTS);
+        check(WrittenPayment::SHAPE, PAYMENTS);
+        check(WrittenPaymentName::SHAPE, PAYMENT_NAMES);
+        check(WrittenRequest::SHAPE, REQUESTS);
+        check(WrittenCharge::SHAPE, CHARGES);
+        check(WrittenSubscription::SHAPE, SUBSCRIPTIONS);
+        check(WrittenHighWater::SHAPE, HIGH_WATERS);
+        check(WrittenReset::SHAPE, RESETS);
+    }
 }
