@@ -109,6 +109,21 @@ impl Book {
         hashes
     }
 
+    /// The most that the balance becomes by itself: with what is pending, and what refills itself full.
+    ///
+    /// # Errors
+    /// [`Overflow`] when that leaves the bounds.
+    pub fn promised(&self) -> Result<Credits, Overflow> {
+        self.grants.values().try_fold(Credits::ZERO, |sum, grant| {
+            sum.plus(match grant.status {
+                GrantStatus::Pending => grant.terms.credits,
+                GrantStatus::Active if grant.terms.recurs.is_some() => grant.terms.credits,
+                GrantStatus::Active => grant.remaining,
+                GrantStatus::Ended => Credits::ZERO,
+            })
+        })
+    }
+
     /// The earliest instant at which something happens without a message.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

@@ -69,9 +69,13 @@ pub fn decide(case: Case<'_>) -> Decision {
     decided.unwrap_or_else(|Overflow| Decision::Rejected(vec![Rejection::InvalidAmount]))
 }
 
-/// The mutation of a draft that is complete.
+/// The mutation of a draft that is complete. What it promises must fit as well: when a grant starts or
+/// refills there is nobody to refuse it to, and the account could not be written any more.
 fn accept(draft: Draft<'_>) -> Decision {
-    Decision::Accepted(Box::new(draft.finish()))
+    match draft.book.promised() {
+        Ok(_) => Decision::Accepted(Box::new(draft.finish())),
+        Err(Overflow) => Decision::Rejected(vec![Rejection::InvalidAmount]),
+    }
 }
 
 /// Reasons collected in the contract's order.

@@ -259,6 +259,19 @@ scenarios! { CATALOG;
         assert_eq!(world.tell("credits.grant", "u", grant).await, "quarantined: malformed", "no fractions in JSON numbers");
     }
 
+    async fn what_is_promised_has_eighteen_digits_too(world) {
+        let later = |credits: &str| json!({"credits": credits, "effective_at": "2026-01-10T00:00:00Z", "reason": "gift", "actor": "ann"});
+        assert_eq!(world.tell("credits.grant", "u", later("600000000000000000")).await, "applied");
+        assert_eq!(world.tell("credits.grant", "u", later("400000000000000000")).await, "rejected: invalid_amount", "6 + 4 = 10 of 9.99");
+        let now = json!({"credits": "399999999999999999", "recurs": {"interval": "P1D", "anchor": "2026-01-01T00:00:00"}, "reason": "gift", "actor": "ann"});
+        assert_eq!(world.tell("credits.grant", "u", now).await, "applied");
+        assert_eq!(world.uses("u", "unit", "99999999999999999").await, "applied");
+        let now = json!({"credits": "1", "reason": "gift", "actor": "ann"});
+        assert_eq!(world.tell("credits.grant", "u", now).await, "rejected: invalid_amount", "what was burned refills");
+        world.tick("2026-01-11T00:00:00Z").await;
+        assert_eq!(world.balance("u").await, "999999999999999999");
+    }
+
     async fn every_change_is_announced_with_its_entries(world) {
         world.grant("u", "100", json!({})).await;
         assert_eq!(world.uses("u", "unit", "40").await, "applied");
