@@ -105,6 +105,31 @@ impl Command {
             Self::ResetCycle(_) => "cycle.reset",
         }
     }
+
+    /// Whether it may open the account it is about.
+    #[must_use]
+    pub fn may_open(&self) -> bool {
+        match self {
+            Self::Grant(_)
+            | Self::Adjust(_)
+            | Self::RecordPayment(_)
+            | Self::SubmitRequest(_)
+            | Self::StartSubscription(_)
+            | Self::OpenAccount(_) => true,
+            Self::RecordUsage(_)
+            | Self::Spend(_)
+            | Self::DecideRequest(_)
+            | Self::CancelRequest(_)
+            | Self::ChangeAccount(_)
+            | Self::FreezeAccount(_)
+            | Self::UnfreezeAccount(_)
+            | Self::CloseAccount(_)
+            | Self::ChangeSubscription(_)
+            | Self::CancelSubscription { .. }
+            | Self::ResumeSubscription { .. }
+            | Self::ResetCycle(_) => false,
+        }
+    }
 }
 
 /// Something asked of a tenant as a whole.

@@ -129,16 +129,7 @@ impl Needs {
             | Command::UnfreezeAccount(_)
             | Command::CloseAccount(_) => {}
         }
-        let may_open = matches!(
-            message.command,
-            Command::Grant(_)
-                | Command::Adjust(_)
-                | Command::RecordPayment(_)
-                | Command::SubmitRequest(_)
-                | Command::StartSubscription(_)
-                | Command::OpenAccount(_)
-        );
-        if may_open {
+        if message.command.may_open() {
             self.opened.insert(of.clone());
         }
     }

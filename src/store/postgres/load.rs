@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, PgTransaction};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl Store for PostgresStore {
             batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries, unread, told });
             places.accounts.insert(row.account_id, place);
         }
-        let mut needs = needs.clone();
+        let mut needs = Cow::Borrowed(needs);
         let clock = |account: &AccountKey| tenants.get(&account.tenant).map_or(now, |tenant| tenant.time(now));
         waiting::read(&mut transaction, &mut batch, &mut needs, &clock).await?;
         batch.grants(&mut transaction, &needs, &mut places).await?;

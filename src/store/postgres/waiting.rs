@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgConnection;
 use sqlx::types::{Json, Uuid};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ const NEXT_DUE: &str = "select account_id, min(due_at) from unnest($2::bigint[])
 pub(super) async fn read(
     connection: &mut PgConnection,
     batch: &mut Batch,
-    needs: &mut Needs,
+    needs: &mut Cow<'_, Needs>,
     clock: &(dyn Fn(&AccountKey) -> Timestamp + Sync),
 ) -> Result<(), Failure> {
     let waits: Vec<i64> = batch.accounts.values().filter(|loaded| loaded.unread.count > 0).map(|loaded| loaded.account_id).collect();
@@ -121,7 +122,7 @@ async fn free(
 }
 
 /// Reads messages again from the bytes they came in.
-async fn bodies(connection: &mut PgConnection, batch: &mut Batch, needs: &mut Needs, keys: &[(i64, Uuid)]) -> Result<(), Failure> {
+async fn bodies(connection: &mut PgConnection, batch: &mut Batch, needs: &mut Cow<'_, Needs>, keys: &[(i64, Uuid)]) -> Result<(), Failure> {
     type Row = (i64, String, Option<String>, Option<SqlTimestamp>, SqlTimestamp, Json<RawHead>, Vec<u8>);
     if keys.is_empty() {
         return Ok(());
@@ -137,7 +138,7 @@ async fn bodies(connection: &mut PgConnection, batch: &mut Batch, needs: &mut Ne
         };
         let key = key.as_deref().map(id).transpose()?;
         let on = On::from_word(&on, key, until.map(SqlTimestamp::to_jiff)).ok_or_else(|| unreadable("wait", &on))?;
-        needs.add(&message);
+        needs.to_mut().add(&message);
         if let Some(loaded) = batch.accounts.get_mut(&account_id) {
             loaded.deliveries.insert(message.id.key(), raw);
             loaded.state.waiting.push(Waiting { message, on, deadline: deadline.to_jiff() });
