@@ -5,7 +5,7 @@
 //! | lock   | the batch's account rows and tenants, one statement   | 2 (begin, lock)        |
 //! | read   | open grants; recorded answers; what is named          | 2, and 1 per rare table |
 //! | fold   | per account in arrival order: time, identity, rules   | 0                      |
-//! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare row  |
+//! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare table |
 //! | commit |                                                       | 1                      |
 //!
 //! Bounds: the caller's batch size, and the accounts it names. Promises: per account the messages

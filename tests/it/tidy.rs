@@ -215,3 +215,18 @@ fn only_their_own_modules_name_the_database_and_the_broker() {
         complaints
     }));
 }
+
+#[test]
+fn every_dependency_has_its_reason_and_no_reason_is_left_over() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let sections = manifest.split("\n[").filter(|section| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]"));
+    let mut dependencies: Vec<&str> =
+        sections.flat_map(str::lines).filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+    let decisions = fs::read_to_string(root().join("docs/decisions.md")).unwrap();
+    let (_, list) = decisions.split_once("\n## Dependencies\n").unwrap();
+    let rows = list.lines().filter_map(|line| line.strip_prefix("| ")).skip(2);
+    let mut reasons: Vec<&str> = rows.filter_map(|row| row.split([' ', '|']).next()).collect();
+    dependencies.sort_unstable();
+    reasons.sort_unstable();
+    assert_eq!(dependencies, reasons);
+}
