@@ -5,6 +5,8 @@ mod batches;
 mod burn_order;
 mod cycles;
 mod identity;
+mod payment_names;
+mod payment_reviews;
 mod plans;
 mod purchases;
 mod reasons;

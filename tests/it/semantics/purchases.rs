@@ -3,7 +3,7 @@
 use crate::world::{World, instant, scenarios};
 use serde_json::{Value, json};
 
-const CATALOG: &str = r#"
+pub(super) const CATALOG: &str = r#"
 [packages.starter]
 credits = "500"
 price = "20.00"
@@ -26,7 +26,7 @@ insufficient = "allow"
 "#;
 
 /// A paid checkout of the package at `minor` cents, `tax` of them tax.
-fn checkout(event: &str, payment: &str, package: &str, minor: u32, tax: u32) -> Value {
+pub(super) fn checkout(event: &str, payment: &str, package: &str, minor: u32, tax: u32) -> Value {
     json!({"id": event, "type": "checkout.session.completed", "livemode": false, "created": instant("2026-01-01T00:00:00Z").as_second(),
     "data": {"object": {
         "id": format!("cs_{payment}"), "mode": "payment", "payment_status": "paid", "amount_total": minor, "currency": "usd",
@@ -36,7 +36,7 @@ fn checkout(event: &str, payment: &str, package: &str, minor: u32, tax: u32) -> 
 }
 
 /// The payment's own event, which does not show the tax.
-fn intent(event: &str, payment: &str, package: &str, minor: u32) -> Value {
+pub(super) fn intent(event: &str, payment: &str, package: &str, minor: u32) -> Value {
     json!({"id": event, "type": "payment_intent.succeeded", "livemode": false, "created": instant("2026-01-01T00:00:00Z").as_second(),
     "data": {"object": {
         "id": payment, "amount": minor, "amount_received": minor, "currency": "usd",
@@ -45,28 +45,28 @@ fn intent(event: &str, payment: &str, package: &str, minor: u32) -> Value {
 }
 
 /// A paid checkout that does not say which PaymentIntent it has.
-fn without_intent(event: &str, session: &str) -> Value {
+pub(super) fn without_intent(event: &str, session: &str) -> Value {
     let mut seen = checkout(event, "unsaid", "starter", 2000, 0);
     seen["data"]["object"]["id"] = json!(session);
     with(seen, "payment_intent", json!(null))
 }
 
 /// The same checkout, naming its PaymentIntent.
-fn with_intent(event: &str, session: &str, payment: &str) -> Value {
+pub(super) fn with_intent(event: &str, session: &str, payment: &str) -> Value {
     with(without_intent(event, session), "payment_intent", json!(payment))
 }
 
 /// A manual request of that id for 9999 credits at 1.00.
-fn manual(request: &str) -> Value {
+pub(super) fn manual(request: &str) -> Value {
     json!({"request": request, "method": "bank_transfer", "requested_by": "mia", "credits": "9999", "price": "1.00", "currency": "USD"})
 }
 
-fn with(mut event: Value, key: &str, to: Value) -> Value {
+pub(super) fn with(mut event: Value, key: &str, to: Value) -> Value {
     event["data"]["object"][key] = to;
     event
 }
 
-async fn decide(world: &mut World, request: &str, decision: &str) -> String {
+pub(super) async fn decide(world: &mut World, request: &str, decision: &str) -> String {
     world.staff("bob", "approver").await;
     world.tell("credit_request.decided", "u", json!({"request": request, "decision": decision, "decided_by": "bob"})).await
 }
@@ -116,195 +116,6 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&with(checkout("evt_1", "pi_1", "plus", 9000, 0), "metadata", three)).await, "applied");
         // 3 × 1000 + 3 × 100 for 3 × 30.00
         assert_eq!(world.grants("u").await, ["bonus 300", "purchased 3000"]);
-    }
-
-    async fn another_amount_waits_for_staff(world) {
-        assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 1999, 0)).await, "applied");
-        assert_eq!(world.balance("u").await, "0");
-        assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["pi_1"]);
-        world.tick("2026-06-01T00:00:00Z").await;
-        assert_eq!(decide(world, "pi_1", "accepted").await, "applied", "it has no end");
-        // ⌊500 × 19.99 / 20.00⌋
-        assert_eq!(world.balance("u").await, "499.75");
-    }
-
-    async fn staff_may_reject_a_payment_of_another_amount(world) {
-        world.stripe(&checkout("evt_1", "pi_1", "starter", 1999, 0)).await;
-        assert_eq!(decide(world, "pi_1", "rejected").await, "applied");
-        assert_eq!(world.balance("u").await, "0");
-    }
-
-    async fn a_review_stays_one_request(world) {
-        world.stripe(&checkout("evt_1", "pi_1", "starter", 1999, 0)).await;
-        assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 1999)).await, "duplicate");
-        assert_eq!(world.announced("u", "credit_request.pending").await.len(), 1);
-    }
-
-    async fn a_later_event_with_the_right_amount_withdraws_the_review(world) {
-        assert_eq!(world.stripe(&intent("evt_1", "pi_1", "starter", 2380)).await, "applied");
-        assert_eq!(world.balance("u").await, "0", "23.80 is not 20.00, and this event does not show the tax");
-        assert_eq!(world.stripe(&checkout("evt_2", "pi_1", "starter", 2380, 380)).await, "applied");
-        // 23.80 − 3.80 = 20.00
-        assert_eq!(world.balance("u").await, "500");
-        assert_eq!(world.heard("u", "credit_request.cancelled", "request").await, ["pi_1"]);
-        assert_eq!(decide(world, "pi_1", "accepted").await, "rejected: already_decided");
-    }
-
-    async fn an_accepted_review_is_the_payment_granted(world) {
-        assert_eq!(world.stripe(&intent("evt_1", "pi_1", "bonus", 2380)).await, "applied");
-        assert_eq!(decide(world, "pi_1", "accepted").await, "applied");
-        // 23.80 is not less than 20.00, so all of 500 + 50.
-        assert_eq!(world.grants("u").await, ["bonus 50", "purchased 500"]);
-        let history = world.history("u").await;
-        assert!(history.iter().all(|(entry, _)| entry.reference.as_ref().unwrap().as_str() == "stripe:pi_1"), "as if it had fitted at once");
-        // 23.80 − 3.80 = 20.00 would fit, but this payment has granted what it grants.
-        assert_eq!(world.stripe(&checkout("evt_2", "pi_1", "bonus", 2380, 380)).await, "duplicate");
-        world.settings(json!({"price_check": "at_least"})).await;
-        assert_eq!(world.stripe(&intent("evt_3", "pi_1", "bonus", 2380)).await, "duplicate");
-        assert_eq!(world.stripe(&intent("evt_4", "pi_1", "bonus", 2381)).await, "quarantined: idempotency_conflict");
-        assert_eq!(world.entries("u").await, ["purchased 500", "granted 50"]);
-        assert_eq!(decide(world, "pi_1", "accepted").await, "duplicate");
-        assert_eq!(decide(world, "pi_1", "rejected").await, "rejected: already_decided");
-        assert_eq!(world.balance("u").await, "550");
-    }
-
-    async fn an_underpaid_review_grants_its_share_once(world) {
-        world.stripe(&intent("evt_1", "pi_1", "bonus", 1900)).await;
-        assert_eq!(world.heard("u", "credit_request.pending", "credits").await, ["550"]);
-        assert_eq!(decide(world, "pi_1", "accepted").await, "applied");
-        // ⌊550 × 19 / 20⌋ = 522.5, of it ⌊50 × 19 / 20⌋ = 47.5 as bonus.
-        assert_eq!(world.grants("u").await, ["bonus 47.5", "purchased 475"]);
-        assert_eq!(world.heard("u", "credit_request.accepted", "credits").await, ["522.5"]);
-        assert_eq!(world.stripe(&checkout("evt_2", "pi_1", "bonus", 1900, 0)).await, "duplicate");
-        assert_eq!(world.balance("u").await, "522.5");
-    }
-
-    async fn a_rejected_review_grants_when_a_later_event_shows_the_right_amount(world) {
-        world.stripe(&intent("evt_1", "pi_1", "starter", 2380)).await;
-        assert_eq!(decide(world, "pi_1", "rejected").await, "applied");
-        assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 2380)).await, "duplicate", "it says nothing new");
-        // 23.80 − 3.80 = 20.00: had this event come first, there would have been nothing to decide.
-        assert_eq!(world.stripe(&checkout("evt_3", "pi_1", "starter", 2380, 380)).await, "applied");
-        assert_eq!(world.stripe(&checkout("evt_4", "pi_1", "starter", 2380, 380)).await, "duplicate");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-        assert_eq!(world.heard("u", "credit_request.cancelled", "request").await, Vec::<String>::new());
-    }
-
-    async fn a_review_does_not_take_a_request_of_its_id(world) {
-        world.done("credit_request.submitted", "u", manual("pi_1")).await;
-        assert_eq!(world.stripe(&intent("evt_1", "pi_1", "starter", 1000)).await, "quarantined: idempotency_conflict");
-        assert_eq!(decide(world, "pi_1", "accepted").await, "applied", "the manual one");
-        assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 1000)).await, "quarantined: idempotency_conflict", "also once decided");
-        assert_eq!(world.entries("u").await, ["purchased 9999"]);
-        // It fits, so it needs no request.
-        assert_eq!(world.stripe(&intent("evt_3", "pi_2", "starter", 2000)).await, "applied");
-        world.done("credit_request.submitted", "u", manual("pi_3")).await;
-        assert_eq!(world.stripe(&intent("evt_4", "pi_3", "starter", 2000)).await, "applied");
-        assert_eq!(decide(world, "pi_3", "rejected").await, "applied", "the manual one");
-        // 9999 + 500 + 500
-        assert_eq!(world.balance("u").await, "10999");
-    }
-
-    async fn a_request_does_not_take_the_id_of_a_payment(world) {
-        let unpaid = with(checkout("evt_3", "pi_3", "starter", 2000, 0), "payment_status", json!("unpaid"));
-        world.stripe(&intent("evt_1", "pi_1", "starter", 1000)).await;
-        world.stripe(&intent("evt_2", "pi_2", "starter", 2000)).await;
-        world.stripe(&unpaid).await;
-        world.stripe(&with_intent("evt_4", "cs_4", "pi_4")).await;
-        for request in ["pi_1", "pi_2", "pi_3", "pi_4", "cs_4"] {
-            let outcome = world.tell("credit_request.submitted", "u", manual(request)).await;
-            assert_eq!(outcome, "quarantined: idempotency_conflict", "{request}");
-        }
-        assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["pi_1"]);
-    }
-
-    async fn a_session_and_its_intent_are_one_payment(world) {
-        assert_eq!(world.stripe(&without_intent("evt_1", "cs_1")).await, "applied");
-        assert_eq!(world.stripe(&with_intent("evt_2", "cs_1", "pi_1")).await, "duplicate");
-        assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 2000)).await, "duplicate", "known by the event before");
-        assert_eq!(world.stripe(&without_intent("evt_4", "cs_1")).await, "duplicate");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-        assert_eq!(world.history("u").await[0].0.reference.as_ref().unwrap().as_str(), "stripe:cs_1", "as it was first known");
-    }
-
-    async fn an_intent_and_its_session_are_one_payment(world) {
-        assert_eq!(world.stripe(&with_intent("evt_1", "cs_1", "pi_1")).await, "applied");
-        assert_eq!(world.stripe(&without_intent("evt_2", "cs_1")).await, "duplicate");
-        assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 2000)).await, "duplicate");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-    }
-
-    async fn a_session_learnt_after_its_intent_is_the_same_payment(world) {
-        assert_eq!(world.stripe(&intent("evt_1", "pi_1", "starter", 2000)).await, "applied");
-        assert_eq!(world.stripe(&with_intent("evt_2", "cs_1", "pi_1")).await, "duplicate");
-        assert_eq!(world.stripe(&without_intent("evt_3", "cs_1")).await, "duplicate");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-    }
-
-    async fn a_session_of_the_length_that_stripe_gives_is_read(world) {
-        let session = format!("cs_live_{}", "a1".repeat(29));
-        assert_eq!(world.stripe(&with_intent("evt_1", &session, "pi_1")).await, "applied");
-        assert_eq!(world.stripe(&without_intent("evt_2", &session)).await, "duplicate");
-        let other = format!("cs_live_{}", "b2".repeat(29));
-        assert_eq!(world.stripe(&with(without_intent("evt_3", &other), "amount_total", json!(1999))).await, "applied");
-        assert_eq!(world.heard("u", "credit_request.pending", "request").await, [&other[..64]], "the longest an id may be");
-        assert_eq!(decide(world, &other[..64], "accepted").await, "applied");
-        // 500 + ⌊500 × 19.99 / 20.00⌋
-        assert_eq!(world.balance("u").await, "999.75");
-    }
-
-    async fn a_session_waiting_for_its_money_is_the_intent_that_is_paid(world) {
-        let unpaid = with(without_intent("evt_1", "cs_1"), "payment_status", json!("unpaid"));
-        assert_eq!(world.stripe(&unpaid).await, "applied");
-        // Nothing shows yet that this is the session's.
-        assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 2000)).await, "applied");
-        let mut paid = with_intent("evt_3", "cs_1", "pi_1");
-        paid["type"] = json!("checkout.session.async_payment_succeeded");
-        assert_eq!(world.stripe(&paid).await, "duplicate");
-        assert_eq!(world.stripe(&without_intent("evt_4", "cs_1")).await, "duplicate", "it leads to the intent now");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-    }
-
-    async fn what_is_not_paid_yet_is_kept_under_the_intent_once_it_is_known(world) {
-        let unpaid = |event: Value| with(event, "payment_status", json!("unpaid"));
-        assert_eq!(world.stripe(&unpaid(without_intent("evt_1", "cs_1"))).await, "applied");
-        assert_eq!(world.stripe(&unpaid(with_intent("evt_2", "cs_1", "pi_1"))).await, "duplicate");
-        assert_eq!(world.stripe(&unpaid(with_intent("evt_3", "cs_1", "pi_1"))).await, "duplicate");
-        assert_eq!(world.stripe(&without_intent("evt_4", "cs_1")).await, "applied", "paid");
-        assert_eq!(world.stripe(&intent("evt_5", "pi_1", "starter", 2000)).await, "duplicate");
-        assert_eq!(world.history("u").await[0].0.reference.as_ref().unwrap().as_str(), "stripe:pi_1");
-        assert_eq!(world.stripe(&unpaid(without_intent("evt_6", "cs_2"))).await, "applied");
-        assert_eq!(world.stripe(&with_intent("evt_7", "cs_2", "pi_2")).await, "applied");
-        assert_eq!(world.stripe(&without_intent("evt_8", "cs_2")).await, "duplicate");
-        assert_eq!(world.history("u").await[1].0.reference.as_ref().unwrap().as_str(), "stripe:pi_2");
-        assert_eq!(world.entries("u").await, ["purchased 500", "purchased 500"]);
-    }
-
-    async fn a_review_is_withdrawn_under_another_name_of_the_payment(world) {
-        let short = with(without_intent("evt_1", "cs_1"), "amount_total", json!(2380));
-        assert_eq!(world.stripe(&short).await, "applied");
-        assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["cs_1"]);
-        let shown = with(with_intent("evt_2", "cs_1", "pi_1"), "total_details", json!({"amount_tax": 380}));
-        // 23.80 − 3.80 = 20.00
-        assert_eq!(world.stripe(&with(shown, "amount_total", json!(2380))).await, "applied");
-        assert_eq!(world.heard("u", "credit_request.cancelled", "request").await, ["cs_1"]);
-        assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 2380)).await, "duplicate");
-        assert_eq!(world.entries("u").await, ["purchased 500"]);
-    }
-
-    async fn two_payments_that_granted_are_not_made_one(world) {
-        assert_eq!(world.stripe(&without_intent("evt_1", "cs_1")).await, "applied");
-        assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 2000)).await, "applied");
-        assert_eq!(world.stripe(&with_intent("evt_3", "cs_1", "pi_1")).await, "quarantined: idempotency_conflict");
-    }
-
-    async fn names_on_other_terms_are_a_conflict(world) {
-        assert_eq!(world.stripe(&without_intent("evt_1", "cs_1")).await, "applied");
-        let more = with(with_intent("evt_2", "cs_1", "pi_1"), "amount_total", json!(3000));
-        assert_eq!(world.stripe(&more).await, "quarantined: idempotency_conflict");
-        // The name was not learnt from it.
-        assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 3000)).await, "applied");
-        assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["pi_1"]);
     }
 
     async fn at_least_takes_more_but_not_less(world) {
