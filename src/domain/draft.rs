@@ -55,6 +55,7 @@ pub struct Draft<'a> {
     /// Up to which instant refills have happened (semantics §3).
     pub passed: Timestamp,
     at: Timestamp,
+    grants_before: u32,
     entries: Vec<Entry>,
     events: Vec<(u64, Event)>,
     grants: BTreeSet<u32>,
@@ -77,6 +78,7 @@ impl<'a> Draft<'a> {
             occurred_at,
             passed: at,
             at,
+            grants_before: book.account.grants,
             entries: Vec::new(),
             events: Vec::new(),
             grants: BTreeSet::new(),
@@ -97,6 +99,12 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.events.is_empty() && self.rows.is_empty() && self.grants.is_empty()
+    }
+
+    /// Whether the grants it makes, if any, promise more than the bounds hold.
+    #[must_use]
+    pub fn promises_too_much(&self) -> bool {
+        self.book.account.grants > self.grants_before && self.book.promised().is_err()
     }
 
     /// Adds an entry and moves the account's numbers by it.

@@ -69,13 +69,13 @@ pub fn decide(case: Case<'_>) -> Decision {
     decided.unwrap_or_else(|Overflow| Decision::Rejected(vec![Rejection::InvalidAmount]))
 }
 
-/// The mutation of a draft that is complete. What it promises must fit as well: when a grant starts or
-/// refills there is nobody to refuse it to, and the account could not be written any more.
+/// The mutation of a draft that is complete. What it grants must still fit when it starts or refills: then
+/// there is nobody to refuse it to, and the account could not be written any more.
 fn accept(draft: Draft<'_>) -> Decision {
-    match draft.book.promised() {
-        Ok(_) => Decision::Accepted(Box::new(draft.finish())),
-        Err(Overflow) => Decision::Rejected(vec![Rejection::InvalidAmount]),
+    if draft.promises_too_much() {
+        return Decision::Rejected(vec![Rejection::InvalidAmount]);
     }
+    Decision::Accepted(Box::new(draft.finish()))
 }
 
 /// Reasons collected in the contract's order.

@@ -42,6 +42,16 @@ scenarios! { CATALOG;
         assert_eq!(world.grants("u").await, ["plan 100", "promotional 70"]);
     }
 
+    async fn what_a_cycle_added_to_a_promise_refuses_no_usage(world) {
+        world.subscribe("u", "keeping", "2026-01-01T00:00:00").await;
+        world.grant("u", "999999999999999899", json!({"effective_at": "2026-03-15T00:00:00Z"})).await;
+        world.tick(FEBRUARY).await;
+        assert!(world.grants("u").await.len() > 1, "the rollover came on top of the allowance");
+        assert_eq!(world.uses("u", "unit", "10").await, "applied");
+        let gift = json!({"credits": "1", "reason": "gift", "actor": "ann"});
+        assert_eq!(world.tell("credits.grant", "u", gift).await, "rejected: invalid_amount", "that would promise more");
+    }
+
     async fn one_instant_has_one_order(world) {
         world.subscribe("u", "keeping", "2026-01-01T00:00:00").await;
         world.grant("u", "10", json!({"scope": ["image"], "priority": 60, "expires_at": FEBRUARY})).await;
