@@ -11,6 +11,7 @@ use super::rows::{
 };
 use super::rows_money::{RequestRow, SubscriptionRow};
 use super::terms;
+use super::written::signed;
 use super::{PostgresStore, aside};
 use crate::domain::account::Account;
 use crate::domain::entry::{Entry, EntryKind, Touch};
@@ -135,7 +136,6 @@ pub(super) async fn entries_in(connection: &mut PgConnection, shard: i16, wanted
         #[sqlx(flatten)]
         entry: EntryRow,
     }
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let sql = format!(
         "select {ENTRY_COLUMNS} from entries where shard = $1 and (account_id, seq) in \
          (select wanted.account_id, generate_series(wanted.first, wanted.last) from unnest($2::bigint[], $3::bigint[], $4::bigint[]) \
