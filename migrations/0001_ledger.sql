@@ -53,6 +53,8 @@ create table staff (
 create table accounts (
     shard         smallint not null,
     account_id    bigint   generated always as identity,
+    -- Drawn at random by every write: tells a worker whether what it remembers is what stands here.
+    stamp         bigint   not null default 0,
     tenant        text collate "C" not null,
     -- The empty name is the tenant itself: outcomes of tenant-wide messages belong to it.
     account       text collate "C" not null,
@@ -198,9 +200,17 @@ create table outbox (
     is_reply      boolean  not null default false,
     -- Events of an account go out one after the other; replies and what was quarantined stand alone.
     in_order      boolean  not null default true,
-    routing_key   text     not null,
+    routing_key   text,
     correlation_id text,
-    body          bytea    not null,
+    body          bytea,
+    -- Of a change of the balance, which has neither routing key nor body: the deployment, the entries it
+    -- announces, which are put into it when it is sent, and the account's numbers after them.
+    source        text,
+    from_seq      bigint,
+    to_seq        bigint,
+    held          numeric(24,6),
+    frozen        numeric(24,6),
+    debt          numeric(24,6),
     published_at  timestamptz
 ) with (fillfactor = 80);
 
@@ -464,8 +474,8 @@ create table reset_jobs (
 -- the old one, which workers of the version before still send.
 
 create type written_account as (
-    place tid, account_id bigint, status text, frozen_by_staff boolean, kind text, owner text, time_zone text,
-    balance numeric(24,6), held numeric(24,6), frozen numeric(24,6), debt numeric(24,6), last_seq bigint,
+    place tid, account_id bigint, stamp bigint, status text, frozen_by_staff boolean, kind text, owner text,
+    time_zone text, balance numeric(24,6), held numeric(24,6), frozen numeric(24,6), debt numeric(24,6), last_seq bigint,
     last_hash bytea, recorded_at timestamptz, grant_count integer, debt_count integer, event_count bigint,
     open_debts integer, open_requests integer, open_subscriptions integer, open_waiting integer,
     next_due_at timestamptz
@@ -498,7 +508,8 @@ create type written_outcome as (
 
 create type written_outbox_row as (
     account_id bigint, number bigint, is_reply boolean, in_order boolean, routing_key text, correlation_id text,
-    body bytea
+    body bytea, source text, from_seq bigint, to_seq bigint, held numeric(24,6), frozen numeric(24,6),
+    debt numeric(24,6)
 );
 
 create type written_debt as (

@@ -20,12 +20,13 @@ use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
 use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
+use crate::domain::event::Event;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
 use crate::store::{
-    AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission,
+    AccountWrite, Content, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OpenRows, OutboxRow, QuarantineRow, Store, Submission,
     Transaction,
 };
 use jiff::Timestamp;
@@ -76,7 +77,7 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
         }
     }
     // The rules are total; should one panic all the same, the batch is searched for the message.
-    let folded = catch_unwind(AssertUnwindSafe(|| fold(&mut loaded, origin, batch)));
+    let folded = catch_unwind(AssertUnwindSafe(|| fold(&mut loaded, &origin.into(), batch)));
     let (writes, settled) = folded.unwrap_or_else(|_| Err(Failure::Invariant("deciding a message of this batch panicked".into())))?;
     transaction.commit(writes).await?;
     Ok(settled)
@@ -94,7 +95,7 @@ fn repeated(loaded: &Loaded, batch: &Batch) -> Vec<EntryRange> {
 }
 
 /// The pure middle of the transaction.
-fn fold(loaded: &mut Loaded, origin: &str, batch: &Batch) -> Result<(Vec<AccountWrite>, Vec<Settled>), Failure> {
+fn fold(loaded: &mut Loaded, origin: &Arc<str>, batch: &Batch) -> Result<(Vec<AccountWrite>, Vec<Settled>), Failure> {
     let mut settled: Vec<Option<Settled>> = vec![None; batch.submissions.len()];
     let mut by_account: BTreeMap<&AccountKey, Vec<usize>> = batch.due.iter().map(|key| (key, Vec::new())).collect();
     for (index, submission) in batch.submissions.iter().enumerate() {
@@ -135,7 +136,7 @@ fn set_aside_unknown(indexes: &[usize], settled: &mut [Option<Settled>]) {
 }
 
 struct Fold<'a> {
-    origin: &'a str,
+    origin: &'a Arc<str>,
     tenant: &'a LoadedTenant,
     now: Timestamp,
 }
@@ -175,6 +176,7 @@ impl Fold<'_> {
             outbox,
             quarantine: quarantined(&changes, submissions, &deliveries),
             account: state.book.account,
+            grants: state.book.grants,
             rows: last_images(changes.rows),
             answers: changes.answers,
             waiting: Vec::new(),
@@ -205,15 +207,14 @@ impl Fold<'_> {
         let key = account.key.clone();
         let mut out = Outbox { source: self.origin, key: &key, at, number: account.events, rows: Vec::new() };
         let mut events = changes.events.iter().peekable();
-        for (entries, numbers) in event::chunks(&changes.entries, event::Numbers::of(account)) {
-            let to_seq = entries.last().map_or(account.seq, |entry| entry.seq);
-            while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < to_seq) {
-                out.announce(*sequence, |heading| event::render(heading, event));
+        for change in event::changes(account, &changes.entries) {
+            while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < change.last) {
+                out.announce(*sequence, event);
             }
-            out.announce(to_seq, |heading| event::balance_changed(heading, &numbers, entries));
+            out.add(Content::Change { source: out.source.clone(), change });
         }
         for (sequence, event) in events {
-            out.announce(*sequence, |heading| event::render(heading, event));
+            out.announce(*sequence, event);
         }
         for answer in &changes.answers {
             let message = &answer.message;
@@ -243,7 +244,8 @@ impl Fold<'_> {
                     of: answer.of.as_ref(),
                 }
                 .body();
-                out.reply(reply_to, raw.correlation_id.clone(), body);
+                let (queue, correlation_id) = (reply_to.clone(), raw.correlation_id.clone());
+                out.add(Content::Reply { queue, correlation_id, body });
             }
         }
         account.events = out.number;
@@ -256,7 +258,7 @@ type Deliveries<'a> = (&'a [&'a Submission], &'a HashMap<MessageKey, Arc<Raw>>);
 
 /// Rows to be published, numbered in the account.
 struct Outbox<'a> {
-    source: &'a str,
+    source: &'a Arc<str>,
     key: &'a AccountKey,
     at: Timestamp,
     number: u64,
@@ -264,28 +266,20 @@ struct Outbox<'a> {
 }
 
 impl Outbox<'_> {
-    /// An event of the account, to be sent after all before it.
-    fn announce(&mut self, sequence: u64, render: impl FnOnce(&Heading<'_>) -> Outgoing) {
-        let number = self.next();
-        let heading = Heading { source: self.source, key: self.key, number, sequence, time: self.at };
-        let Outgoing { routing_key, body, .. } = render(&heading);
-        self.rows.push(OutboxRow { number, is_reply: false, in_order: true, routing_key, correlation_id: None, body });
+    fn announce(&mut self, sequence: u64, event: &Event) {
+        let heading = Heading { source: self.source, key: self.key, number: self.number.saturating_add(1), sequence, time: self.at };
+        let Outgoing { routing_key, body, .. } = event::render(&heading, event);
+        self.add(Content::Event { in_order: true, routing_key, body });
     }
 
     fn set_aside(&mut self, what: &event::Quarantined<'_>) {
         let Outgoing { routing_key, body, .. } = event::quarantined(what);
-        let number = self.next();
-        self.rows.push(OutboxRow { number, is_reply: false, in_order: false, routing_key, correlation_id: None, body });
+        self.add(Content::Event { in_order: false, routing_key, body });
     }
 
-    fn reply(&mut self, reply_to: &str, correlation_id: Option<String>, body: Vec<u8>) {
-        let (number, routing_key) = (self.next(), reply_to.to_owned());
-        self.rows.push(OutboxRow { number, is_reply: true, in_order: false, routing_key, correlation_id, body });
-    }
-
-    fn next(&mut self) -> u64 {
+    fn add(&mut self, content: Content) {
         self.number = self.number.saturating_add(1);
-        self.number
+        self.rows.push(OutboxRow { number: self.number, content });
     }
 }
 

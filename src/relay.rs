@@ -3,13 +3,14 @@
 //! Owns publishing and marking. One relay is at work per database, held by a session lock; a former
 //! holder that wakes up late can only publish twice, which subscribers drop by id. Per round the
 //! oldest unpublished event of each account goes out, so the order per account holds and one event
-//! that cannot be published keeps back its own account only. Never reads anything but the outbox.
+//! that cannot be published keeps back its own account only. Never reads the ledger itself:
+//! the store puts the entries into what announces them.
 
 use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Topology};
 use crate::failure::{Failure, pause};
 use crate::message::raw::CLOUDEVENT;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::outbox::{RelayLock, Unpublished};
+use crate::store::postgres::outbox::{RelayLock, Sent, Unpublished};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -111,17 +112,17 @@ impl Relay {
         relayed
     }
 
-    fn outgoing(&self, row: &Unpublished) -> Outgoing {
+    fn outgoing(&self, sent: &Sent) -> Outgoing {
         Outgoing {
-            exchange: if row.is_reply { String::new() } else { self.topology.events() },
-            routing_key: row.routing_key.clone(),
-            content_type: if row.is_reply { "application/json" } else { CLOUDEVENT }.to_owned(),
+            exchange: if sent.is_reply { String::new() } else { self.topology.events() },
+            routing_key: sent.routing_key.clone(),
+            content_type: if sent.is_reply { "application/json" } else { CLOUDEVENT }.to_owned(),
             headers: Vec::new(),
-            correlation_id: row.correlation_id.clone(),
+            correlation_id: sent.correlation_id.clone(),
             reply_to: None,
             message_id: None,
             mandatory: false,
-            body: row.body.clone(),
+            body: sent.body.clone(),
         }
     }
 }
@@ -182,11 +183,13 @@ impl Session<'_> {
             }
             found.push((*shard, after, rows));
         }
-        let messages: Vec<Outgoing> = found.iter().flat_map(|(_, _, rows)| rows).map(|row| self.relay.outgoing(row)).collect();
+        let contents = found.iter().flat_map(|(_, _, rows)| rows).filter_map(|row| row.content.as_ref());
+        let messages: Vec<Outgoing> = contents.map(|sent| self.relay.outgoing(sent)).collect();
         let mut published = self.publish(messages).await?.into_iter();
         for (shard, after, rows) in found {
             let mut sent = Vec::new();
-            for (row, published) in rows.iter().zip(published.by_ref()) {
+            for row in &rows {
+                let published = if row.content.is_some() { published.next() } else { None };
                 if self.is_sent(shard, row, published) {
                     sent.push(row);
                 }
@@ -222,21 +225,33 @@ impl Session<'_> {
     }
 
     /// An event nobody subscribes to and a reply whose queue is gone are done; what the broker
-    /// refused is tried again.
-    fn is_sent(&mut self, shard: i16, row: &Unpublished, published: Published) -> bool {
+    /// refused, and what cannot be rendered, is tried again.
+    fn is_sent(&mut self, shard: i16, row: &Unpublished, published: Option<Published>) -> bool {
         let place = (shard, row.account_id, row.number);
-        match published {
-            Published::Confirmed | Published::Unroutable => {
-                self.refused.remove(&place);
-                true
-            }
-            Published::Refused => {
-                if self.refused.insert(place) {
-                    error!(routing_key = %row.routing_key, "the broker refuses this announcement (a subscriber's queue is full?); it is tried again, and its account's later ones wait");
+        if matches!(published, Some(Published::Confirmed | Published::Unroutable)) {
+            self.refused.remove(&place);
+            return true;
+        }
+        if self.refused.insert(place) {
+            let routing_key = row.content.as_ref().map(|sent| &*sent.routing_key);
+            match routing_key {
+                Some(routing_key) => {
+                    error!(
+                        routing_key,
+                        "the broker refuses this announcement (a subscriber's queue is full?); it is tried again, and its account's later ones wait"
+                    );
                 }
-                false
+                None => {
+                    error!(
+                        shard,
+                        account.id = row.account_id,
+                        number = row.number,
+                        "an announcement tells of entries that are not in the ledger; it is not sent, its account's later ones wait, and `credit-ledger reconcile` says more"
+                    );
+                }
             }
         }
+        false
     }
 
     async fn prune(&self, stop: &CancellationToken) -> Result<(), RelayError> {

@@ -54,8 +54,14 @@ impl Book {
     /// A book about an account nobody has opened.
     #[must_use]
     pub fn unopened(key: AccountKey) -> Self {
+        Self::of(Account::unopened(key))
+    }
+
+    /// A book with nothing in it but the account's own row.
+    #[must_use]
+    pub fn of(account: Account) -> Self {
         Self {
-            account: Account::unopened(key),
+            account,
             grants: BTreeMap::new(),
             debts: BTreeMap::new(),
             payments: BTreeMap::new(),

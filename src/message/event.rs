@@ -51,18 +51,19 @@ pub struct Heading<'a> {
     pub time: Timestamp,
 }
 
-/// The numbers of an account after the entries of a `balance.changed`.
+/// A `balance.changed` but for the entries it carries: those are in the ledger, and are put into it when
+/// it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers {
-    /// Σ remaining of active grants.
-    pub balance: Credits,
-    /// Reserved by holds.
+pub struct Change {
+    /// The first entry; none is left out up to the last, at most [`ENTRIES_MAX`].
+    pub first: u64,
+    /// The last entry.
+    pub last: u64,
+    /// Reserved by holds, after the last entry.
     pub held: Credits,
-    /// Kept back.
+    /// Kept back, after the last entry.
     pub frozen: Credits,
-    /// `balance − held − frozen`
-    pub available: Credits,
-    /// Owed.
+    /// Owed, after the last entry.
     pub debt: Credits,
 }
 
@@ -98,69 +99,47 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
     }
 }
 
-impl Numbers {
-    /// The numbers of an account as it is.
-    #[must_use]
-    pub fn of(account: &Account) -> Self {
-        Self {
-            balance: account.balance,
-            held: account.held,
-            frozen: account.frozen,
-            available: account.available().unwrap_or(Credits::ZERO),
-            debt: account.debt,
-        }
-    }
-
-    /// The numbers before some entries, given those after them; `balance` is the last entry's that
-    /// comes before.
-    fn before(self, entries: &[Entry]) -> Self {
-        let undo = |number: Credits, change: fn(&Entry) -> Credits| {
-            entries.iter().fold(number, |number, entry| number.minus(change(entry)).unwrap_or(number))
-        };
-        Self {
-            held: undo(self.held, |entry| entry.held_change),
-            frozen: undo(self.frozen, |entry| entry.frozen_change),
-            debt: undo(self.debt, |entry| entry.debt_change),
-            ..self
-        }
-    }
-}
-
-/// Cuts a run of entries into what one announcement may carry, each with the numbers after it.
+/// What is to be announced of an account that stands as given after a run of entries: every entry once,
+/// each announcement with the numbers after its last one.
 #[must_use]
-pub fn chunks(entries: &[Entry], after: Numbers) -> Vec<(&[Entry], Numbers)> {
-    let mut chunks = Vec::with_capacity(entries.len().div_ceil(ENTRIES_MAX));
-    let mut numbers = after;
+pub fn changes(account: &Account, entries: &[Entry]) -> Vec<Change> {
+    let (mut held, mut frozen, mut debt) = (account.held, account.frozen, account.debt);
+    let mut changes = Vec::with_capacity(entries.len().div_ceil(ENTRIES_MAX));
     let mut cuts: Vec<&[Entry]> = entries.chunks(ENTRIES_MAX).collect();
     // Backwards: the numbers after a piece are those after the next one less its changes.
     while let Some(piece) = cuts.pop() {
-        if let Some(last) = piece.last() {
-            numbers.balance = last.balance_after;
-            let rest = numbers.balance.minus(numbers.held).and_then(|rest| rest.minus(numbers.frozen));
-            numbers.available = rest.unwrap_or(Credits::ZERO);
-        }
-        chunks.push((piece, numbers));
-        numbers = numbers.before(piece);
+        let (first, last) = (piece.first().map_or(0, |entry| entry.seq), piece.last().map_or(0, |entry| entry.seq));
+        changes.push(Change { first, last, held, frozen, debt });
+        let before = |number: Credits, change: fn(&Entry) -> Credits| {
+            piece.iter().fold(number, |number, entry| number.minus(change(entry)).unwrap_or(number))
+        };
+        held = before(held, |entry| entry.held_change);
+        frozen = before(frozen, |entry| entry.frozen_change);
+        debt = before(debt, |entry| entry.debt_change);
     }
-    chunks.reverse();
-    chunks
+    changes.reverse();
+    changes
 }
 
-/// Announces a contiguous run of at most [`ENTRIES_MAX`] entries and the numbers after the last of
-/// them. A longer run is the caller's to cut, each piece with its own numbers.
+/// Announces a change: `number` is its position among the account's announcements. Nothing when the
+/// entries are not exactly those it is about.
 #[must_use]
-pub fn balance_changed(heading: &Heading<'_>, numbers: &Numbers, entries: &[Entry]) -> Outgoing {
+pub fn balance_changed(source: &str, key: &AccountKey, number: u64, change: &Change, entries: &[Entry]) -> Option<Outgoing> {
+    let whole = entries.iter().map(|entry| entry.seq).eq(change.first..=change.last);
+    let last = entries.last().filter(|_| whole)?;
+    let rest = last.balance_after.minus(change.held).and_then(|rest| rest.minus(change.frozen));
     let data = BalanceChanged {
-        balance: Shown(numbers.balance),
-        held: Shown(numbers.held),
-        frozen: Shown(numbers.frozen),
-        available: Shown(numbers.available),
-        debt: Shown(numbers.debt),
-        from_seq: entries.first().map_or(heading.sequence, |entry| entry.seq),
-        to_seq: entries.last().map_or(heading.sequence, |entry| entry.seq),
+        balance: Shown(last.balance_after),
+        held: Shown(change.held),
+        frozen: Shown(change.frozen),
+        available: Shown(rest.unwrap_or(Credits::ZERO)),
+        debt: Shown(change.debt),
+        from_seq: change.first,
+        to_seq: change.last,
         entries: entries.iter().map(EntryLine::from).collect(),
     };
-    write(heading, "balance.changed", &data)
+    let heading = Heading { source, key, number, sequence: change.last, time: last.recorded_at };
+    Some(write(&heading, "balance.changed", &data))
 }
 
 /// A message in quarantine. Never its payload; no sequence, because it belongs to no account.

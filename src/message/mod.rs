@@ -30,7 +30,7 @@ pub mod raw;
 pub mod read;
 
 pub use announced::announced_types;
-pub use event::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
+pub use event::{Change, Heading, Outgoing, balance_changed, entry_json, quarantined, render};
 pub use line::Line;
 pub use outcome::Reply;
 pub use payload::types;

@@ -4,7 +4,6 @@
 //! Owns the order of the checks and the place a row must stand in. Never corrects anything: a
 //! difference is for people. Holds a chunk of rows at most.
 
-mod announced;
 mod chain;
 
 use crate::failure::Failure;
@@ -41,7 +40,6 @@ pub async fn reconcile<E: From<Failure>>(url: &str, mut tell: impl FnMut(Differe
         places(&mut audit, shard, &mut count).await?;
         facts(&mut audit, shard, &mut count).await?;
         chains(&mut audit, shard, &mut count).await?;
-        announced::check(&mut audit, shard, &mut count).await?;
         report.counts = sum(report.counts, audit.counts(shard).await?);
     }
     Ok(report)

@@ -19,8 +19,8 @@ use crate::message::line::{Basis, LineError};
 use crate::message::{Incoming, Line, Raw, TenantMessage, Unreadable, event, read};
 use crate::secrets::Secrets;
 use crate::statement::AccountView;
-use crate::store::Submission;
 use crate::store::memory::{Memory, MemoryStore};
+use crate::store::{Content, Submission};
 use claims::Claims;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
@@ -281,8 +281,8 @@ impl Simulation {
         let Some(account) = memory.accounts.get(key) else { return };
         let (entries, events) = self.seen.get(key).copied().unwrap_or_default();
         self.entries.extend(account.entries.iter().skip(entries).map(|(entry, _)| (key.clone(), entry.clone())));
-        let fresh = account.outbox.iter().skip(events).filter(|row| !row.is_reply);
-        self.events.extend(fresh.filter_map(|row| announcement(row.body.clone())));
+        let fresh = account.outbox.iter().skip(events).filter(|row| !matches!(row.content, Content::Reply { .. }));
+        self.events.extend(fresh.filter_map(|row| announcement(account.sent(row))));
         self.seen.insert(key.clone(), (account.entries.len(), account.outbox.len()));
         if let Some(before) = self.due_of.remove(key) {
             self.due.remove(&(before, key.clone()));

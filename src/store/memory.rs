@@ -3,12 +3,15 @@
 //! Owns whole accounts; everything of an account is in its state, so nothing has to be looked up.
 //! Keeps the same promises as Postgres but the one about power cuts.
 
-use super::{AccountWrite, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread};
+use super::{
+    AccountWrite, Content, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread,
+};
 use crate::domain::book::{AccountState, Answered};
 use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, MessageKey};
 use crate::failure::Failure;
+use crate::message::balance_changed;
 use crate::message::raw::Raw;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -117,6 +120,20 @@ impl Transaction for MemoryTransaction {
 }
 
 impl MemoryAccount {
+    /// What is sent for a row of its outbox.
+    #[must_use]
+    pub fn sent(&self, row: &OutboxRow) -> Vec<u8> {
+        match &row.content {
+            Content::Event { body, .. } | Content::Reply { body, .. } => body.clone(),
+            Content::Change { source, change } => {
+                let entries = self.entries.iter().map(|(entry, _)| entry).filter(|entry| (change.first..=change.last).contains(&entry.seq));
+                let entries: Vec<Entry> = entries.cloned().collect();
+                let key = &self.state.book.account.key;
+                balance_changed(source, key, row.number, change, &entries).map(|outgoing| outgoing.body).unwrap_or_default()
+            }
+        }
+    }
+
     fn write(&mut self, write: AccountWrite) {
         let book = &mut self.state.book;
         book.account = write.account;

@@ -12,10 +12,12 @@ use crate::domain::book::{AccountState, Waiting};
 use crate::domain::command::{Command, Message};
 use crate::domain::decision::{Claim, Row};
 use crate::domain::entry::Entry;
+use crate::domain::grant::Grant;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageKey, Printable};
 use crate::domain::rejection::QuarantineReason;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
+use crate::message::Change;
 use crate::message::raw::Raw;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -204,16 +206,39 @@ impl Loaded {
 pub struct OutboxRow {
     /// Position among the account's announcements.
     pub number: u64,
-    /// A reply goes to a queue by name, an event to the events exchange.
-    pub is_reply: bool,
-    /// Sent only after all before it of the account; a reply or a quarantine stands alone.
-    pub in_order: bool,
-    /// Routing key or queue.
-    pub routing_key: String,
-    /// Copied to a reply.
-    pub correlation_id: Option<String>,
     /// What is sent.
-    pub body: Vec<u8>,
+    pub content: Content,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// `balance.changed`, sent only after all events before it of the account. Its entries are not
+    /// stored a second time.
+    Change {
+        /// The deployment's name.
+        source: Arc<str>,
+        /// All of it but the entries.
+        change: Change,
+    },
+    /// Another event.
+    Event {
+        /// Sent only after all events before it of the account; a quarantine stands alone.
+        in_order: bool,
+        /// Where it goes.
+        routing_key: String,
+        /// The CloudEvent.
+        body: Vec<u8>,
+    },
+    /// A reply, which stands alone.
+    Reply {
+        /// Where it goes.
+        queue: String,
+        /// Copied from the message.
+        correlation_id: Option<String>,
+        /// The answer.
+        body: Vec<u8>,
+    },
 }
 
 /// What could not be applied.
@@ -254,6 +279,8 @@ pub struct AccountWrite {
     pub hashes: Vec<Hash>,
     /// Rows made or changed, the last image of each.
     pub rows: Vec<Row>,
+    /// Its grants afterwards: all that are open, and others that messages named.
+    pub grants: BTreeMap<u32, Grant>,
     /// Answers to store.
     pub answers: Vec<Answer>,
     /// Messages that began to wait, with their deliveries.

@@ -5,6 +5,7 @@
 
 mod amqp;
 mod both_ways;
+mod cached;
 mod claims;
 mod quarantine;
 mod reconcile;

@@ -11,7 +11,7 @@ use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
 use crate::domain::subscription::{Cycle, Reset, Subscription, Wanted};
 use crate::message::event::{Quarantined, TenantRefused, tenant_refused};
-use crate::message::{Heading, Numbers, Outgoing, balance_changed, entry_json, quarantined, render};
+use crate::message::{Change, Heading, Outgoing, balance_changed, entry_json, quarantined, render};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -91,10 +91,10 @@ fn an_entry_is_shown_as_the_contract_lists_it() {
 #[test]
 fn a_change_of_balance_is_one_exact_text() {
     let key = key();
-    let heading = Heading { source: "credit-ledger", key: &key, number: 3, sequence: 13, time: at("2026-01-31T00:00:00.123456Z") };
-    let numbers =
-        Numbers { balance: credits("94.5"), held: credits("10"), frozen: Credits::ZERO, available: credits("84.5"), debt: credits("2") };
-    let out = balance_changed(&heading, &numbers, &[entry(), Entry { seq: 13, ..entry() }]);
+    let change = Change { first: 12, last: 13, held: credits("10"), frozen: Credits::ZERO, debt: credits("2") };
+    let out = balance_changed("credit-ledger", &key, 3, &change, &[entry(), Entry { seq: 13, ..entry() }]).unwrap();
+    // Never with other entries than its own.
+    assert_eq!(balance_changed("credit-ledger", &key, 3, &change, &[entry()]), None);
     assert_eq!(out.routing_key, "balance.changed.acme");
     let line = |seq: u32| {
         format!(

@@ -3,16 +3,17 @@
 //! Owns the order: lock in a statement of its own, sorted, so that two batches never wait for each
 //! other in a circle; read in later statements, which see what the former holders committed.
 
+use super::cache::{CachedAccount, Version};
+use super::load_rare::OpenTables;
 use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
-use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentNameRow, PaymentRow, RequestRow, SubscriptionRow};
 use super::write::{Places, PostgresTransaction};
 use super::written::Place;
 use super::{PostgresStore, terms, waiting};
 use crate::domain::book::{AccountState, Answered, Book};
 use crate::domain::decision::Recorded;
-use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
+use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
-use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, Store, Unread};
+use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, OpenRows, Store, Unread};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
 use sqlx::types::Uuid;
@@ -23,11 +24,11 @@ use std::sync::Arc;
 
 /// Its tenants come along: what they are may be a moment older than the lock, which is as if the
 /// message had come that moment earlier; an account's time never goes back for it.
-const LOCK: &str = select_accounts!(
-    "accounts.ctid as place, revision, clock, clock_timestamp() as now, ",
-    "join unnest($2::text[], $3::text[]) as wanted (tenant, account) using (tenant, account) join tenants using (tenant) \
-     where shard = $1 order by account_id for update of accounts"
-);
+const LOCK: &str = "select position, account_id, accounts.ctid as place, stamp, revision, clock, clock_timestamp() as now from accounts \
+     join unnest($2::text[], $3::text[]) with ordinality as wanted (tenant, account, position) using (tenant, account) \
+     join tenants using (tenant) where shard = $1 order by account_id for update of accounts";
+
+const ACCOUNTS: &str = select_accounts!("where shard = $1 and account_id = any($2)");
 
 const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      select $1, wanted.tenant, wanted.account from unnest($2::text[], $3::text[]) as wanted (tenant, account) \
@@ -37,13 +38,6 @@ const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
 
 const GRANTS: &str = select_grants!("ctid as place, ", "where shard = $1 and account_id = any($2) and is_open");
 
-/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
-const PAYMENT_NAMES: &str = "with named as ( \
-       select account_id, payment from payment_names where shard = $1 and (account_id, name) in (select * from unnest($2::bigint[], $3::text[])) \
-       union select account_id, payment from payment_names \
-       where shard = $1 and (account_id, provider_id) in (select * from unnest($4::bigint[], $5::text[]))) \
-     select account_id, name, provider_id, payment from payment_names join named using (account_id, payment) where shard = $1";
-
 const GRANTS_NAMED: &str = select_grants!(
     "ctid as place, ",
     "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
@@ -52,12 +46,25 @@ const GRANTS_NAMED: &str = select_grants!(
 /// An account that is locked, and its tenant.
 #[derive(sqlx::FromRow)]
 struct LockedRow {
+    /// Which of the accounts asked for it is, from 1.
+    position: i64,
+    account_id: i64,
     place: Place,
+    stamp: i64,
     revision: i64,
     clock: Option<SqlTimestamp>,
     now: SqlTimestamp,
-    #[sqlx(flatten)]
-    account: AccountRow,
+}
+
+impl LockedRow {
+    fn version(&self) -> Version {
+        Version { place: self.place, stamp: self.stamp }
+    }
+
+    fn key<'a>(&self, asked: &[&'a AccountKey]) -> Result<&'a AccountKey, Failure> {
+        let found = usize::try_from(self.position).ok().and_then(|position| asked.get(position.checked_sub(1)?));
+        found.copied().ok_or_else(|| super::rows::unreadable("account row", &self.account_id.to_string()))
+    }
 }
 
 /// A grant of a locked account.
@@ -72,36 +79,29 @@ impl Store for PostgresStore {
     type Transaction = PostgresTransaction;
 
     async fn open(&self, shard: i16, accounts: &BTreeSet<AccountKey>, needs: &Needs) -> Result<(PostgresTransaction, Loaded), Failure> {
-        let (mut transaction, locked) = self.lock(shard, accounts).await?;
-        let (now, tenants) = self.tenants(&mut transaction, &locked, needs).await?;
-        let mut places = Places::default();
-        let mut batch = Batch { shard, ids: locked.iter().map(|row| row.account.account_id).collect(), accounts: BTreeMap::new() };
-        let mut open = OpenTables::default();
-        for LockedRow { place, account: row, .. } in locked {
-            open.note(&row);
-            let key = row.key()?;
-            let mut book = Book::unopened(key.clone());
-            book.account = row.account(key)?;
-            let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
-            let unread = Unread { count: number(row.open_waiting.into())?, due_at: None };
-            let (deliveries, told) = (HashMap::new(), BTreeMap::new());
-            batch.accounts.insert(row.account_id, LoadedAccount { account_id: row.account_id, state, deliveries, unread, told });
-            places.accounts.insert(row.account_id, place);
+        let asked: Vec<&AccountKey> = accounts.iter().collect();
+        let (mut transaction, locked) = self.lock(shard, &asked).await?;
+        let (now, tenants) = self.tenants(&mut transaction, (&locked, &asked), needs).await?;
+        let mut batch = Batch::new(shard, &locked);
+        for (account_id, cached) in self.cache.take(locked.iter().map(|row| (row.account_id, row.version()))) {
+            batch.found(account_id, cached);
         }
+        batch.read(&mut transaction, (&locked, &asked)).await?;
         let mut needs = Cow::Borrowed(needs);
         let clock = |account: &AccountKey| tenants.get(&account.tenant).map_or(now, |tenant| tenant.time(now));
         waiting::read(&mut transaction, &mut batch, &mut needs, &clock).await?;
-        batch.grants(&mut transaction, &needs, &mut places).await?;
+        batch.grants_named(&mut transaction, &needs).await?;
         batch.answered(&mut transaction, &needs).await?;
-        batch.rare(&mut transaction, &needs, open).await?;
+        batch.rare(&mut transaction, &needs).await?;
+        let (cache, places) = (self.cache.clone(), batch.places);
         let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
-        Ok((PostgresTransaction { transaction, shard, places }, Loaded { now, tenants, accounts }))
+        Ok((PostgresTransaction { transaction, shard, places, cache }, Loaded { now, tenants, accounts }))
     }
 }
 
 impl PostgresStore {
     /// Begins a transaction and locks the accounts, making those that are missing.
-    async fn lock(&self, shard: i16, accounts: &BTreeSet<AccountKey>) -> Result<(PgTransaction<'static>, Vec<LockedRow>), Failure> {
+    async fn lock(&self, shard: i16, accounts: &[&AccountKey]) -> Result<(PgTransaction<'static>, Vec<LockedRow>), Failure> {
         let tenants: Vec<&str> = accounts.iter().map(|key| key.tenant.as_str()).collect();
         let names: Vec<&str> = accounts.iter().map(|key| key.account.as_str()).collect();
         let mut transaction = self.pool.begin().await?;
@@ -120,27 +120,27 @@ impl PostgresStore {
     async fn tenants(
         &self,
         connection: &mut PgConnection,
-        locked: &[LockedRow],
+        (locked, asked): (&[LockedRow], &[&AccountKey]),
         needs: &Needs,
     ) -> Result<(Timestamp, HashMap<Id, LoadedTenant>), Failure> {
         let mut now = Timestamp::MIN;
         let mut loaded: HashMap<Id, LoadedTenant> = HashMap::new();
         for row in locked {
             now = now.max(row.now.to_jiff());
-            if loaded.contains_key(row.account.tenant.as_str()) {
+            let id = &row.key(asked)?.tenant;
+            if loaded.contains_key(id) {
                 continue;
             }
-            let id = super::rows::id(&row.account.tenant)?;
-            let cached = self.cached(&id).filter(|terms| terms.revision == row.revision);
+            let cached = self.cached(id).filter(|terms| terms.revision == row.revision);
             let terms = match cached {
                 Some(terms) => terms,
-                None => self.remember(terms::load(connection, &id).await?),
+                None => self.remember(terms::load(connection, id).await?),
             };
-            let clock = match (row.clock, needs.first_times.get(&id)) {
-                (None, Some(first)) if terms.test_clock => Some(self.start_clock(&id, *first).await?),
+            let clock = match (row.clock, needs.first_times.get(id)) {
+                (None, Some(first)) if terms.test_clock => Some(self.start_clock(id, *first).await?),
                 (clock, _) => clock.map(SqlTimestamp::to_jiff),
             };
-            loaded.insert(id, LoadedTenant { terms, clock });
+            loaded.insert(id.clone(), LoadedTenant { terms, clock });
         }
         Ok((now, loaded))
     }
@@ -168,31 +168,56 @@ impl PostgresStore {
     }
 }
 
-/// Which tables that most accounts have no rows in must be read.
-#[derive(Debug, Clone, Copy, Default)]
-struct OpenTables {
-    debts: bool,
-    requests: bool,
-    subscriptions: bool,
-}
-
-impl OpenTables {
-    fn note(&mut self, row: &AccountRow) {
-        self.debts |= row.open_debts > 0;
-        self.requests |= row.open_requests > 0;
-        self.subscriptions |= row.open_subscriptions > 0;
-    }
-}
-
 /// The accounts of a batch, as far as they were read.
 pub(super) struct Batch {
     pub(super) shard: i16,
-    ids: Vec<i64>,
+    pub(super) ids: Vec<i64>,
     pub(super) accounts: BTreeMap<i64, LoadedAccount>,
+    places: HashMap<i64, Places>,
+    pub(super) open: OpenTables,
 }
 
 impl Batch {
-    fn book(&mut self, account_id: i64) -> Result<&mut Book, Failure> {
+    fn new(shard: i16, locked: &[LockedRow]) -> Self {
+        let ids = locked.iter().map(|row| row.account_id).collect();
+        let places = locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: HashMap::new() })).collect();
+        Self { shard, ids, accounts: BTreeMap::new(), places, open: OpenTables::default() }
+    }
+
+    /// An account that need not be read.
+    fn found(&mut self, account_id: i64, cached: CachedAccount) {
+        let CachedAccount { version, account, open, grants, places } = cached;
+        self.places.insert(account_id, Places { account: version.place, grants: places });
+        self.add(account_id, Book { grants, ..Book::of(account) }, open);
+    }
+
+    fn add(&mut self, account_id: i64, book: Book, open: OpenRows) {
+        self.open.note(open);
+        let state = AccountState { book, waiting: Vec::new(), answered: HashMap::new() };
+        let unread = Unread { count: open.waiting, due_at: None };
+        let (deliveries, told) = (HashMap::new(), BTreeMap::new());
+        self.accounts.insert(account_id, LoadedAccount { account_id, state, deliveries, unread, told });
+    }
+
+    /// Reads the accounts that were not found, and their open grants.
+    async fn read(&mut self, connection: &mut PgConnection, (locked, asked): (&[LockedRow], &[&AccountKey])) -> Result<(), Failure> {
+        let unknown = locked.iter().filter(|row| !self.accounts.contains_key(&row.account_id));
+        let keys: HashMap<i64, &AccountKey> = unknown.map(|row| Ok((row.account_id, row.key(asked)?))).collect::<Result<_, Failure>>()?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = keys.keys().copied().collect();
+        let rows: Vec<AccountRow> = sqlx::query_as(ACCOUNTS).bind(self.shard).bind(&ids).fetch_all(&mut *connection).await?;
+        for row in rows {
+            let Some(key) = keys.get(&row.account_id) else { continue };
+            let account = row.account((*key).clone())?;
+            self.add(row.account_id, Book::of(account), row.open_rows()?);
+        }
+        let grants = sqlx::query_as(GRANTS).bind(self.shard).bind(&ids).fetch_all(connection).await?;
+        self.place_grants(grants)
+    }
+
+    pub(super) fn book(&mut self, account_id: i64) -> Result<&mut Book, Failure> {
         self.accounts
             .get_mut(&account_id)
             .map(|loaded| &mut loaded.state.book)
@@ -206,13 +231,18 @@ impl Batch {
         named.iter().filter_map(|(account, name)| Some((*ids.get(account)?, column(name)))).unzip()
     }
 
-    async fn grants(&mut self, connection: &mut PgConnection, needs: &Needs, places: &mut Places) -> Result<(), Failure> {
-        let mut rows: Vec<HeldGrantRow> = sqlx::query_as(GRANTS).bind(self.shard).bind(&self.ids).fetch_all(&mut *connection).await?;
-        rows.extend(self.named(connection, GRANTS_NAMED, &needs.grants).await?);
+    async fn grants_named(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+        let rows = self.named(connection, GRANTS_NAMED, &needs.grants).await?;
+        self.place_grants(rows)
+    }
+
+    fn place_grants(&mut self, rows: Vec<HeldGrantRow>) -> Result<(), Failure> {
         for HeldGrantRow { place, grant: row } in rows {
             let account_id = row.account_id;
             let grant = row.grant()?;
-            places.grants.insert((account_id, grant.terms.number), place);
+            if let Some(places) = self.places.get_mut(&account_id) {
+                places.grants.insert(grant.terms.number, place);
+            }
             self.book(account_id)?.grants.insert(grant.terms.number, grant);
         }
         Ok(())
@@ -245,103 +275,13 @@ impl Batch {
         Ok(())
     }
 
-    /// Tables most batches do not touch.
-    async fn rare(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
-        if open.debts {
-            let rows: Vec<DebtRow> =
-                self.all(connection, "select * from debts where shard = $1 and account_id = any($2) and remaining > 0").await?;
-            for row in rows {
-                let debt = row.debt()?;
-                self.book(row.account_id)?.debts.insert(debt.number, debt);
-            }
-        }
-        let reviewed = self.payments(connection, needs).await?;
-        let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
-        for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
-            let charge = row.charge()?;
-            self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
-        }
-        let requests = needs.requests.union(&reviewed).cloned().collect();
-        self.requests(connection, (&requests, &needs.evidence), open).await?;
-        self.subscriptions(connection, needs, open).await
-    }
-
-    /// Payments with all of their names; returns the ids that requests for staff have or would have.
-    async fn payments(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<Named<Id>, Failure> {
-        let mut requests = Named::new();
-        if needs.payments.is_empty() && needs.provider_ids.is_empty() {
-            return Ok(requests);
-        }
-        let (accounts, names) = self.pairs(&needs.payments, ToString::to_string);
-        let (owners, ids) = self.pairs(&needs.provider_ids, Id::to_string);
-        let asked = sqlx::query_as(PAYMENT_NAMES).bind(self.shard).bind(accounts).bind(names).bind(owners).bind(ids);
-        let rows: Vec<PaymentNameRow> = asked.fetch_all(&mut *connection).await?;
-        let mut payments: Named<Printable> = Named::new();
-        for row in rows {
-            let known = row.known_name()?;
-            let book = self.book(row.account_id)?;
-            payments.insert((book.account.key.clone(), known.payment.clone()));
-            book.payment_names.insert(known.name.name.clone(), known);
-        }
-        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-        for row in self.named::<PaymentRow, _>(connection, sql, &payments).await? {
-            let payment = row.payment()?;
-            let book = self.book(row.account_id)?;
-            requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
-            book.payments.insert(payment.terms.payment.clone(), payment);
-        }
-        Ok(requests)
-    }
-
-    async fn requests(
-        &mut self,
-        connection: &mut PgConnection,
-        (requests, evidence): (&Named<Id>, &Named<Printable>),
-        open: OpenTables,
-    ) -> Result<(), Failure> {
-        let mut rows: Vec<RequestRow> = Vec::new();
-        if open.requests {
-            let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
-            rows.extend(self.all(connection, sql).await?);
-        }
-        let sql = "select * from credit_requests where shard = $1 \
-                   and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
-        rows.extend(self.named(connection, sql, requests).await?);
-        let sql = "select * from credit_requests where shard = $1 \
-                   and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
-        rows.extend(self.named(connection, sql, evidence).await?);
-        for row in rows {
-            let request = row.request()?;
-            self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);
-        }
-        Ok(())
-    }
-
-    async fn subscriptions(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
-        if open.subscriptions || !needs.subscriptions.is_empty() {
-            let (accounts, names) = self.pairs(&needs.subscriptions, Id::to_string);
-            let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended \
-                       or (account_id, subscription) in (select * from unnest($3::bigint[], $4::text[])))";
-            let rows: Vec<SubscriptionRow> =
-                sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
-            for row in rows {
-                let subscription = row.subscription()?;
-                self.book(row.account_id)?.subscriptions.insert(subscription.id.clone(), subscription);
-            }
-        }
-        if open.subscriptions || needs.high_waters {
-            let rows: Vec<HighWaterRow> =
-                self.all(connection, "select * from high_waters where shard = $1 and account_id = any($2)").await?;
-            for row in rows {
-                let mark = row.high_water()?;
-                self.book(row.account_id)?.high_waters.insert(mark.item.clone(), mark);
-            }
-        }
-        Ok(())
-    }
-
     /// Rows by pairs of account and name; no statement when nothing is named.
-    async fn named<R, T: ToString>(&self, connection: &mut PgConnection, sql: &'static str, named: &Named<T>) -> Result<Vec<R>, Failure>
+    pub(super) async fn named<R, T: ToString>(
+        &self,
+        connection: &mut PgConnection,
+        sql: &'static str,
+        named: &Named<T>,
+    ) -> Result<Vec<R>, Failure>
     where
         R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {
@@ -352,7 +292,7 @@ impl Batch {
         Ok(sqlx::query_as(sql).bind(self.shard).bind(accounts).bind(names).fetch_all(connection).await?)
     }
 
-    async fn all<R>(&self, connection: &mut PgConnection, sql: &'static str) -> Result<Vec<R>, Failure>
+    pub(super) async fn all<R>(&self, connection: &mut PgConnection, sql: &'static str) -> Result<Vec<R>, Failure>
     where
         R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {

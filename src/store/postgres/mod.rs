@@ -6,9 +6,11 @@
 pub mod admin;
 mod aside;
 mod attempts;
+mod cache;
 pub mod catalogs;
 pub mod directory;
 mod load;
+mod load_rare;
 pub mod migrate;
 pub mod outbox;
 pub mod quarantine;
@@ -43,6 +45,7 @@ pub struct PostgresStore {
     pool: PgPool,
     shards: i16,
     terms: Arc<Mutex<HashMap<Id, Arc<Terms>>>>,
+    cache: Arc<cache::Cache>,
 }
 
 impl PostgresStore {
@@ -60,7 +63,7 @@ impl PostgresStore {
     /// [`Failure`] when the database was not migrated.
     pub async fn open(pool: PgPool) -> Result<Self, Failure> {
         let shards: i16 = sqlx::query_scalar("select shards from databases").fetch_one(&pool).await?;
-        Ok(Self { pool, shards, terms: Arc::default() })
+        Ok(Self { pool, shards, terms: Arc::default(), cache: Arc::default() })
     }
 
     /// The connections, for statements outside a batch.

@@ -1,13 +1,22 @@
 //! What is to be published, and the mark that it was.
 //!
+//! Owns putting the entries into an announcement of them, which are stored once.
 //! Owns the order per account: of the events of an account only the oldest unpublished one is handed
 //! out, so one that cannot be published keeps back its own account only. Replies and announcements
 //! of quarantined messages stand alone and are handed out together. Rows are marked, never
 //! remembered by a position: one that commits late is found like any other.
 
-use super::PostgresStore;
+use super::rows::{credits, id, number};
+use super::written::{signed, written};
+use super::{PostgresStore, query};
+use crate::domain::entry::Entry;
+use crate::domain::ids::AccountKey;
 use crate::failure::Failure;
+use crate::message::{Change, Outgoing, balance_changed};
+use crate::store::{self, Content, EntryRange};
+use rust_decimal::Decimal;
 use sqlx::{Connection as _, PgConnection};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// Published rows deleted in one statement.
@@ -17,28 +26,171 @@ const PRUNED_MAX: i64 = 5_000;
 const RELAY_LOCK: i64 = 0x6372_6564_6974;
 
 /// An unpublished row.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Unpublished {
     /// Its account.
     pub account_id: i64,
     /// Its position there.
     pub number: i64,
-    /// A reply goes to a queue by name, an event to the events exchange.
-    pub is_reply: bool,
     /// Whether it is the oldest of its account, and others wait for it.
     pub in_order: bool,
+    /// What is sent; none when it announces entries that are not in the ledger.
+    pub content: Option<Sent>,
+}
+
+/// What is sent for a row.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// A reply goes to a queue by name, an event to the events exchange.
+    pub is_reply: bool,
     /// Routing key or queue.
     pub routing_key: String,
     /// Copied to a reply.
     pub correlation_id: Option<String>,
-    /// What is sent.
+    /// The message.
     pub body: Vec<u8>,
+}
+
+written! {
+    /// Something to be published.
+    WrittenOutboxRow = "written_outbox_row" {
+        account_id: i64,
+        number: i64,
+        is_reply: bool,
+        in_order: bool,
+        routing_key: Option<&'a str>,
+        correlation_id: Option<&'a str>,
+        body: Option<&'a [u8]>,
+        source: Option<&'a str>,
+        from_seq: Option<i64>,
+        to_seq: Option<i64>,
+        held: Option<Decimal>,
+        frozen: Option<Decimal>,
+        debt: Option<Decimal>,
+    }
+}
+
+impl<'a> WrittenOutboxRow<'a> {
+    pub(super) fn of(account_id: i64, row: &'a store::OutboxRow) -> Self {
+        let empty = Self {
+            account_id,
+            number: signed(row.number),
+            is_reply: false,
+            in_order: false,
+            routing_key: None,
+            correlation_id: None,
+            body: None,
+            source: None,
+            from_seq: None,
+            to_seq: None,
+            held: None,
+            frozen: None,
+            debt: None,
+        };
+        match &row.content {
+            Content::Change { source, change } => Self {
+                in_order: true,
+                source: Some(source),
+                from_seq: Some(signed(change.first)),
+                to_seq: Some(signed(change.last)),
+                held: Some(change.held.decimal()),
+                frozen: Some(change.frozen.decimal()),
+                debt: Some(change.debt.decimal()),
+                ..empty
+            },
+            Content::Event { in_order, routing_key, body } => {
+                Self { in_order: *in_order, routing_key: Some(routing_key), body: Some(body), ..empty }
+            }
+            Content::Reply { queue, correlation_id, body } => {
+                Self { is_reply: true, routing_key: Some(queue), correlation_id: correlation_id.as_deref(), body: Some(body), ..empty }
+            }
+        }
+    }
+}
+
+/// The columns of [`OutboxRow`].
+macro_rules! outbox_columns {
+    () => {
+        "account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, from_seq, to_seq, held, frozen, debt"
+    };
+}
+pub(super) use outbox_columns;
+
+/// A row as it is stored.
+#[derive(sqlx::FromRow)]
+pub(super) struct OutboxRow {
+    account_id: i64,
+    number: i64,
+    is_reply: bool,
+    in_order: bool,
+    routing_key: Option<String>,
+    correlation_id: Option<String>,
+    body: Option<Vec<u8>>,
+    source: Option<String>,
+    from_seq: Option<i64>,
+    to_seq: Option<i64>,
+    held: Option<Decimal>,
+    frozen: Option<Decimal>,
+    debt: Option<Decimal>,
+}
+
+impl OutboxRow {
+    fn change(&self) -> Result<Option<Change>, Failure> {
+        let (Some(first), Some(last)) = (self.from_seq, self.to_seq) else { return Ok(None) };
+        let amount = |stored: Option<Decimal>| credits(stored.unwrap_or_default());
+        let (held, frozen, debt) = (amount(self.held)?, amount(self.frozen)?, amount(self.debt)?);
+        Ok(Some(Change { first: number(first)?, last: number(last)?, held, frozen, debt }))
+    }
+}
+
+/// Rows of a shard as they are sent.
+pub(super) async fn render(connection: &mut PgConnection, shard: i16, rows: Vec<OutboxRow>) -> Result<Vec<Unpublished>, Failure> {
+    let mut ranges = Vec::new();
+    for row in &rows {
+        ranges.extend(row.change()?.map(|change| EntryRange { account_id: row.account_id, first: change.first, last: change.last }));
+    }
+    let (mut keys, mut entries) = (HashMap::new(), HashMap::<i64, BTreeMap<u64, Entry>>::new());
+    if !ranges.is_empty() {
+        keys = self::keys(connection, shard, &ranges).await?;
+        for (account_id, entry) in query::entries_in(connection, shard, &ranges).await? {
+            entries.entry(account_id).or_default().insert(entry.seq, entry);
+        }
+    }
+    let render = |row: OutboxRow| {
+        let content = match row.change()? {
+            Some(change) => {
+                let entries = entries.get(&row.account_id).into_iter().flat_map(|known| known.range(change.first..=change.last));
+                let entries: Vec<Entry> = entries.map(|(_, entry)| entry.clone()).collect();
+                let told = keys.get(&row.account_id).zip(row.source.as_deref());
+                let rendered =
+                    told.map(|(key, source)| Ok::<_, Failure>(balance_changed(source, key, number(row.number)?, &change, &entries)));
+                let sent = |Outgoing { routing_key, body, .. }| Sent { is_reply: false, routing_key, correlation_id: None, body };
+                rendered.transpose()?.flatten().map(sent)
+            }
+            None => row.routing_key.zip(row.body).map(|(routing_key, body)| Sent {
+                is_reply: row.is_reply,
+                routing_key,
+                correlation_id: row.correlation_id,
+                body,
+            }),
+        };
+        Ok(Unpublished { account_id: row.account_id, number: row.number, in_order: row.in_order, content })
+    };
+    rows.into_iter().map(render).collect()
+}
+
+async fn keys(connection: &mut PgConnection, shard: i16, ranges: &[EntryRange]) -> Result<HashMap<i64, AccountKey>, Failure> {
+    let sql = "select account_id, tenant, account from accounts where shard = $1 and account_id = any($2)";
+    let ids: Vec<i64> = ranges.iter().map(|range| range.account_id).collect();
+    let rows: Vec<(i64, String, String)> = sqlx::query_as(sql).bind(shard).bind(ids).fetch_all(connection).await?;
+    let key = |tenant: &str, account: &str| Ok::<_, Failure>(AccountKey { tenant: id(tenant)?, account: id(account)? });
+    rows.into_iter().map(|(account_id, tenant, account)| Ok((account_id, key(&tenant, &account)?))).collect()
 }
 
 /// Jumps from account to account in the partial index: what a round costs depends on the accounts
 /// with something unpublished, never on how much of it they have.
-const UNPUBLISHED: &str = "\
-    with recursive heads as ( \
+const UNPUBLISHED: &str = concat!(
+    "with recursive heads as ( \
         (select account_id, number from outbox \
          where shard = $1 and in_order and published_at is null and account_id > $2 order by account_id, number limit 1) \
         union all \
@@ -47,11 +199,14 @@ const UNPUBLISHED: &str = "\
              where shard = $1 and in_order and published_at is null and account_id > heads.account_id \
              order by account_id, number limit 1) as next \
     ), first as (select account_id, number from heads limit $3) \
-    select account_id, number, is_reply, in_order, routing_key, correlation_id, body \
-    from first join outbox using (account_id, number) where outbox.shard = $1 and in_order and published_at is null \
+    select ",
+    outbox_columns!(),
+    " from first join outbox using (account_id, number) where outbox.shard = $1 and in_order and published_at is null \
     union all \
-    (select account_id, number, is_reply, in_order, routing_key, correlation_id, body from outbox \
-     where shard = $1 and not in_order and published_at is null order by account_id, number limit $3)";
+    (select ",
+    outbox_columns!(),
+    " from outbox where shard = $1 and not in_order and published_at is null order by account_id, number limit $3)"
+);
 
 impl PostgresStore {
     /// Of a shard: the oldest unpublished event of each account after `after`, in the order of the
@@ -60,7 +215,9 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn unpublished(&self, shard: i16, after: i64, most: i64) -> Result<Vec<Unpublished>, Failure> {
-        Ok(sqlx::query_as(UNPUBLISHED).bind(shard).bind(after).bind(most).fetch_all(&self.pool).await?)
+        let mut connection = self.pool.acquire().await?;
+        let rows = sqlx::query_as(UNPUBLISHED).bind(shard).bind(after).bind(most).fetch_all(&mut *connection).await?;
+        render(&mut connection, shard, rows).await
     }
 
     /// Marks rows as published.

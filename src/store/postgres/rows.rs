@@ -10,6 +10,7 @@ use crate::domain::grant::{CycleId, Grant, GrantEnd, GrantSource, GrantTerms, Re
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
 use crate::domain::word::Word;
 use crate::failure::Failure;
+use crate::store::OpenRows;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -62,17 +63,11 @@ pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
     T::try_from(value).map_err(|_| unreadable("number", &value.to_string()))
 }
 
-/// A statement that reads [`AccountRow`]s; the rest of it follows `from accounts`, columns beside
-/// theirs come first.
+/// A statement that reads [`AccountRow`]s, whose keys are known; the rest of it follows `from accounts`.
 macro_rules! select_accounts {
     ($rest:literal) => {
-        select_accounts!("", $rest)
-    };
-    ($beside:literal, $rest:literal) => {
         concat!(
-            "select ",
-            $beside,
-            "account_id, tenant, account, status, frozen_by_staff, kind, owner, time_zone, about, \
+            "select account_id, status, frozen_by_staff, kind, owner, time_zone, about, \
              balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
              open_debts, open_requests, open_subscriptions, open_waiting from accounts ",
             $rest
@@ -84,8 +79,6 @@ pub(super) use select_accounts;
 #[derive(sqlx::FromRow)]
 pub struct AccountRow {
     pub account_id: i64,
-    pub tenant: String,
-    pub account: String,
     pub status: String,
     pub frozen_by_staff: bool,
     pub kind: Option<String>,
@@ -109,10 +102,6 @@ pub struct AccountRow {
 }
 
 impl AccountRow {
-    pub fn key(&self) -> Result<AccountKey, Failure> {
-        Ok(AccountKey { tenant: id(&self.tenant)?, account: id(&self.account)? })
-    }
-
     pub fn account(&self, key: AccountKey) -> Result<Account, Failure> {
         let kind = self.kind.as_deref().map(|kind| word("account kind", kind)).transpose()?;
         let zone = Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?;
@@ -136,6 +125,15 @@ impl AccountRow {
             grants: number(self.grant_count.into())?,
             debts: number(self.debt_count.into())?,
             events: number(self.event_count)?,
+        })
+    }
+
+    pub fn open_rows(&self) -> Result<OpenRows, Failure> {
+        Ok(OpenRows {
+            debts: number(self.open_debts.into())?,
+            requests: number(self.open_requests.into())?,
+            subscriptions: number(self.open_subscriptions.into())?,
+            waiting: number(self.open_waiting.into())?,
         })
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Owns the statements and their order; commits. Never decides.
 
-use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenGrant, WrittenOutboxRow, WrittenOutcome};
+use super::cache::{Cache, CachedAccount, Version};
+use super::outbox::WrittenOutboxRow;
+use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenGrant, WrittenOutcome};
 use super::{quarantine, query, waiting, write_rare};
 use crate::domain::decision::{Outcome, Row};
 use crate::domain::entry::Entry;
@@ -11,15 +13,15 @@ use crate::store::{AccountWrite, EntryRange, Transaction};
 use sqlx::postgres::PgHasArrayType;
 use sqlx::{Encode, PgConnection, PgTransaction, Postgres, Type};
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Where the rows of a batch stand in their tables. Nobody else moves them while their account is
+/// Where the rows of an account stand in their tables. Nobody else moves them while the account is
 /// locked, so they are found again without an index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places {
-    /// By row id.
-    pub accounts: HashMap<i64, Place>,
-    /// By account and number.
-    pub grants: HashMap<(i64, u32), Place>,
+    pub account: Place,
+    /// By number.
+    pub grants: HashMap<u32, Place>,
 }
 
 /// A transaction that holds the locks of a batch's accounts.
@@ -27,7 +29,9 @@ pub(super) struct Places {
 pub struct PostgresTransaction {
     pub(super) transaction: PgTransaction<'static>,
     pub(super) shard: i16,
-    pub(super) places: Places,
+    /// By row id.
+    pub(super) places: HashMap<i64, Places>,
+    pub(super) cache: Arc<Cache>,
 }
 
 impl Transaction for PostgresTransaction {
@@ -37,18 +41,34 @@ impl Transaction for PostgresTransaction {
 
     async fn commit(mut self, writes: Vec<AccountWrite>) -> Result<(), Failure> {
         let connection = &mut *self.transaction;
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(rand::random());
         for write in &writes {
-            rows.add(write, &self.places);
+            rows.add(write, self.places.get(&write.account_id));
         }
-        rows.write(connection, self.shard).await?;
+        let stamp = rows.stamp;
+        let moved = rows.write(connection, self.shard).await?;
         write_rare::rows(connection, self.shard, &writes).await?;
         waiting::write(connection, self.shard, &writes).await?;
         let set_aside: Vec<_> = writes.iter().flat_map(|write| &write.quarantine).collect();
         quarantine::insert(connection, self.shard, &set_aside).await?;
         self.transaction.commit().await?;
+        moved.note(&mut self.places);
+        let places = &mut self.places;
+        self.cache
+            .put(writes.into_iter().filter_map(|write| places.remove(&write.account_id).and_then(|places| cached(write, places, stamp))));
         Ok(())
     }
+}
+
+/// What the next batch needs of an account; none when one of its grants is new, and stands nobody knows
+/// where.
+fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, CachedAccount)> {
+    let AccountWrite { account_id, account, open, mut grants, .. } = write;
+    let Places { account: place, grants: mut places } = places;
+    grants.retain(|_, grant| grant.is_open());
+    places.retain(|number, _| grants.contains_key(number));
+    let version = Version { place, stamp };
+    (places.len() == grants.len()).then_some((account_id, CachedAccount { version, account, open, grants, places }))
 }
 
 /// Accounts, burned grants, entries, outcomes and outbox in one round trip. Parts without rows cost
@@ -59,8 +79,8 @@ const WRITE: &str = include_str!("write.sql");
 const INSERT_GRANTS: &str = include_str!("write_grants.sql");
 
 /// What nearly every batch writes.
-#[derive(Default)]
 struct Rows<'a> {
+    stamp: i64,
     accounts: Vec<WrittenAccount<'a>>,
     burned: Vec<ChangedGrant<'a>>,
     entries: Vec<WrittenEntry<'a>>,
@@ -69,16 +89,50 @@ struct Rows<'a> {
     new_grants: Vec<WrittenGrant<'a>>,
 }
 
+/// The rows that were changed, and where they stand now: columns of one answer, row by row.
+#[derive(sqlx::FromRow)]
+struct Moved {
+    accounts: Vec<i64>,
+    account_places: Vec<Place>,
+    grants: Vec<i64>,
+    numbers: Vec<i32>,
+    grant_places: Vec<Place>,
+    #[sqlx(skip)]
+    new_grants: Vec<(i64, i32, Place)>,
+}
+
+impl Moved {
+    fn note(self, places: &mut HashMap<i64, Places>) {
+        for (account_id, place) in self.accounts.into_iter().zip(self.account_places) {
+            if let Some(places) = places.get_mut(&account_id) {
+                places.account = place;
+            }
+        }
+        let changed = self.grants.into_iter().zip(self.numbers).zip(self.grant_places);
+        for (account_id, number, place) in changed.map(|((account_id, number), place)| (account_id, number, place)).chain(self.new_grants) {
+            if let (Some(places), Ok(number)) = (places.get_mut(&account_id), u32::try_from(number)) {
+                places.grants.insert(number, place);
+            }
+        }
+    }
+}
+
 impl<'a> Rows<'a> {
-    fn add(&mut self, write: &'a AccountWrite, places: &Places) {
+    /// `stamp` marks this writing of the accounts.
+    fn new(stamp: i64) -> Self {
+        let (accounts, burned, entries, outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { stamp, accounts, burned, entries, outcomes, outbox: Vec::new(), new_grants: Vec::new() }
+    }
+
+    fn add(&mut self, write: &'a AccountWrite, places: Option<&Places>) {
         let account_id = write.account_id;
-        self.accounts.push(WrittenAccount::of(write, places.accounts.get(&account_id).copied()));
+        self.accounts.push(WrittenAccount::of(write, places.map(|places| places.account), self.stamp));
         for row in &write.rows {
             let Row::Grant(grant) = row else { continue };
             if grant.terms.number > write.grants_before {
                 self.new_grants.push(WrittenGrant::of(account_id, grant));
             } else {
-                let place = places.grants.get(&(account_id, grant.terms.number)).copied();
+                let place = places.and_then(|places| places.grants.get(&grant.terms.number)).copied();
                 self.burned.push(ChangedGrant::of(account_id, grant, place));
             }
         }
@@ -90,10 +144,9 @@ impl<'a> Rows<'a> {
         self.outbox.extend(write.outbox.iter().map(|row| WrittenOutboxRow::of(account_id, row)));
     }
 
-    async fn write(self, connection: &mut PgConnection, shard: i16) -> Result<(), Failure> {
-        let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-        let expected = (count(self.accounts.len()), count(self.burned.len()));
-        let changed: (i64, i64) = sqlx::query_as(WRITE)
+    async fn write(self, connection: &mut PgConnection, shard: i16) -> Result<Moved, Failure> {
+        let expected = (self.accounts.len(), self.burned.len());
+        let mut moved: Moved = sqlx::query_as(WRITE)
             .bind(shard)
             .bind(self.accounts)
             .bind(self.burned)
@@ -102,10 +155,15 @@ impl<'a> Rows<'a> {
             .bind(self.outbox)
             .fetch_one(&mut *connection)
             .await?;
-        if changed != expected {
+        if (moved.accounts.len(), moved.grants.len()) != expected {
             return Err(Failure::Again("a row was not where it had been locked".into()));
         }
-        write_rows(connection, INSERT_GRANTS, shard, self.new_grants).await
+        if !self.new_grants.is_empty() {
+            let made: Vec<(i64, i32, Place)> =
+                sqlx::query_as(INSERT_GRANTS).bind(shard).bind(self.new_grants).fetch_all(connection).await?;
+            moved.new_grants = made;
+        }
+        Ok(moved)
     }
 }
 

@@ -1,9 +1,9 @@
 -- $1 shard; then rows of accounts, burned grants, entries, outcomes and outbox. Accounts and grants are found
--- by where they stand, which their lock keeps; their keys are compared all the same, and the answer says how
--- many of each were found.
+-- by where they stand, which their lock keeps; their keys are compared all the same, and the answer says which
+-- of each were found and where they stand now.
 with changed_accounts as (
     update accounts set
-        status = now.status, frozen_by_staff = now.frozen_by_staff, kind = now.kind, owner = now.owner,
+        stamp = now.stamp, status = now.status, frozen_by_staff = now.frozen_by_staff, kind = now.kind, owner = now.owner,
         time_zone = now.time_zone, balance = now.balance, held = now.held, frozen = now.frozen, debt = now.debt,
         last_seq = now.last_seq, last_hash = now.last_hash, recorded_at = now.recorded_at,
         grant_count = now.grant_count, debt_count = now.debt_count, event_count = now.event_count,
@@ -11,7 +11,7 @@ with changed_accounts as (
         open_subscriptions = now.open_subscriptions, open_waiting = now.open_waiting, next_due_at = now.next_due_at
     from unnest($2::written_account[]) as now
     where accounts.ctid = now.place and accounts.shard = $1 and accounts.account_id = now.account_id
-    returning 1
+    returning accounts.account_id, accounts.ctid as place
 ), changed_grants as (
     update grants set
         status = now.status, is_open = now.is_open, remaining = now.remaining, frozen = now.frozen,
@@ -19,7 +19,7 @@ with changed_accounts as (
     from unnest($3::changed_grant[]) as now
     where grants.ctid = now.place and grants.shard = $1 and grants.account_id = now.account_id
       and grants.number = now.number
-    returning 1
+    returning grants.account_id, grants.number, grants.ctid as place
 ), new_entries as (
     insert into entries (shard, account_id, seq, kind, direction, amount, balance_after, held_change, frozen_change,
                          debt_change, reference, cause_source, cause_id, actor, memo, occurred_at, recorded_at,
@@ -30,7 +30,13 @@ with changed_accounts as (
                           recorded_at)
     select $1, new.* from unnest($5::written_outcome[]) as new
 ), new_outbox as (
-    insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body)
+    insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, from_seq,
+                        to_seq, held, frozen, debt)
     select $1, new.* from unnest($6::written_outbox_row[]) as new
 )
-select (select count(*) from changed_accounts), (select count(*) from changed_grants)
+select accounts.*, grants.*
+from (select coalesce(array_agg(account_id), '{}') as accounts, coalesce(array_agg(place), '{}') as account_places
+      from changed_accounts) as accounts,
+     (select coalesce(array_agg(account_id), '{}') as grants, coalesce(array_agg(number), '{}') as numbers,
+             coalesce(array_agg(place), '{}') as grant_places
+      from changed_grants) as grants

@@ -3,3 +3,4 @@ insert into grants (shard, account_id, number, grant_id, source, credits, cost_b
                     expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source,
                     cause_id, status, is_open, remaining, frozen, closes_left, refill_at)
 select $1, new.* from unnest($2::written_grant[]) as new
+returning account_id, number, ctid

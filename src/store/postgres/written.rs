@@ -10,13 +10,13 @@ use crate::domain::apply::Answer;
 use crate::domain::entry::Entry;
 use crate::domain::grant::{Grant, GrantEnd};
 use crate::domain::ids::{Hash, Id, Printable, Prose};
-use crate::store::{AccountWrite, OutboxRow};
+use crate::store::AccountWrite;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueRef};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::types::{Json, Uuid};
 use sqlx::{Decode, Encode, Postgres, Type};
 
@@ -49,7 +49,7 @@ macro_rules! written {
 pub(super) use written;
 
 /// Where a row stands in its table: block and position, as the database writes them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Place([u8; 6]);
 
 /// `tid` in the catalog of every Postgres.
@@ -58,6 +58,12 @@ const PLACE: PgTypeInfo = PgTypeInfo::with_oid(Oid(27));
 impl Type<Postgres> for Place {
     fn type_info() -> PgTypeInfo {
         PLACE
+    }
+}
+
+impl PgHasArrayType for Place {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(1010))
     }
 }
 
@@ -97,6 +103,7 @@ written! {
     WrittenAccount = "written_account" {
         place: Option<Place>,
         account_id: i64,
+        stamp: i64,
         status: &'static str,
         frozen_by_staff: bool,
         kind: Option<&'static str>,
@@ -121,11 +128,12 @@ written! {
 }
 
 impl<'a> WrittenAccount<'a> {
-    pub(super) fn of(write: &'a AccountWrite, place: Option<Place>) -> Self {
+    pub(super) fn of(write: &'a AccountWrite, place: Option<Place>, stamp: i64) -> Self {
         let account = &write.account;
         Self {
             place,
             account_id: write.account_id,
+            stamp,
             status: account.status.word(),
             frozen_by_staff: account.frozen_by_staff,
             kind: account.profile.kind.map(AccountKind::word),
@@ -334,33 +342,6 @@ impl<'a> WrittenOutcome<'a> {
     }
 }
 
-written! {
-    /// Something to be published.
-    WrittenOutboxRow = "written_outbox_row" {
-        account_id: i64,
-        number: i64,
-        is_reply: bool,
-        in_order: bool,
-        routing_key: &'a str,
-        correlation_id: Option<&'a str>,
-        body: &'a [u8],
-    }
-}
-
-impl<'a> WrittenOutboxRow<'a> {
-    pub(super) fn of(account_id: i64, row: &'a OutboxRow) -> Self {
-        Self {
-            account_id,
-            number: signed(row.number),
-            is_reply: row.is_reply,
-            in_order: row.in_order,
-            routing_key: &row.routing_key,
-            correlation_id: row.correlation_id.as_deref(),
-            body: &row.body,
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -390,7 +371,7 @@ pub(super) mod tests {
         let (write, grants) = (include_str!("write.sql"), include_str!("write_grants.sql"));
         check(WrittenEntry::SHAPE, write);
         check(WrittenOutcome::SHAPE, write);
-        check(WrittenOutboxRow::SHAPE, write);
+        check(super::super::outbox::WrittenOutboxRow::SHAPE, write);
         check(WrittenGrant::SHAPE, grants);
     }
 

@@ -11,7 +11,7 @@ use credit_ledger::domain::settings::{Settings, StaffRole, Terms};
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw};
 use credit_ledger::store::memory::MemoryStore;
-use credit_ledger::store::{LoadedTenant, Submission};
+use credit_ledger::store::{Content, LoadedTenant, OutboxRow, Submission};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -183,8 +183,11 @@ async fn a_repeat_within_a_batch_is_answered_with_the_same_entries() {
     again.message = Arc::new((*grant.message).clone());
     ledger::apply(&store, "test", 0, &Batch { submissions: vec![grant, again], due: BTreeSet::new() }).await.unwrap();
     let memory = store.lock().await;
-    let replies = memory.accounts.values().flat_map(|account| &account.outbox).filter(|row| row.is_reply);
-    let replies: Vec<Value> = replies.map(|row| serde_json::from_slice(&row.body).unwrap()).collect();
+    let body = |row: &OutboxRow| match &row.content {
+        Content::Reply { body, .. } => Some(serde_json::from_slice(body).unwrap()),
+        Content::Change { .. } | Content::Event { .. } => None,
+    };
+    let replies: Vec<Value> = memory.accounts.values().flat_map(|account| &account.outbox).filter_map(body).collect();
     assert_eq!((&replies[0]["outcome"], &replies[1]["outcome"]), (&json!("applied"), &json!("duplicate")));
     assert_eq!((replies[0]["entries"].as_array().unwrap().len(), &replies[1]["entries"]), (1, &replies[0]["entries"]));
 }

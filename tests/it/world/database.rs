@@ -10,7 +10,7 @@ use credit_ledger::domain::credits::Credits;
 use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::entry::{Entry, EntryKind, Touch};
 use credit_ledger::domain::ids::{AccountKey, Hash, MessageId, Printable, Prose};
-use credit_ledger::message::{Raw, TenantMessage};
+use credit_ledger::message::{Change, Raw, TenantMessage, balance_changed};
 use credit_ledger::store::postgres::schedule::DueOfTenant;
 use credit_ledger::store::postgres::tenant::TenantAsk;
 use credit_ledger::store::postgres::{PostgresStore, catalogs, migrate};
@@ -126,8 +126,24 @@ impl Database {
     }
 
     pub async fn outbox(&self, key: &AccountKey) -> Vec<Vec<u8>> {
-        let rows = self.rows(key, "select body from outbox where shard = $1 and account_id = $2 order by number").await;
-        rows.iter().map(|row| row.get("body")).collect()
+        let history: Vec<Entry> = self.history(key).await.into_iter().map(|(entry, _)| entry).collect();
+        let rows = self.rows(key, "select * from outbox where shard = $1 and account_id = $2 order by number").await;
+        let seq = |row: &PgRow, column: &str| u64::try_from(row.get::<i64, _>(column)).unwrap();
+        let body = |row: &PgRow| {
+            row.get::<Option<Vec<u8>>, _>("body").unwrap_or_else(|| {
+                let change = Change {
+                    first: seq(row, "from_seq"),
+                    last: seq(row, "to_seq"),
+                    held: credits(row, "held"),
+                    frozen: credits(row, "frozen"),
+                    debt: credits(row, "debt"),
+                };
+                let entries: Vec<Entry> =
+                    history.iter().filter(|entry| (change.first..=change.last).contains(&entry.seq)).cloned().collect();
+                balance_changed(row.get("source"), key, seq(row, "number"), &change, &entries).unwrap().body
+            })
+        };
+        rows.iter().map(body).collect()
     }
 
     /// Every grant there ever was: number, status, remaining.

@@ -105,7 +105,7 @@ impl World {
 
     pub(super) async fn memory_outbox(&self, account: &str) -> Vec<Vec<u8>> {
         let memory = self.memory.lock().await;
-        memory.accounts.get(&key(account)).map(|known| known.outbox.iter().map(|row| row.body.clone()).collect()).unwrap_or_default()
+        memory.accounts.get(&key(account)).map(|known| known.outbox.iter().map(|row| known.sent(row)).collect()).unwrap_or_default()
     }
 
     /// The data of every announcement of a type.

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use futures_util::TryStreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 use std::fmt;
-pub use walk::{Announcement, FACTS, Fact, FactRow, Linked, PLACED, Placed, Said, Table};
+pub use walk::{FACTS, Fact, FactRow, Linked, PLACED, Placed, Table};
 
 /// A stored number that is not what its parts say.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

@@ -57,36 +57,6 @@ pub const PLACED: [Table; 2] = [
     },
 ];
 
-/// An announcement of entries.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Announcement {
-    /// The row id of its account.
-    pub account_id: i64,
-    /// Its position there.
-    pub number: i64,
-    /// Its account's tenant.
-    pub tenant: String,
-    /// Its account's name.
-    pub account: String,
-    /// The account's last entry.
-    pub last_seq: i64,
-    /// Unpublished, or published so lately that nothing after it can have been deleted.
-    pub is_young: bool,
-    /// What is announced.
-    pub body: Vec<u8>,
-}
-
-/// One entry as an announcement tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The row id of the account.
-    pub account_id: i64,
-    /// Its position.
-    pub seq: i64,
-    /// Kind, direction and numbers, in the contract's order.
-    pub line: String,
-}
-
 /// A kind of business fact, and the statement that reads those of a shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Fact {
@@ -147,20 +117,6 @@ pub const FACTS: [Fact; 4] = [
     Fact { kind: "reference", sql: facts!("reference", "f.reference", "charges", "true") },
 ];
 
-/// Announcements are many and large and have no index in this order: one sort serves a whole shard.
-const ANNOUNCED: &str = "declare announced no scroll cursor for \
-     select o.account_id, number, a.tenant, a.account, a.last_seq, \
-     coalesce(published_at > clock_timestamp() - interval '30 minutes', true) as is_young, body \
-     from outbox o join accounts a using (shard, account_id) \
-     where shard = $1 and not is_reply and routing_key like 'balance.changed.%' order by o.account_id, number";
-
-const OTHERWISE: &str = "select said.account_id, said.seq, said.line, coalesce(stored.line, 'none') \
-     from unnest($2::bigint[], $3::bigint[], $4::text[]) as said (account_id, seq, line) left join lateral ( \
-       select concat_ws(' ', kind, direction, trim_scale(amount), trim_scale(balance_after), trim_scale(held_change), \
-         trim_scale(frozen_change), trim_scale(debt_change)) as line \
-       from entries e where e.shard = $1 and e.account_id = said.account_id and e.seq = said.seq) as stored on true \
-     where said.line is distinct from stored.line order by 1, 2";
-
 impl Audit {
     /// The entries of a shard after a place, in order of account and position.
     ///
@@ -187,43 +143,6 @@ impl Audit {
     pub async fn placed_after(&mut self, table: Table, shard: i16, last: &Placed, most: i64) -> Result<Vec<Placed>, Failure> {
         let rows = sqlx::query_as(table.sql).bind(shard).bind(&last.tenant).bind(&last.kind).bind(&last.name).bind(most);
         Ok(rows.fetch_all(&mut self.connection).await?)
-    }
-
-    /// Begins to read the announcements of entries in a shard, in order of account and position.
-    ///
-    /// # Errors
-    /// [`Failure`] of the database.
-    pub async fn open_announcements(&mut self, shard: i16) -> Result<(), Failure> {
-        sqlx::query(ANNOUNCED).bind(shard).execute(&mut self.connection).await?;
-        Ok(())
-    }
-
-    /// The next announcements, at most `most`; none when all were read, and then it is over.
-    ///
-    /// # Errors
-    /// [`Failure`] of the database.
-    pub async fn next_announcements(&mut self, most: u16) -> Result<Vec<Announcement>, Failure> {
-        let fetch = sqlx::AssertSqlSafe(format!("fetch forward {most} from announced"));
-        let rows: Vec<Announcement> = sqlx::query_as(fetch).fetch_all(&mut self.connection).await?;
-        if rows.is_empty() {
-            sqlx::query("close announced").execute(&mut self.connection).await?;
-        }
-        Ok(rows)
-    }
-
-    /// What was announced of entries and is not what they are: as announced, and as stored.
-    ///
-    /// # Errors
-    /// [`Failure`] of the database.
-    pub async fn otherwise(&mut self, shard: i16, said: &[Said]) -> Result<Vec<(Said, String)>, Failure> {
-        let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(OTHERWISE)
-            .bind(shard)
-            .bind(said.iter().map(|one| one.account_id).collect::<Vec<_>>())
-            .bind(said.iter().map(|one| one.seq).collect::<Vec<_>>())
-            .bind(said.iter().map(|one| one.line.clone()).collect::<Vec<_>>())
-            .fetch_all(&mut self.connection)
-            .await?;
-        Ok(rows.into_iter().map(|(account_id, seq, line, stored)| (Said { account_id, seq, line }, stored)).collect())
     }
 
     /// The facts of a kind in a shard after a place, in order of account and page.

@@ -1,0 +1,132 @@
+//! Reading what most batches do not need: debts, payments, requests, charges, subscriptions.
+//!
+//! Owns one statement per table and reason, executed when an account of the batch has such rows open or
+//! one of its messages names some.
+
+use super::load::Batch;
+use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentNameRow, PaymentRow, RequestRow, SubscriptionRow};
+use crate::domain::ids::{Id, Printable};
+use crate::failure::Failure;
+use crate::store::{Named, Needs, OpenRows};
+use sqlx::PgConnection;
+
+/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
+const PAYMENT_NAMES: &str = "with named as ( \
+       select account_id, payment from payment_names where shard = $1 and (account_id, name) in (select * from unnest($2::bigint[], $3::text[])) \
+       union select account_id, payment from payment_names \
+       where shard = $1 and (account_id, provider_id) in (select * from unnest($4::bigint[], $5::text[]))) \
+     select account_id, name, provider_id, payment from payment_names join named using (account_id, payment) where shard = $1";
+
+/// Which tables that most accounts have no rows in must be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenTables {
+    debts: bool,
+    requests: bool,
+    subscriptions: bool,
+}
+
+impl OpenTables {
+    pub(super) fn note(&mut self, open: OpenRows) {
+        self.debts |= open.debts > 0;
+        self.requests |= open.requests > 0;
+        self.subscriptions |= open.subscriptions > 0;
+    }
+}
+
+impl Batch {
+    /// Tables most batches do not touch.
+    pub(super) async fn rare(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+        let open = self.open;
+        if open.debts {
+            let rows: Vec<DebtRow> =
+                self.all(connection, "select * from debts where shard = $1 and account_id = any($2) and remaining > 0").await?;
+            for row in rows {
+                let debt = row.debt()?;
+                self.book(row.account_id)?.debts.insert(debt.number, debt);
+            }
+        }
+        let reviewed = self.payments(connection, needs).await?;
+        let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
+            let charge = row.charge()?;
+            self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
+        }
+        let requests = needs.requests.union(&reviewed).cloned().collect();
+        self.requests(connection, (&requests, &needs.evidence), open).await?;
+        self.subscriptions(connection, needs, open).await
+    }
+
+    /// Payments with all of their names; returns the ids that requests for staff have or would have.
+    async fn payments(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<Named<Id>, Failure> {
+        let mut requests = Named::new();
+        if needs.payments.is_empty() && needs.provider_ids.is_empty() {
+            return Ok(requests);
+        }
+        let (accounts, names) = self.pairs(&needs.payments, ToString::to_string);
+        let (owners, ids) = self.pairs(&needs.provider_ids, Id::to_string);
+        let asked = sqlx::query_as(PAYMENT_NAMES).bind(self.shard).bind(accounts).bind(names).bind(owners).bind(ids);
+        let rows: Vec<PaymentNameRow> = asked.fetch_all(&mut *connection).await?;
+        let mut payments: Named<Printable> = Named::new();
+        for row in rows {
+            let known = row.known_name()?;
+            let book = self.book(row.account_id)?;
+            payments.insert((book.account.key.clone(), known.payment.clone()));
+            book.payment_names.insert(known.name.name.clone(), known);
+        }
+        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        for row in self.named::<PaymentRow, _>(connection, sql, &payments).await? {
+            let payment = row.payment()?;
+            let book = self.book(row.account_id)?;
+            requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
+            book.payments.insert(payment.terms.payment.clone(), payment);
+        }
+        Ok(requests)
+    }
+
+    async fn requests(
+        &mut self,
+        connection: &mut PgConnection,
+        (requests, evidence): (&Named<Id>, &Named<Printable>),
+        open: OpenTables,
+    ) -> Result<(), Failure> {
+        let mut rows: Vec<RequestRow> = Vec::new();
+        if open.requests {
+            let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
+            rows.extend(self.all(connection, sql).await?);
+        }
+        let sql = "select * from credit_requests where shard = $1 \
+                   and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
+        rows.extend(self.named(connection, sql, requests).await?);
+        let sql = "select * from credit_requests where shard = $1 \
+                   and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        rows.extend(self.named(connection, sql, evidence).await?);
+        for row in rows {
+            let request = row.request()?;
+            self.book(row.account_id)?.requests.insert(request.terms.id.clone(), request);
+        }
+        Ok(())
+    }
+
+    async fn subscriptions(&mut self, connection: &mut PgConnection, needs: &Needs, open: OpenTables) -> Result<(), Failure> {
+        if open.subscriptions || !needs.subscriptions.is_empty() {
+            let (accounts, names) = self.pairs(&needs.subscriptions, Id::to_string);
+            let sql = "select * from subscriptions where shard = $1 and account_id = any($2) and (not is_ended \
+                       or (account_id, subscription) in (select * from unnest($3::bigint[], $4::text[])))";
+            let rows: Vec<SubscriptionRow> =
+                sqlx::query_as(sql).bind(self.shard).bind(&self.ids).bind(accounts).bind(names).fetch_all(&mut *connection).await?;
+            for row in rows {
+                let subscription = row.subscription()?;
+                self.book(row.account_id)?.subscriptions.insert(subscription.id.clone(), subscription);
+            }
+        }
+        if open.subscriptions || needs.high_waters {
+            let rows: Vec<HighWaterRow> =
+                self.all(connection, "select * from high_waters where shard = $1 and account_id = any($2)").await?;
+            for row in rows {
+                let mark = row.high_water()?;
+                self.book(row.account_id)?.high_waters.insert(mark.item.clone(), mark);
+            }
+        }
+        Ok(())
+    }
+}
