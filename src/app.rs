@@ -5,12 +5,14 @@
 use crate::amqp::{self, ConsumeConfig, Parking, Prefetch, Topology};
 use crate::config::Settings;
 use crate::consumer::{self, Consumer};
+use crate::failure::Failure;
 use crate::http;
 use crate::lanes::{LaneLimits, LaneSetup, Lanes, Standing};
 use crate::relay::{Dirty, Relay};
 use crate::scheduler;
 use crate::secrets::Secrets;
 use crate::store::postgres::migrate::{self, SchemaError};
+use crate::store::postgres::reach::{Unreachable, reach};
 use crate::store::postgres::{self, PostgresStore};
 use anyhow::{Context as _, bail};
 use std::path::Path;
@@ -47,16 +49,22 @@ impl Roles {
     pub const ALL: Self = Self { consume: true, relay: true, schedule: true };
 }
 
+/// What an operator has to mend before a worker can start: settings, schema, topology.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct CannotBegin(#[from] anyhow::Error);
+
 /// Runs a worker until it is told to stop.
 ///
 /// # Errors
-/// What an operator has to mend before a worker can start: settings, schema, topology.
+/// [`CannotBegin`], or that not everything was finished at the stop.
 pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let listener = tokio::net::TcpListener::bind(&settings.http.bind)
         .await
-        .with_context(|| format!("http.bind {} cannot be listened on", settings.http.bind))?;
+        .with_context(|| format!("nothing can listen at http.bind {}; nothing was started; choose a free address", settings.http.bind))
+        .map_err(CannotBegin)?;
     // Answers from the first moment on: a worker that waits for its servers is alive.
     let readiness: Arc<OnceLock<http::Readiness>> = Arc::default();
     let answers = readiness.clone();
@@ -70,13 +78,21 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
 }
 
 async fn work(settings: Settings, roles: Roles, stop: &CancellationToken, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
-    let Some(store) = connect(&settings, stop).await? else { return Ok(()) };
+    match prepare(settings, stop).await.map_err(CannotBegin)? {
+        Some(worker) => worker.run(roles, readiness).await,
+        None => Ok(()),
+    }
+}
+
+/// Everything a worker needs; `None` when stopped before it was there.
+async fn prepare(settings: Settings, stop: &CancellationToken) -> anyhow::Result<Option<Worker>> {
+    let Some(store) = connect(&settings, stop).await? else { return Ok(None) };
     let topology = Topology::new(&settings.amqp.prefix);
     if !broker_fits(&settings, &topology, stop).await? {
-        return Ok(());
+        return Ok(None);
     }
     let secrets = watch::Sender::new(Arc::new(load_secrets(&settings)?));
-    Worker { settings, topology, store, stop: stop.clone(), secrets }.run(roles, readiness).await
+    Ok(Some(Worker { settings, topology, store, stop: stop.clone(), secrets }))
 }
 
 struct Worker {
@@ -204,28 +220,34 @@ async fn connect(settings: &Settings, stop: &CancellationToken) -> anyhow::Resul
     let mut delays = amqp::reconnect_delays();
     let mut told = false;
     loop {
-        let cause = match postgres::pool(&settings.database.url.0, settings.database.connections_max).await {
-            Ok(pool) => match migrate::check(&pool, settings.database.shards).await {
-                Ok(()) => match PostgresStore::open(pool).await {
-                    Ok(store) => return Ok(Some(store)),
-                    Err(failure) => failure,
-                },
-                Err(SchemaError::Failure(failure)) => failure,
-                Err(wrong) => return Err(wrong.into()),
-            },
-            Err(failure) => failure,
+        let cause = match open(settings).await {
+            Ok(store) => return Ok(Some(store)),
+            Err(cause) if passes_by_itself(&cause) => cause,
+            Err(cause) => return Err(cause),
         };
-        if !cause.is_transient() {
-            return Err(anyhow::Error::new(cause));
-        }
         if !std::mem::replace(&mut told, true) {
-            warn!(cause = %format!("{:#}", anyhow::Error::new(cause)), "Postgres cannot be reached; the worker waits for it");
+            warn!(cause = %format!("{cause:#}"), "Postgres cannot be used yet; the worker waits for it and goes on by itself");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))) => {}
         }
     }
+}
+
+async fn open(settings: &Settings) -> anyhow::Result<PostgresStore> {
+    let database = &settings.database;
+    reach(&database.url.0).await?;
+    let pool = postgres::pool(&database.url.0, database.connections_max).await?;
+    migrate::check(&pool, database.shards).await?;
+    Ok(PostgresStore::open(pool).await?)
+}
+
+fn passes_by_itself(cause: &anyhow::Error) -> bool {
+    let of_schema = |error: &SchemaError| matches!(error, SchemaError::Failure(failure) if failure.is_transient());
+    cause.downcast_ref().is_some_and(Unreachable::is_transient)
+        || cause.downcast_ref().is_some_and(Failure::is_transient)
+        || cause.downcast_ref().is_some_and(of_schema)
 }
 
 /// Compares the broker's topology, waiting for a broker that is away; false when stopped before.

@@ -16,7 +16,7 @@ pub enum Failure {
     #[error("the database asked for another try; nothing was written")]
     Again(#[source] Cause),
     /// The database is away, full or shutting down: hold everything and probe.
-    #[error("the database cannot be used at the moment; nothing was written, and work resumes by itself when it can")]
+    #[error("the database cannot be used at the moment; nothing was written; check that it runs and can be written to")]
     Unavailable(#[source] Cause),
     /// The schema or the rights do not fit this worker: nobody but an operator can help.
     #[error("the database does not fit this worker (run `credit-ledger migrate`, check the role's rights); nothing was written")]

@@ -23,13 +23,13 @@ async fn answer() -> anyhow::Result<ExitCode> {
         Next::Exit(status) => return Ok(status),
         Next::Run(args, services) => work(&args, services).await?,
         Next::Bench(args, services) => measure(&args, &services).await?,
-        Next::Demo(services) => Box::pin(demo::run(services.database()?, services.broker()?)).await?,
+        Next::Demo(services) => Box::pin(demo::run(services.reachable_database().await?, services.broker()?)).await?,
         Next::Soak(args, services) => endure(&args, &services).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a worker. What an operator has to mend before it can start ends it with status 2.
+/// Runs a worker.
 async fn work(args: &RunArgs, services: Services) -> anyhow::Result<()> {
     let mut settings = config::load(args.config.as_deref()).map_err(|error| BadInput::new(error.to_string()))?;
     if let Some(url) = services.database_url {
@@ -53,7 +53,7 @@ async fn endure(args: &SoakArgs, services: &Services) -> anyhow::Result<()> {
         workers: args.workers,
         kill_every,
         accounts: SOAK_ACCOUNTS,
-        database_url: services.database()?.to_owned(),
+        database_url: services.reachable_database().await?.to_owned(),
         amqp_url: services.broker()?.to_owned(),
     };
     Box::pin(soak::run(options)).await?;
@@ -62,7 +62,7 @@ async fn endure(args: &SoakArgs, services: &Services) -> anyhow::Result<()> {
 
 async fn measure(args: &BenchArgs, services: &Services) -> anyhow::Result<()> {
     let options = bench::Options {
-        database_url: services.database()?.to_owned(),
+        database_url: services.reachable_database().await?.to_owned(),
         amqp_url: services.amqp_url.clone(),
         messages: args.messages,
         rounds: args.rounds,

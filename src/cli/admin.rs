@@ -8,7 +8,7 @@ use crate::catalog::{self, CatalogErrors, CatalogFile};
 use crate::domain::ids::Id;
 use crate::statement;
 use crate::store::postgres::catalogs::{self, ApplyError};
-use crate::store::postgres::migrate::{self, SchemaError};
+use crate::store::postgres::migrate;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -22,14 +22,9 @@ pub struct MigrateArgs {
 }
 
 pub async fn migrate(services: &Services, args: &MigrateArgs) -> anyhow::Result<ExitCode> {
-    match migrate::migrate(services.database()?, args.shards).await {
-        Ok(()) => {
-            print(&format!("the database is ready: schema for worker version {}, {} shards", migrate::WORKER, args.shards))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(wrong @ SchemaError::Shards { .. }) => Err(BadInput::new(wrong.to_string())),
-        Err(error) => Err(error.into()),
-    }
+    migrate::migrate(services.reachable_database().await?, args.shards).await?;
+    print(&format!("the database is ready: schema for worker version {}, {} shards", migrate::WORKER, args.shards))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,12 +12,15 @@ mod messages;
 mod publish;
 mod quarantine;
 mod reconcile;
+mod report;
 mod schema;
 mod simulate;
 mod toml;
 
 use crate::store::postgres::PostgresStore;
+use crate::store::postgres::reach::reach;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+pub use report::report;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -264,31 +267,6 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     Ok(Next::Exit(status))
 }
 
-/// Prints an error with its causes and returns the exit status for it. A reader of standard output
-/// that went away is no error.
-#[must_use]
-pub fn report(error: &anyhow::Error) -> ExitCode {
-    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(broken_pipe) {
-        return ExitCode::SUCCESS;
-    }
-    let mut text = format!("error: {error}");
-    let mut last = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some errors repeat what their cause says.
-        if !last.contains(&cause) {
-            text.push_str("\n  because: ");
-            text.push_str(&cause);
-        }
-        last = cause;
-    }
-    // Nothing can be done about a standard error that cannot be written to.
-    let _ = writeln!(io::stderr(), "{text}");
-    ExitCode::from(if error.chain().any(<dyn std::error::Error>::is::<BadInput>) { 2 } else { 1 })
-}
-
 impl Services {
     /// The database's address.
     ///
@@ -312,8 +290,19 @@ impl Services {
             .ok_or_else(|| BadInput::new("no broker was named and nothing was changed; set AMQP_URL or give --amqp-url"))
     }
 
+    /// The database's address, after a login that succeeded: a pool would say of a wrong password only
+    /// that it got no connection.
+    ///
+    /// # Errors
+    /// When none was named, or what is in the way of a login.
+    pub async fn reachable_database(&self) -> anyhow::Result<&str> {
+        let url = self.database()?;
+        reach(url).await?;
+        Ok(url)
+    }
+
     async fn store(&self) -> anyhow::Result<PostgresStore> {
-        Ok(PostgresStore::connect(self.database()?, 2).await?)
+        Ok(PostgresStore::connect(self.reachable_database().await?, 2).await?)
     }
 
     fn secrets(&self) -> anyhow::Result<crate::secrets::Secrets> {

@@ -14,7 +14,7 @@ pub struct ReconcileArgs {
 
 pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let json = args.json;
-    let told = reconcile(services.database()?, |found| -> anyhow::Result<()> {
+    let told = reconcile(services.reachable_database().await?, |found| -> anyhow::Result<()> {
         print(&if json {
             serde_json::json!({"account": found.account, "check": found.check, "stored": found.stored, "computed": found.computed})
                 .to_string()

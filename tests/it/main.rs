@@ -7,6 +7,7 @@ mod amqp;
 mod both_ways;
 mod cached;
 mod claims;
+mod commands;
 mod quarantine;
 mod reconcile;
 mod semantics;

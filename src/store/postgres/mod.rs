@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod quarantine;
 pub mod query;
+pub mod reach;
 mod refused;
 pub mod resets;
 mod rows;
