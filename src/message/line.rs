@@ -22,9 +22,13 @@ pub struct LineError(String);
 
 impl From<Fault> for LineError {
     fn from(fault: Fault) -> Self {
-        Self(fault.detail)
+        // The line has a number in its file; that it is the first of itself would only confuse.
+        Self(fault.detail.replace(" at line 1 column ", " at column "))
     }
 }
+
+/// The longest routing key that AMQP carries.
+const ROUTING_KEY_BYTES_MAX: usize = 255;
 
 /// Which amounts a reading shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,10 +139,7 @@ impl Line {
     pub fn raw(&self, secret: impl Fn(&Id) -> Option<Vec<u8>>) -> Result<Option<Raw>, LineError> {
         match self {
             Self::Event { tenant, kind, body } => {
-                let routing_key = format!("{kind}.{tenant}");
-                // A type nobody binds would be returned by the broker; here it is read as a command
-                // and quarantined as unknown.
-                let queue = Queue::of_routing_key(&routing_key).unwrap_or(Queue::Commands);
+                let (queue, routing_key) = route(kind, tenant);
                 let content_type = Some(CLOUDEVENT.to_owned());
                 Ok(Some(Raw {
                     queue,
@@ -163,6 +164,18 @@ impl Line {
                 Ok(Some(webhook_raw((provider, tenant, *received_at), headers.clone(), body)))
             }
             Self::Tick(_) | Self::Read { .. } | Self::Catalog { .. } => Ok(None),
+        }
+    }
+}
+
+/// Where a CloudEvent goes. A type that no queue takes would be returned by the broker, and there would
+/// be no outcome: as a command it is read, and quarantined as unknown.
+fn route(kind: &str, tenant: &str) -> (Queue, String) {
+    let own = format!("{kind}.{tenant}");
+    match Queue::of_routing_key(&own).filter(|_| own.len() <= ROUTING_KEY_BYTES_MAX) {
+        Some(queue) => (queue, own),
+        None => {
+            (Queue::Commands, Id::new(tenant).map_or_else(|_| "credits.unknown".to_owned(), |tenant| format!("credits.unknown.{tenant}")))
         }
     }
 }

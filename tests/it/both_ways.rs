@@ -64,6 +64,7 @@ fn lines() -> Vec<Value> {
         paid("evt_1", "cat", 1_767_571_200),
         about("x-1", "credits.grant", "ann", "2026-01-05T00:00:00Z", json!({"credits": 1.5})),
         about("x-2", "credits.unheard_of", "ann", "2026-01-05T00:00:00Z", json!({})),
+        about("x-3", "order.placed", "ann", "2026-01-05T00:00:00Z", json!({})),
         about("d-1", "credit_request.decided", "bob", "2026-01-05T00:00:00Z", decided),
         message("m-1", "member.changed", None, "2026-01-05T00:00:00Z", json!({"member": "eve", "role": "approver"})),
         about("r-1", "credit_request.submitted", "bob", "2026-01-06T00:00:00Z", request),
@@ -118,6 +119,6 @@ worker_test!(one_file_gives_one_result_both_ways, |deployment| {
     assert_eq!(published.len(), simulated.len());
     let entries = |index: usize| published[index]["entries"].as_array().unwrap().len();
     assert_eq!(entries(4), 2, "the grant, and the usage it sets free");
-    assert!(entries(17) > 4 && entries(18) == 0, "two accounts were due");
+    assert!(entries(18) > 4 && entries(19) == 0, "two accounts were due");
     assert_eq!(published[7]["reasons"], json!(["insufficient_credits"]), "the recorded ones");
 });

@@ -47,6 +47,30 @@ fn a_message_that_cannot_be_read_is_still_a_line() {
 }
 
 #[test]
+fn a_type_that_no_queue_takes_goes_where_it_is_read() {
+    let event = |kind: &str, tenant: &str| serde_json::json!({"specversion": "1.0", "type": kind, "tenant": tenant}).to_string();
+    let long = format!("credits.{}", "x".repeat(300));
+    for (kind, tenant, key) in [
+        ("order.placed", "acme", "credits.unknown.acme"),
+        (&long, "acme", "credits.unknown.acme"),
+        ("order.placed", "no id", "credits.unknown"),
+        ("order.placed", "", "credits.unknown"),
+    ] {
+        let raw = raw(&event(kind, tenant));
+        assert_eq!((raw.queue, raw.routing_key.as_str()), (Queue::Commands, key));
+        assert_eq!(Queue::of_routing_key(key), Some(Queue::Commands), "{key} is bound");
+        assert_eq!(fate(&read(&raw, &secrets)), "unknown_type", "{kind}");
+    }
+    assert_eq!(fate(&read(&raw(&event("", "acme")), &secrets)), "unknown_type");
+}
+
+#[test]
+fn the_place_in_a_line_is_a_column() {
+    let said = Line::parse("{\"tick\": oops").unwrap_err().to_string();
+    assert!(said.ends_with("at column 10") && !said.contains("line"), "{said}");
+}
+
+#[test]
 fn a_webhook_is_signed_with_the_test_secret_at_its_own_time() {
     let raw = raw(STRIPE);
     assert_eq!(raw.routing_key, "payment.stripe.acme");
