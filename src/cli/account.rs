@@ -3,17 +3,23 @@
 //! Owns what these commands print. Never writes.
 
 use super::admin::id;
-use super::{BadInput, Services, print};
+use super::{BadInput, Services, print, told};
 use crate::domain::ids::{AccountKey, Id, MessageId, Printable};
 use crate::message::entry_json;
 use crate::message::line::Basis;
 use crate::statement::{self, AccountView};
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::query::Home;
+use crate::store::postgres::query::waits::Wait;
+use crate::store::postgres::query::{Found, Home};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::process::ExitCode;
+
+/// Waiting messages that are told one by one.
+const WAITS_MAX: i64 = 10;
+/// The outcome that is not one yet.
+const WAITING: &str = "waiting";
 
 #[derive(Debug, Clone, Args)]
 pub struct AccountArgs {
@@ -40,8 +46,8 @@ enum BasisArg {
 pub struct BalanceArgs {
     #[command(flatten)]
     of: AccountArgs,
-    /// The balance at a past instant (RFC 3339) instead of now.
-    #[arg(long, value_name = "INSTANT")]
+    /// The balance at a past instant (like 2026-01-31T12:00:00Z) instead of now.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     at: Option<Timestamp>,
     /// What counts for the instant.
     #[arg(long = "as", value_enum, default_value = "known", requires = "at", value_name = "BASIS")]
@@ -79,12 +85,56 @@ impl AccountArgs {
     }
 
     async fn home(&self, store: &PostgresStore) -> anyhow::Result<Home> {
-        store.home(&self.tenant, Some(&self.account)).await?.ok_or_else(|| unknown(&self.key()))
+        match store.home(&self.tenant, Some(&self.account)).await? {
+            Some(home) => Ok(home),
+            None => Err(unknown(store, &self.key()).await),
+        }
     }
 }
 
-fn unknown(key: &AccountKey) -> anyhow::Error {
-    anyhow!("the ledger has no account {key}; check the names, or send the message that opens it")
+/// Reads an instant on the command line.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "write it with date, time and offset, like 2026-01-31T12:00:00Z or 2026-01-31T13:00:00+01:00".to_owned())
+}
+
+/// Why nothing is known of an account: its tenant, or the account itself.
+async fn unknown(store: &PostgresStore, key: &AccountKey) -> anyhow::Error {
+    match no_tenant(store, &key.tenant).await {
+        Ok(None) => anyhow!(
+            "the ledger has no account {key}; check its name, or send the message that opens it: its first credit, or account.opened"
+        ),
+        Ok(Some(error)) | Err(error) => error,
+    }
+}
+
+async fn no_tenant(store: &PostgresStore, tenant: &Id) -> anyhow::Result<Option<anyhow::Error>> {
+    let known = store.tenant_clock(tenant).await?.is_some();
+    Ok((!known).then(|| {
+        anyhow!(
+            "the ledger has no tenant {tenant}; `credit-ledger tenant list` shows those there are, `credit-ledger catalog apply` makes one"
+        )
+    }))
+}
+
+/// Refuses an instant that the tenant's time has not reached: what is due by then is not written yet.
+async fn not_ahead(store: &PostgresStore, tenant: &Id, at: Timestamp) -> anyhow::Result<()> {
+    let clock = store.tenant_clock(tenant).await?.filter(|clock| clock.is_test).and_then(|clock| clock.clock);
+    let now = clock.unwrap_or_else(Timestamp::now);
+    if at <= now {
+        return Ok(());
+    }
+    let time = if clock.is_some() { "the tenant's test clock" } else { "now" };
+    Err(BadInput::new(format!("--at {at} is later than {time} ({now}), and what will happen is not known; leave --at out for the present")))
+}
+
+/// What messages of the account wait for, a line each; empty when none does.
+async fn waits(store: &PostgresStore, key: &AccountKey, home: Home) -> anyhow::Result<String> {
+    let (all, waits) = store.waits(home, WAITS_MAX).await?;
+    let Some(all) = usize::try_from(all).ok().filter(|all| *all > 0) else { return Ok(String::new()) };
+    let mut lines = vec![format!("{} not in these numbers:", told::count(all, "message waits and is", "messages wait and are"))];
+    lines.extend(waits.iter().map(|wait| format!("  {} waits {}", wait.message, told::wait(key, &wait.on, wait.deadline))));
+    lines.extend((all > waits.len()).then(|| format!("  and {} more", all.saturating_sub(waits.len()))));
+    Ok(format!("\n{}", lines.join("\n")))
 }
 
 /// The balance of an account now or at a past instant; `None` for an account nobody named.
@@ -105,21 +155,31 @@ pub async fn balance(services: &Services, args: &BalanceArgs) -> anyhow::Result<
         BasisArg::Recorded => Basis::Recorded,
     };
     let key = args.of.key();
-    let view = view(&store, &key, args.at, basis).await?.ok_or_else(|| unknown(&key))?;
-    print(&if args.of.json { view.json(None) } else { view.text() })?;
+    let home = args.of.home(&store).await?;
+    if let Some(at) = args.at {
+        not_ahead(&store, &key.tenant, at).await?;
+    }
+    let Some(view) = view(&store, &key, args.at, basis).await? else { return Err(unknown(&store, &key).await) };
+    print(&if args.of.json {
+        view.json(None)
+    } else if args.at.is_some() {
+        view.text()
+    } else {
+        view.text() + &waits(&store, &key, home).await?
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub async fn history(services: &Services, args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let store = services.store().await?;
-    let entries = store.history(args.of.home(&store).await?, args.limit).await?;
+    let home = args.of.home(&store).await?;
+    let entries = store.history(home, args.limit).await?;
     if args.of.json {
         let entries: Vec<_> = entries.iter().map(entry_json).collect();
         print(&serde_json::json!({ "entries": entries }).to_string())?;
-    } else if entries.is_empty() {
-        print("no entries yet")?;
     } else {
-        print(&statement::history(&entries))?;
+        let history = if entries.is_empty() { "no entries yet".to_owned() } else { statement::history(&entries) };
+        print(&(history + &waits(&store, &args.of.key(), home).await?))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,35 +215,66 @@ pub async fn outcome(services: &Services, args: &OutcomeArgs) -> anyhow::Result<
     let message = MessageId { source: named(&args.source)?, id: named(&args.id)? };
     let store = services.store().await?;
     let Some(found) = store.find_outcome(&args.tenant, account.as_ref(), &message).await? else {
-        return Err(anyhow!(
-            "the ledger has no outcome for {message} of {}/{}: it has not arrived, is still queued, or was sent under other names",
+        return Err(not_found(&store, args, &message).await);
+    };
+    let wait = match &account {
+        Some(account) if found.outcome == WAITING => store.wait(&args.tenant, account, &message).await?,
+        Some(_) | None => None,
+    };
+    print(&if args.json { outcome_json(&found, wait.as_ref())? } else { outcome_text(&found, wait.as_ref(), (args, account)) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn not_found(store: &PostgresStore, args: &OutcomeArgs, message: &MessageId) -> anyhow::Error {
+    match no_tenant(store, &args.tenant).await {
+        Ok(None) => anyhow!(
+            "the ledger has no outcome for {message} of {}/{}: it has not arrived, is still queued, or was sent under other names; \
+             check the four names, look into `credit-ledger quarantine list`, and whether a worker is ready (`credit-ledger health`); \
+             when in doubt send it again with the same id",
             args.tenant,
             args.account
-        ));
-    };
-    if args.json {
-        let entries: Vec<_> = found.entries.iter().map(entry_json).collect();
-        let mut text = String::from("{\"outcome\":");
-        text.push_str(&serde_json::to_string(&found.outcome)?);
-        text.push_str(",\"reasons\":");
-        text.push_str(&serde_json::to_string(&found.reasons)?);
-        text.push_str(",\"entries\":");
-        text.push_str(&serde_json::to_string(&entries)?);
-        if !found.held_up_by.is_empty() {
-            text.push_str(",\"held_up_by\":");
-            text.push_str(&serde_json::to_string(&found.held_up_by)?);
-        }
-        text.push('}');
-        print(&text)?;
-    } else {
-        let reasons = if found.reasons.is_empty() { String::new() } else { format!(": {}", found.reasons.join(", ")) };
-        print(&format!("{}{reasons}", found.outcome))?;
-        if !found.held_up_by.is_empty() {
-            print(&format!("held up by accounts that cannot be written: {}", found.held_up_by.join(", ")))?;
-        }
-        if !found.entries.is_empty() {
-            print(&statement::history(&found.entries))?;
-        }
+        ),
+        Ok(Some(error)) | Err(error) => error,
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn outcome_json(found: &Found, wait: Option<&Wait>) -> anyhow::Result<String> {
+    let entries: Vec<_> = found.entries.iter().map(entry_json).collect();
+    let mut text = format!(
+        "{{\"outcome\":{},\"reasons\":{},\"entries\":{}",
+        serde_json::to_string(&found.outcome)?,
+        serde_json::to_string(&found.reasons)?,
+        serde_json::to_string(&entries)?
+    );
+    if !found.held_up_by.is_empty() {
+        text.push_str(",\"held_up_by\":");
+        text.push_str(&serde_json::to_string(&found.held_up_by)?);
+    }
+    if let Some(wait) = wait {
+        text.push_str(",\"waits_for\":");
+        text.push_str(&told::wait_json(&wait.on, wait.deadline).to_string());
+    }
+    text.push('}');
+    Ok(text)
+}
+
+fn outcome_text(found: &Found, wait: Option<&Wait>, (args, account): (&OutcomeArgs, Option<Id>)) -> String {
+    let reasons = if found.reasons.is_empty() { String::new() } else { format!(": {}", found.reasons.join(", ")) };
+    let mut lines = vec![format!("{}{reasons}", found.outcome)];
+    if let Some((wait, account)) = wait.zip(account) {
+        let key = AccountKey { tenant: args.tenant.clone(), account };
+        lines.push(told::wait(&key, &wait.on, wait.deadline));
+    } else if found.outcome == WAITING {
+        lines.push("until everything of the tenant that is due is written".to_owned());
+    }
+    if found.outcome == "quarantined" {
+        lines.push(format!("find it and its reason with: credit-ledger quarantine list --tenant {} --ended", args.tenant));
+    }
+    if !found.held_up_by.is_empty() {
+        lines.push(format!("held up by accounts that cannot be written: {}", found.held_up_by.join(", ")));
+    }
+    if !found.entries.is_empty() {
+        lines.push(statement::history(&found.entries));
+    }
+    lines.join("\n")
 }

@@ -15,6 +15,7 @@ mod reconcile;
 mod report;
 mod schema;
 mod simulate;
+mod told;
 mod toml;
 
 use crate::store::postgres::PostgresStore;

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod since;
+pub mod waits;
 
 use super::load::instant;
 use super::rows::{

@@ -1,0 +1,84 @@
+//! Words for what an outcome alone leaves open: what a message waits for, why one was set aside.
+//!
+//! Owns the sentences that `publish`, `simulate`, `outcome`, `balance` and `history` share. Never asks
+//! a service.
+
+use crate::domain::decision::On;
+use crate::domain::ids::AccountKey;
+use jiff::Timestamp;
+
+/// Hexadecimal digits of a digest that name a message in quarantine.
+const DIGEST_LETTERS: usize = 12;
+
+/// What is waited for, until when, and how to give it.
+pub fn wait(account: &AccountKey, on: &On, deadline: Timestamp) -> String {
+    let (what, by) = match on {
+        On::Account => (
+            format!("for the account {account} to be opened"),
+            "its first credit (a grant, payment, request or subscription) or account.opened opens it",
+        ),
+        On::Request(request) => (format!("for the request {request} to be submitted"), "credit_request.submitted gives it"),
+        On::Subscription(subscription) => (format!("for the subscription {subscription} to start"), "subscription.started gives it"),
+        On::Claim(_) => (
+            "for another account's message about the same payment, request or reference to be decided".to_owned(),
+            "this follows by itself",
+        ),
+        On::Time(at) => {
+            return format!("for the time {}; a test clock is moved by a cycle.reset without subject", second(*at));
+        }
+    };
+    format!("{what}, until {}; {by}", second(deadline))
+}
+
+/// The same for programs.
+pub fn wait_json(on: &On, deadline: Timestamp) -> serde_json::Value {
+    let name = match on {
+        On::Request(name) | On::Subscription(name) => Some(name.as_str()),
+        On::Account | On::Time(_) | On::Claim(_) => None,
+    };
+    serde_json::json!({ "what": on.word(), "name": name, "until": deadline.to_string() })
+}
+
+/// The beginning of a digest, as `quarantine list` shows it.
+pub fn short(digest: &[u8]) -> String {
+    hex::encode(digest).chars().take(DIGEST_LETTERS).collect()
+}
+
+/// `1 entry`, `2 entries`.
+pub fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::Claim;
+    use crate::domain::ids::Id;
+
+    #[test]
+    fn every_wait_says_what_until_when_and_how() {
+        let account = AccountKey { tenant: Id::new("acme").unwrap(), account: Id::new("ann").unwrap() };
+        let at: Timestamp = "2026-01-02T03:04:05.123456Z".parse().unwrap();
+        let name = Id::new("r-1").unwrap();
+        for (on, words) in [
+            (On::Account, ["acme/ann to be opened", "until 2026-01-02 03:04:05 UTC", "account.opened"]),
+            (On::Request(name.clone()), ["request r-1", "until 2026-01-02 03:04:05 UTC", "credit_request.submitted"]),
+            (On::Subscription(name), ["subscription r-1", "until 2026-01-02 03:04:05 UTC", "subscription.started"]),
+            (On::Time(at), ["the time 2026-01-02 03:04:05 UTC", "test clock", "cycle.reset"]),
+            (On::Claim(Claim::Undecided), ["another account's message", "until 2026-01-02 03:04:05 UTC", "by itself"]),
+        ] {
+            let said = wait(&account, &on, at);
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+            assert_eq!(wait_json(&on, at)["what"], on.word());
+        }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!((count(1, "entry", "entries"), count(0, "entry", "entries")), ("1 entry".to_owned(), "0 entries".to_owned()));
+    }
+}
