@@ -5,7 +5,7 @@
 //! identity makes the second a duplicate.
 
 use super::admin::id;
-use super::{BadInput, Services, print};
+use super::{BadInput, Services, print, told};
 use crate::amqp::{Outgoing, Published, Publisher, Topology};
 use crate::domain::ids::Id;
 use crate::message::Raw;
@@ -112,8 +112,16 @@ impl Named {
         }
         let filter = Filter { prefix: &prefix, ..Filter::default() };
         let mut rows = quarantine::list(store.pool(), filter, 2).await?;
-        if rows.is_empty() && ended {
-            rows = quarantine::list(store.pool(), Filter { ended, ..filter }, 2).await?;
+        if rows.is_empty() {
+            let mut with_ended = quarantine::list(store.pool(), Filter { ended: true, ..filter }, 2).await?;
+            if ended {
+                rows = with_ended;
+            } else if let Some(how) = with_ended.pop().as_ref().and_then(self::ended) {
+                bail!(
+                    "no open message in quarantine begins with {prefix}: it was {how}; nothing was changed; \
+                     `quarantine list --ended` shows it"
+                );
+            }
         }
         match (rows.pop(), rows.pop()) {
             (Some(row), None) => Ok(row),
@@ -121,7 +129,7 @@ impl Named {
                 Err(BadInput::new(format!("more than one message in quarantine begins with {prefix}; give more of the digest")))
             }
             (None, _) => Err(anyhow!(
-                "no {}message in quarantine begins with {prefix}; `quarantine list` shows them",
+                "no {}message in quarantine begins with {prefix}; `quarantine list` shows the open ones, with --ended all",
                 if ended { "" } else { "open " }
             )),
         }
@@ -130,7 +138,7 @@ impl Named {
 
 /// Enough of a digest to name it.
 fn short(row: &Quarantined) -> String {
-    hex::encode(&row.digest).chars().take(12).collect()
+    told::short(&row.digest)
 }
 
 async fn list(store: &PostgresStore, filter: Filter<'_>, json: bool) -> anyhow::Result<()> {

@@ -82,6 +82,8 @@ async fn what_is_discarded_keeps_reason_actor_and_time() {
     }
     let again = run(&database, None, &["discard", &digest, "--reason", "again"]);
     assert!(!again.status.success() && text(&again).contains("no open message"), "{}", text(&again));
+    let replayed = text(&run(&database, None, &["replay", &digest, "--amqp-url", "amqp://127.0.0.1:1/%2f"]));
+    assert!(replayed.contains("it was discarded") && replayed.contains("by ann") && replayed.contains("list --ended"), "{replayed}");
 
     // The same bytes again: open, and its end is forgotten.
     set_aside(&database).await;
