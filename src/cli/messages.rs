@@ -6,6 +6,7 @@ use super::{BadInput, Services};
 use crate::domain::ids::Id;
 use crate::message::{Incoming, Line};
 use crate::secrets::Secrets;
+use crate::store::postgres::PostgresStore;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// Reads a message file, or standard input for `-`; empty lines and comments are left out.
 pub fn read_lines(file: &Path) -> anyhow::Result<Vec<(usize, Line)>> {
-    let name = file.display();
+    let name = name_of(file);
     let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin().lock()) } else { std::fs::read_to_string(file) };
     let text = text.map_err(|error| BadInput::new(format!("{name} cannot be read: {error}; nothing was done")))?;
     let mut lines = Vec::new();
@@ -23,7 +24,15 @@ pub fn read_lines(file: &Path) -> anyhow::Result<Vec<(usize, Line)>> {
         let read = read.map_err(|error| BadInput::new(format!("{name}:{number}: {error}; nothing was done")))?;
         lines.extend(read.map(|line| (number, line)));
     }
+    if lines.is_empty() {
+        eprintln!("{name} holds no line to act on; nothing was done");
+    }
     Ok(lines)
+}
+
+/// What a message file is called.
+pub fn name_of(file: &Path) -> String {
+    if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() }
 }
 
 /// The folder that file names in a message file are relative to.
@@ -31,13 +40,15 @@ pub fn folder_of(file: &Path) -> PathBuf {
     file.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// The times of the file's test-clock tenants.
-pub async fn clocks(services: &Services, lines: &[(usize, Line)]) -> anyhow::Result<BTreeMap<Id, Option<Timestamp>>> {
-    let needs = lines.iter().any(|(_, line)| matches!(line, Line::Catalog { .. } | Line::Read { .. } | Line::Tick(_)));
-    if services.database_url.is_none() && !needs {
-        return Ok(BTreeMap::new());
-    }
-    let store = services.store().await?;
+/// True when a database was named, or lines cannot do without one.
+pub fn needs_database(services: &Services, lines: &[(usize, Line)]) -> bool {
+    let named = services.database_url.as_deref().is_some_and(|url| !url.is_empty());
+    named || lines.iter().any(|(_, line)| matches!(line, Line::Catalog { .. } | Line::Read { .. } | Line::Tick(_)))
+}
+
+/// The times of the file's test-clock tenants, as far as a database knows them.
+pub async fn clocks(store: Option<&PostgresStore>, lines: &[(usize, Line)]) -> anyhow::Result<BTreeMap<Id, Option<Timestamp>>> {
+    let Some(store) = store else { return Ok(BTreeMap::new()) };
     let tenants: BTreeSet<Id> = lines.iter().filter_map(|(_, line)| tenant_of(line)).collect();
     let mut clocks = BTreeMap::new();
     for tenant in tenants {
@@ -61,7 +72,7 @@ pub fn tenant_of(line: &Line) -> Option<Id> {
 pub fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyhow::Result<()> {
     for (number, line) in lines {
         line.raw(|tenant| secrets.stripe(tenant).into_iter().next())
-            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", file.display())))?;
+            .map_err(|error| BadInput::new(format!("{}:{number}: {error}; nothing was sent; give --secrets-dir", name_of(file))))?;
     }
     Ok(())
 }

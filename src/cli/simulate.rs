@@ -1,10 +1,10 @@
 //! `simulate`: prints what each line of a message file does.
 
-use super::messages::{folder_of, read_lines};
-use super::{BadInput, Services, print};
+use super::messages::{folder_of, name_of, read_lines};
+use super::{BadInput, Services, print, told};
 use crate::domain::entry::Entry;
 use crate::message::entry_json;
-use crate::simulate::{Effects, SimulateError, Simulation, Step};
+use crate::simulate::{Effects, Open, SimulateError, Simulation, Step};
 use crate::statement;
 use clap::Args;
 use serde::Serialize;
@@ -39,10 +39,10 @@ pub async fn run(services: &Services, args: &SimulateArgs) -> anyhow::Result<Exi
     for (number, line) in lines {
         let step = simulation.take(&line).await.map_err(|error| match error {
             SimulateError::Line(reason) => {
-                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", args.file.display()))
+                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", name_of(&args.file)))
             }
             SimulateError::Failure(failure) => {
-                anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", args.file.display()))
+                anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", name_of(&args.file)))
             }
         })?;
         print(&match step {
@@ -69,6 +69,11 @@ fn json(line: usize, effects: &Effects) -> anyhow::Result<String> {
 fn text(line: usize, effects: &Effects) -> String {
     let reasons = effects.reasons.join(", ");
     let mut text = format!("{line}: {}{}{reasons}", effects.outcome.word(), if reasons.is_empty() { "" } else { ": " });
+    match &effects.open {
+        Some(Open::Waits(account, on, deadline)) => text.push_str(&format!("\n  {}", told::wait(account, on, *deadline))),
+        Some(Open::Unreadable(detail)) => text.push_str(&format!("\n  {detail}")),
+        None => {}
+    }
     // One table for each run of entries of one account.
     for run in effects.entries.chunk_by(|(left, _), (right, _)| left == right) {
         let Some((key, _)) = run.first() else { continue };

@@ -73,6 +73,17 @@ pub struct Effects {
     pub entries: Vec<(AccountKey, Entry)>,
     /// Announcements in the order they were made.
     pub events: Vec<Box<RawValue>>,
+    /// What the outcome leaves open.
+    pub open: Option<Open>,
+}
+
+/// What an outcome leaves open.
+#[derive(Debug)]
+pub enum Open {
+    /// What a message of the account waits for, and until when.
+    Waits(AccountKey, On, Timestamp),
+    /// Why a message cannot be read.
+    Unreadable(String),
 }
 
 /// A ledger in memory with the time of its file.
@@ -96,6 +107,7 @@ pub struct Simulation {
     repeated: Vec<String>,
     entries: Vec<(AccountKey, Entry)>,
     events: Vec<Box<RawValue>>,
+    open: Option<Open>,
 }
 
 /// What is known of a message that never reaches an account.
@@ -135,7 +147,7 @@ impl Simulation {
         let mut reasons = std::mem::take(&mut self.repeated);
         reasons.extend(outcome.reasons().into_iter().map(str::to_owned));
         let (entries, events) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.events));
-        Ok(Step::Done(Effects { outcome, reasons, entries, events }))
+        Ok(Step::Done(Effects { outcome, reasons, entries, events, open: self.open.take() }))
     }
 
     async fn message(&mut self, line: &Line, received_at: Option<Timestamp>) -> Result<Outcome, SimulateError> {
@@ -172,7 +184,8 @@ impl Simulation {
                 self.tell_quarantined(&outcome, &raw, Aside { tenant: Some(&tenant), id: Some(&id), kind: Some(raw.route().0) });
                 Ok(outcome)
             }
-            Err(Unreadable { reason, tenant, id, kind, .. }) => {
+            Err(Unreadable { reason, detail, tenant, id, kind }) => {
+                self.open = Some(Open::Unreadable(detail));
                 let outcome = Outcome::Quarantined(reason);
                 self.tell_quarantined(&outcome, &raw, Aside { tenant: tenant.as_ref(), id: id.as_ref(), kind: kind.as_deref() });
                 Ok(outcome)
@@ -227,11 +240,21 @@ impl Simulation {
         let settled = settled.into_iter().next();
         self.repeated = settled.as_ref().and_then(|settled| settled.of.clone()).map(|of| of.reasons).unwrap_or_default();
         let outcome = settled.map_or(Outcome::Ignored, |settled| settled.outcome);
+        if outcome == Outcome::Waiting {
+            self.open = self.waits(&message).await;
+        }
         if outcome == Outcome::Quarantined(QuarantineReason::UnknownTenant) {
             let named = Aside { tenant: Some(&message.account.tenant), id: Some(&message.id), kind: Some(message.command.word()) };
             self.tell_quarantined(&outcome, &raw, named);
         }
         Ok(outcome)
+    }
+
+    async fn waits(&self, message: &Message) -> Option<Open> {
+        let memory = self.store.lock().await;
+        let waiting = &memory.accounts.get(&message.account)?.state.waiting;
+        let found = waiting.iter().find(|waiting| waiting.message.id == message.id)?;
+        Some(Open::Waits(message.account.clone(), found.on.clone(), found.deadline))
     }
 
     /// Asks again about messages that wait for another account's, until none of them is set free.

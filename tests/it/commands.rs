@@ -1,6 +1,7 @@
 //! What the commands tell people: what went wrong, what was not changed, what to do; and the status.
 
-use crate::worker::environment;
+use crate::worker::{Deployment, environment, grant, worker_test};
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 /// The program on servers of the caller's choice.
@@ -45,3 +46,113 @@ async fn a_database_that_cannot_be_used_is_told_with_its_cause() {
         }
     }
 }
+
+/// A line of a message file about an account of a tenant.
+fn line(id: &str, kind: &str, (tenant, account): (&str, &str), data: &Value) -> String {
+    json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": tenant, "subject": account,
+        "time": "2026-01-01T00:00:00Z", "data": data})
+    .to_string()
+}
+
+impl Deployment {
+    /// What a command says, standard output first, and its status.
+    async fn said_by(&self, arguments: &[&str]) -> (String, Option<i32>) {
+        let output = self.tool(arguments).output().await.unwrap();
+        (text(&output), output.status.code())
+    }
+
+    async fn published(&self, lines: &[String]) -> (String, Option<i32>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("messages.jsonl");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        self.said_by(&["publish", file.to_str().unwrap()]).await
+    }
+}
+
+fn assert_says(told: &str, words: &[&str]) {
+    for word in words {
+        assert!(told.contains(word), "it does not say {word:?}: {told}");
+    }
+}
+
+worker_test!(what_an_outcome_leaves_open_is_told, |deployment| {
+    deployment.start();
+    let ann = ("acme", "ann");
+    let use_of = json!({"meter": "image", "quantity": "1"});
+    let cancel = json!({"request": "r-1", "cancelled_by": "ann"});
+    let mut misspelt = grant("1");
+    misspelt["reson"] = "typo".into();
+    let (told, status) = deployment
+        .published(&[
+            line("u", "usage.recorded", ann, &use_of),
+            line("c", "credit_request.cancelled", ann, &cancel),
+            line("m", "credits.grant", ann, &misspelt),
+            line("x", "order.placed", ann, &json!({})),
+            line("g", "credits.grant", ("acme", "bob"), &grant("5")),
+        ])
+        .await;
+    assert_eq!(status, Some(0), "an outcome is no error: {told}");
+    assert_says(&told, &["1: waiting (0 entries)\n   for the account acme/ann to be opened, until ", "account.opened opens it"]);
+    assert_says(&told, &["2: waiting (0 entries)\n   for the request r-1 to be submitted, until "]);
+    assert_says(&told, &["3: quarantined: malformed (0 entries)\n   data: unknown key `reson`", "credit-ledger quarantine show "]);
+    assert_says(&told, &["4: quarantined: unknown_type (0 entries)\n   `type` is not known", "5: applied (1 entry)\n"]);
+    assert_says(&told, &["5 messages answered: 1 applied, 2 quarantined, 2 waiting"]);
+    let (_, digest) = told.rsplit_once("quarantine show ").unwrap();
+    let (shown, status) = deployment.said_by(&["quarantine", "show", digest.split_whitespace().next().unwrap()]).await;
+    assert_eq!(status, Some(0), "{shown}");
+
+    let (outcome, _) = deployment.said_by(&["outcome", "acme", "ann", "test", "u"]).await;
+    assert_says(&outcome, &["waiting\nfor the account acme/ann to be opened, until "]);
+    let (outcome, _) = deployment.said_by(&["outcome", "acme", "ann", "test", "u", "--json"]).await;
+    let outcome: Value = serde_json::from_str(&outcome).unwrap();
+    assert_eq!((&outcome["outcome"], &outcome["waits_for"]["what"]), (&json!("waiting"), &json!("account")));
+    assert!(outcome["waits_for"]["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() > jiff::Timestamp::now());
+    for command in ["balance", "history"] {
+        let (told, _) = deployment.said_by(&[command, "acme", "ann"]).await;
+        assert_says(
+            &told,
+            &["2 messages wait and are not in these numbers", "test u waits for the account acme/ann", "test c waits for the request r-1"],
+        );
+    }
+
+    // The account is opened: the usage is decided, the cancellation waits on.
+    deployment.published(&[line("g2", "credits.grant", ann, &grant("5"))]).await;
+    let (told, _) = deployment.said_by(&["balance", "acme", "ann"]).await;
+    // 5 − 1 image × 2.
+    assert_says(&told, &["available 3 ", "1 message waits and is not", "test c waits for the request r-1 to be submitted"]);
+});
+
+worker_test!(what_is_not_there_is_told_with_the_next_step, |deployment| {
+    deployment.start();
+    deployment.published(&[line("g", "credits.grant", ("acme", "ann"), &grant("5"))]).await;
+    for (arguments, words) in [
+        (&["balance", "acme", "nobody"][..], &["no account acme/nobody", "opens it"][..]),
+        (&["balance", "nowhere", "ann"], &["no tenant nowhere", "tenant list"]),
+        (&["history", "nowhere", "ann"], &["no tenant nowhere"]),
+        (&["outcome", "nowhere", "ann", "test", "g"], &["no tenant nowhere"]),
+        (&["outcome", "acme", "ann", "test", "other"], &["no outcome for", "quarantine list", "health"]),
+    ] {
+        let (told, status) = deployment.said_by(arguments).await;
+        assert_eq!(status, Some(1), "{arguments:?}: {told}");
+        assert_says(&told, words);
+    }
+    for (at, words) in [("2390-01-01T00:00:00Z", "later than now"), ("yesterday", "like 2026-01-31T12:00:00Z")] {
+        let (told, status) = deployment.said_by(&["balance", "acme", "ann", "--at", at]).await;
+        assert_eq!(status, Some(2), "{told}");
+        assert_says(&told, &[words]);
+    }
+    // Nobody listens at the broker's address.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.jsonl");
+    std::fs::write(&file, line("h", "credits.grant", ("acme", "ann"), &grant("5"))).unwrap();
+    let (told, status) = deployment.said_by(&["publish", file.to_str().unwrap(), "--amqp-url", "amqp://u:hush-hush@127.0.0.1:1/%2f"]).await;
+    assert_eq!(status, Some(1));
+    assert_says(&told, &["nothing was sent"]);
+    assert!(!told.contains(SECRET), "{told}");
+    std::fs::write(&file, "# nothing\n").unwrap();
+    for command in ["publish", "simulate"] {
+        let (told, status) = deployment.said_by(&[command, file.to_str().unwrap()]).await;
+        assert_eq!(status, Some(0));
+        assert_says(&told, &["one.jsonl holds no line", "nothing was done"]);
+    }
+});

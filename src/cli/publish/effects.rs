@@ -2,7 +2,6 @@
 //!
 //! Owns the order in which the effects of one line are shown. Never sends anything.
 
-use super::super::Services;
 use crate::domain::ids::{AccountKey, Id};
 use crate::message::entry_json;
 use crate::store::postgres::PostgresStore;
@@ -27,8 +26,7 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to look; what is recorded so far is no line's effect.
-    pub async fn begin(services: &Services, tenants: &[Id]) -> anyhow::Result<Self> {
-        let store = services.store().await?;
+    pub async fn begin(store: PostgresStore, tenants: &[Id]) -> anyhow::Result<Self> {
         let seen = store.seen_now(tenants).await?;
         Ok(Self { store, seen })
     }

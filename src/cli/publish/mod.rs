@@ -6,9 +6,10 @@
 //! was not answered in time is said to be unanswered.
 
 mod effects;
+mod show;
 mod timed;
 
-use super::messages::{clocks, folder_of, read_lines, signable, tenant_of};
+use super::messages::{clocks, folder_of, name_of, needs_database, read_lines, signable, tenant_of};
 use super::quarantine::outgoing;
 use super::{BadInput, Services, account, admin, print, toml};
 use crate::amqp::{Outgoing, Published, Publisher, Replies, Topology};
@@ -18,16 +19,17 @@ use crate::message::{Line, reread};
 use crate::secrets::Secrets;
 use crate::simulate::load_catalog;
 use crate::statement::AccountView;
+use crate::store::postgres::PostgresStore;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use effects::{Effects, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
+use serde::Deserialize;
+use show::{Known, Outcomes};
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use timed::Timed;
@@ -59,23 +61,18 @@ struct Answer {
     entries: Vec<serde_json::Value>,
 }
 
-/// An answer beside its line, as `simulate` shows it.
-#[derive(Serialize)]
-struct Shown<'a> {
+/// A message on its way, with what is known of it without its answer.
+struct Sending {
     line: usize,
-    outcome: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    reasons: &'a [String],
-    entries: &'a [serde_json::Value],
-    /// Known for tenants with a test clock only: of others many messages are under way at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<&'a [Box<RawValue>]>,
+    message: Outgoing,
+    known: Known,
 }
 
 pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<ExitCode> {
     let lines = read_lines(&args.file)?;
     let url = services.broker()?;
-    let clocks = clocks(services, &lines).await?;
+    let store = if needs_database(services, &lines) { Some(services.store().await?) } else { None };
+    let clocks = clocks(store.as_ref(), &lines).await?;
     let secrets = services.secrets()?;
     signable(&args.file, &lines, &secrets)?;
     let terminal = std::io::stderr().is_terminal() && !std::io::stdout().is_terminal();
@@ -86,30 +83,35 @@ pub async fn run(services: &Services, args: &PublishArgs) -> anyhow::Result<Exit
         folder: folder_of(&args.file),
         exchange: Topology::new(&services.amqp_prefix).incoming(),
         publisher: Publisher::new(url, "credit-ledger publish"),
-        replies: Replies::open(url).await?,
+        replies: Replies::open(url).await.context("nothing was sent: there is no way to the broker")?,
         wait: Duration::from_secs(args.wait),
         json: args.json,
         run: format!("{:08x}", rand::random::<u32>()),
         clock: None,
+        store,
         watch: None,
         effects: Effects::default(),
         clocks,
         round: Vec::new(),
-        pending: BTreeSet::new(),
+        pending: BTreeMap::new(),
         answers: BTreeMap::new(),
+        outcomes: Outcomes::new(),
         unanswered: 0,
         bar,
     };
-    if !session.clocks.is_empty() {
-        session.watch = Some(Watch::begin(services, &session.test_tenants()).await?);
-    }
+    session.begin_watch().await?;
     for (number, line) in &lines {
         let taken = session.take(*number, line).await;
-        taken.with_context(|| {
-            format!("{}:{number}: the lines before it were sent, it and the lines after it may not have been", args.file.display())
-        })?;
+        taken.with_context(|| stopped(&args.file, *number))?;
     }
-    session.finish().await
+    session.finish().await.with_context(|| format!("{}: not every line was answered; {AGAIN}", name_of(&args.file)))
+}
+
+/// What makes a second try safe, whatever of the first arrived.
+const AGAIN: &str = "publish the file again: what was applied is answered as a duplicate";
+
+fn stopped(file: &Path, line: usize) -> String {
+    format!("{}:{line}: publishing stopped here and no later line was sent; mend what is said below, then {AGAIN}", name_of(file))
 }
 
 fn progress(lines: usize) -> ProgressBar {
@@ -133,17 +135,20 @@ struct Session<'a> {
     run: String,
     /// The time of the file.
     clock: Option<Timestamp>,
+    /// The database, where it was named.
+    store: Option<PostgresStore>,
     /// Looks at what is recorded, once a tenant has a test clock.
     watch: Option<Watch>,
     /// What the line has done so far.
     effects: Effects,
     /// The times of tenants with a test clock.
     clocks: BTreeMap<Id, Option<Timestamp>>,
-    round: Vec<(usize, Outgoing)>,
+    round: Vec<Sending>,
     /// Lines sent and not answered.
-    pending: BTreeSet<usize>,
+    pending: BTreeMap<usize, Known>,
     /// Answers that wait for those of earlier lines, to be printed in order.
-    answers: BTreeMap<usize, Answer>,
+    answers: BTreeMap<usize, (Known, Answer)>,
+    outcomes: Outcomes,
     unanswered: usize,
     bar: ProgressBar,
 }
@@ -175,29 +180,30 @@ impl Session<'_> {
         let Some(mut raw) = line.raw(|tenant| secrets.stripe(tenant).into_iter().next())? else { return Ok(()) };
         let tenant = tenant_of(line);
         let incoming = reread(&raw);
+        let known = Known::of(&raw, &incoming);
         raw.reply_to = Some(self.replies.name().to_owned());
         raw.correlation_id = Some(format!("{number}"));
-        let message = outgoing(&self.exchange, raw);
+        let sending = Sending { line: number, message: outgoing(&self.exchange, raw), known };
         let Some(tenant) = tenant.filter(|tenant| self.clocks.contains_key(tenant)) else {
-            self.round.push((number, message));
+            self.round.push(sending);
             if self.round.len() >= ROUND_MAX {
                 self.send_round().await?;
             }
             return Ok(());
         };
         self.drain().await?;
-        let Ok(incoming) = incoming else { return self.send_alone(number, message, None).await };
+        let Ok(incoming) = incoming else { return self.send_alone(sending, None).await };
         let received_at = match line {
             Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => Some(*received_at),
             Line::Event { .. } | Line::Tick(_) | Line::Read { .. } | Line::Catalog { .. } => None,
         };
-        self.send_timed(number, message, Timed { tenant, incoming, received_at }).await
+        self.send_timed(sending, Timed { tenant, incoming, received_at }).await
     }
 
     /// Sends one message and waits for its answer. A tenant-wide reset is answered once it is done.
-    async fn ask(&mut self, number: usize, message: Outgoing, is_reset: bool) -> anyhow::Result<Answer> {
-        let published = self.publisher.publish_all(std::slice::from_ref(&message)).await?;
-        taken(published.first().copied(), &message)?;
+    async fn ask(&mut self, number: usize, message: &Outgoing, is_reset: bool) -> anyhow::Result<Answer> {
+        let published = self.publisher.publish_all(std::slice::from_ref(message)).await;
+        taken(published.context("the message may not have arrived")?.first().copied(), message)?;
         loop {
             let Some((line, answer)) = self.next_answer().await? else {
                 bail!(
@@ -213,11 +219,18 @@ impl Session<'_> {
 
     /// Publishes what is gathered, then waits until there is room in the window.
     async fn send_round(&mut self) -> anyhow::Result<()> {
-        let (numbers, messages): (Vec<usize>, Vec<Outgoing>) = std::mem::take(&mut self.round).into_iter().unzip();
-        let published = self.publisher.publish_all(&messages).await?;
-        for ((number, message), published) in numbers.into_iter().zip(&messages).zip(published) {
+        let round = std::mem::take(&mut self.round);
+        let ends = round.first().map(|first| first.line).zip(round.last().map(|last| last.line));
+        let (known, messages): (Vec<(usize, Known)>, Vec<Outgoing>) =
+            round.into_iter().map(|sending| ((sending.line, sending.known), sending.message)).unzip();
+        let published = self.publisher.publish_all(&messages).await.with_context(|| match ends {
+            Some((first, last)) if first < last => format!("lines {first} to {last} may not have arrived"),
+            Some((line, _)) => format!("line {line} may not have arrived"),
+            None => String::new(),
+        })?;
+        for (((number, known), message), published) in known.into_iter().zip(&messages).zip(published) {
             match taken(Some(published), message) {
-                Ok(()) => drop(self.pending.insert(number)),
+                Ok(()) => drop(self.pending.insert(number, known)),
                 Err(error) => {
                     self.unanswered = self.unanswered.saturating_add(1);
                     self.bar.suspend(|| eprintln!("line {number}: {error}"));
@@ -230,7 +243,7 @@ impl Session<'_> {
     async fn answered_down_to(&mut self, most: usize) -> anyhow::Result<()> {
         while self.pending.len() > most {
             let Some((line, answer)) = self.next_answer().await? else {
-                let lines: Vec<String> = self.pending.iter().take(10).map(ToString::to_string).collect();
+                let lines: Vec<String> = self.pending.keys().take(10).map(ToString::to_string).collect();
                 self.unanswered = self.unanswered.saturating_add(self.pending.len());
                 let wait = self.wait.as_secs();
                 self.bar.suspend(|| {
@@ -243,19 +256,19 @@ impl Session<'_> {
                 self.pending.clear();
                 break;
             };
-            if self.pending.remove(&line) {
+            if let Some(known) = self.pending.remove(&line) {
                 self.bar.inc(1);
-                self.answers.insert(line, answer);
+                self.answers.insert(line, (known, answer));
             }
         }
         // Only what no earlier line can precede any more.
-        let first_pending = self.pending.first().copied().unwrap_or(usize::MAX);
-        while let Some((line, answer)) = self.answers.pop_first() {
+        let first_pending = self.pending.first_key_value().map_or(usize::MAX, |(line, _)| *line);
+        while let Some((line, (known, answer))) = self.answers.pop_first() {
             if line > first_pending {
-                self.answers.insert(line, answer);
+                self.answers.insert(line, (known, answer));
                 break;
             }
-            self.show(line, &answer)?;
+            self.show(line, &known, &answer).await?;
         }
         Ok(())
     }
@@ -288,52 +301,37 @@ impl Session<'_> {
         admin::apply(self.services, tenant, &file, &document).await?;
         if file.test_clock {
             self.clocks.entry(tenant.clone()).or_insert(None);
-            if self.watch.is_none() {
-                self.watch = Some(Watch::begin(self.services, &self.test_tenants()).await?);
-            }
+            self.begin_watch().await?;
         }
         Ok(())
     }
 
+    /// Begins to look at what is recorded, once there is a tenant with a test clock.
+    async fn begin_watch(&mut self) -> anyhow::Result<()> {
+        if self.watch.is_none() && !self.clocks.is_empty() {
+            self.watch = Some(Watch::begin(self.database()?.clone(), &self.test_tenants()).await?);
+        }
+        Ok(())
+    }
+
+    fn database(&self) -> anyhow::Result<&PostgresStore> {
+        self.store.as_ref().context("this line needs the database; set DATABASE_URL")
+    }
+
     async fn read(&mut self, number: usize, key: &AccountKey, (at, basis): (Option<Timestamp>, Basis)) -> anyhow::Result<()> {
-        let store = self.services.store().await?;
         // An account nobody has named holds nothing.
-        let view = account::view(&store, key, at, basis).await?.unwrap_or_else(|| AccountView::unopened(key));
+        let view = account::view(self.database()?, key, at, basis).await?.unwrap_or_else(|| AccountView::unopened(key));
         let shown = if self.json { view.json(Some(number)) } else { format!("{number}: {key}\n{}", view.text()) };
         self.bar.inc(1);
         self.bar.suspend(|| print(&shown))
     }
 
-    fn show_done(&mut self, number: usize) -> anyhow::Result<()> {
-        self.show_effects(number, &Answer { outcome: "applied".into(), reasons: Vec::new(), entries: Vec::new() })
-    }
-
-    /// Shows an answer with everything the line did.
-    fn show_effects(&mut self, number: usize, answer: &Answer) -> anyhow::Result<()> {
-        let Effects { entries, events } = std::mem::take(&mut self.effects);
-        self.bar.inc(1);
-        self.print(&Shown { line: number, outcome: &answer.outcome, reasons: &answer.reasons, entries: &entries, events: Some(&events) })
-    }
-
-    /// Shows an answer with what the message itself did; a repeat did nothing.
-    fn show(&self, number: usize, answer: &Answer) -> anyhow::Result<()> {
-        let entries = if answer.outcome == "duplicate" { &[] } else { answer.entries.as_slice() };
-        self.print(&Shown { line: number, outcome: &answer.outcome, reasons: &answer.reasons, entries, events: None })
-    }
-
-    fn print(&self, shown: &Shown<'_>) -> anyhow::Result<()> {
-        let text = if self.json {
-            serde_json::to_string(shown)?
-        } else {
-            let reasons = if shown.reasons.is_empty() { String::new() } else { format!(": {}", shown.reasons.join(", ")) };
-            format!("{}: {}{reasons} ({} entries)", shown.line, shown.outcome, shown.entries.len())
-        };
-        self.bar.suspend(|| print(&text))
-    }
-
     async fn finish(mut self) -> anyhow::Result<ExitCode> {
         self.drain().await?;
         self.bar.finish_and_clear();
+        if let Some(sum) = self.sum() {
+            eprintln!("{sum}");
+        }
         self.publisher.close().await;
         Ok(if self.unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -3,8 +3,7 @@
 //! Owns moving their clocks ahead of a message as `simulate` would, and looking at what that and the
 //! message did.
 
-use super::{Answer, Session};
-use crate::amqp::Outgoing;
+use super::{Answer, Sending, Session};
 use crate::cli::messages::times;
 use crate::cli::quarantine::outgoing;
 use crate::domain::ids::{AccountKey, Id};
@@ -24,7 +23,7 @@ pub(super) struct Timed {
 
 impl Session<'_> {
     /// Sends a message once the clocks have reached its time.
-    pub(super) async fn send_timed(&mut self, number: usize, message: Outgoing, timed: Timed) -> anyhow::Result<()> {
+    pub(super) async fn send_timed(&mut self, sending: Sending, timed: Timed) -> anyhow::Result<()> {
         let Timed { tenant, incoming, received_at } = timed;
         let (occurred_at, as_of) = times(&incoming);
         if let Some(at) = occurred_at.into_iter().chain(received_at).max() {
@@ -41,24 +40,24 @@ impl Session<'_> {
         // What became due comes before what the message did.
         self.look(None).await?;
         if let Some(as_of) = as_of {
-            return self.send_reset(number, message, (tenant, as_of)).await;
+            return self.send_reset(&sending, (tenant, as_of)).await;
         }
         let account = match incoming {
             Incoming::Account(message) => Some(message.account),
             Incoming::Tenant(_) | Incoming::Ignored { .. } => None,
         };
-        self.send_alone(number, message, account).await
+        self.send_alone(sending, account).await
     }
 
     /// Sends a tenant-wide reset of the file's own; it moves the time of all of its tenants.
-    async fn send_reset(&mut self, number: usize, message: Outgoing, (tenant, as_of): (Id, Timestamp)) -> anyhow::Result<()> {
-        let answer = self.ask(number, message, true).await?;
+    async fn send_reset(&mut self, sending: &Sending, (tenant, as_of): (Id, Timestamp)) -> anyhow::Result<()> {
+        let answer = self.ask(sending.line, &sending.message, true).await?;
         if answer.outcome == "applied" && self.clock.is_none_or(|clock| as_of > clock) {
             self.clocks.insert(tenant, Some(as_of));
             self.move_clocks(as_of).await?;
         }
         self.look(None).await?;
-        self.show_effects(number, &answer)
+        self.show_effects(sending.line, &sending.known, &answer).await
     }
 
     pub(super) fn test_tenants(&self) -> Vec<Id> {
@@ -103,7 +102,7 @@ impl Session<'_> {
             body: body.to_string().into_bytes(),
         };
         let message = outgoing(&self.exchange, raw);
-        let answer: Answer = self.ask(0, message, true).await?;
+        let answer: Answer = self.ask(0, &message, true).await?;
         if answer.outcome != "applied" {
             bail!("the clock of {tenant} could not be moved to {clock}: {} {}", answer.outcome, answer.reasons.join(", "));
         }
@@ -111,9 +110,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    pub(super) async fn send_alone(&mut self, number: usize, message: Outgoing, account: Option<AccountKey>) -> anyhow::Result<()> {
-        let answer = self.ask(number, message, false).await?;
+    pub(super) async fn send_alone(&mut self, sending: Sending, account: Option<AccountKey>) -> anyhow::Result<()> {
+        let answer = self.ask(sending.line, &sending.message, false).await?;
         self.look(account.as_ref()).await?;
-        self.show_effects(number, &answer)
+        self.show_effects(sending.line, &sending.known, &answer).await
     }
 }
