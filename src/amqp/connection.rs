@@ -39,7 +39,15 @@ pub(super) async fn connect(url: &str, name: &str) -> Result<Connection, BrokerE
     uri.query.heartbeat.get_or_insert(HEARTBEAT_S);
     uri.query.connection_timeout.get_or_insert(CONNECT_MS);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    within("connecting", Connection::connect_uri(uri, properties)).await
+    let doing = format!("connecting to {}", place(&uri));
+    within(&doing, Connection::connect_uri(uri, properties)).await
+}
+
+/// Where to, without user and password.
+fn place(uri: &AMQPUri) -> String {
+    let server = format!("{}:{}", uri.authority.host, uri.authority.port);
+    // Behind a password with a bare `/` the rest of the address is read as a virtual host.
+    if uri.vhost.contains('@') { server } else { format!("{server}, virtual host {}", uri.vhost) }
 }
 
 /// Waits for an answer of the broker, at most [`DEADLINE`].
@@ -108,5 +116,15 @@ mod tests {
         let shown = format!("{error} {error:?}");
         assert!(matches!(error, BrokerError::Address));
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn the_place_is_told_and_no_password() {
+        for (url, told) in
+            [("amqp://u:12hunter@127.0.0.1:1/%2f", "127.0.0.1:1, virtual host /;"), ("amqp://127.0.0.1:1/hunter@h/%2f", "127.0.0.1:1;")]
+        {
+            let shown = connect(url, "test").await.unwrap_err().to_string();
+            assert!(shown.contains(told) && !shown.contains("hunter"), "{shown}");
+        }
     }
 }

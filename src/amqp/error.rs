@@ -1,7 +1,7 @@
 //! What can go wrong with the broker, sorted by what helps.
 //!
-//! Classifies by AMQP reply code, never by message text. Never carries an
-//! address, because an address holds a password.
+//! Classifies by AMQP reply code, never by message text. Never carries a
+//! password.
 
 use lapin::ErrorKind;
 

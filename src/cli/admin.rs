@@ -42,12 +42,13 @@ pub async fn topology(services: &Services, command: &TopologyCommand) -> anyhow:
     let url = services.broker()?;
     match command {
         TopologyCommand::Apply => {
-            topology.apply(url).await?;
+            let applied = topology.apply(url).await;
+            applied.context("not everything is declared; what was there before is as it was; it is safe to run this again")?;
             print(&format!("exchanges and queues of {} are declared", topology.prefix()))?;
             Ok(ExitCode::SUCCESS)
         }
         TopologyCommand::Check => {
-            let differences = topology.check(url).await?;
+            let differences = topology.check(url).await.context("exchanges and queues were not compared; nothing was changed")?;
             for difference in &differences {
                 print(&difference.to_string())?;
             }

@@ -13,7 +13,7 @@ use crate::message::raw::CLOUDEVENT;
 use crate::statement;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::quarantine::{self, End, Filter, Quarantined};
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use std::process::ExitCode;
@@ -238,7 +238,13 @@ async fn replay(services: &Services, named: &Named, by: &By) -> anyhow::Result<(
     let mut publisher = Publisher::new(url, "credit-ledger replay");
     let published = publisher.publish_all(&[outgoing(&exchange, raw)]).await;
     publisher.close().await;
-    match published?.first() {
+    let published = published.with_context(|| {
+        format!(
+            "{} stays in quarantine; whether it was sent is not known; replay it again: what arrived twice is applied once",
+            short(&row)
+        )
+    })?;
+    match published.first() {
         Some(Published::Confirmed) => {}
         Some(Published::Unroutable) => {
             return Err(anyhow!(

@@ -108,9 +108,7 @@ fn told(error: &io::Error) -> String {
 /// # Errors
 /// [`Unreachable`] says what is in the way.
 pub async fn reach(url: &str) -> Result<(), Unreachable> {
-    // The client library reads an address of any scheme.
-    let options = PgConnectOptions::from_str(url).ok().filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"));
-    let options = options.ok_or(Unreachable::Address)?;
+    let options = options(url).ok_or(Unreachable::Address)?;
     match tokio::time::timeout(LOGIN_MAX, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => {
             // It was let in: how it leaves does not matter.
@@ -125,6 +123,15 @@ pub async fn reach(url: &str) -> Result<(), Unreachable> {
     }
 }
 
+/// Stricter than the client library, which reads an address of any scheme, and behind a password with
+/// a bare `/` takes the rest of it for the database.
+fn options(url: &str) -> Option<PgConnectOptions> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (_, path) = rest.split(['?', '#']).next()?.split_once('/').unwrap_or_default();
+    let is_address = ["postgres", "postgresql"].contains(&scheme) && !path.contains('@');
+    PgConnectOptions::from_str(url).ok().filter(|_| is_address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_none_is_not_tried_and_not_shown() {
-        for url in ["", "nonsense", "http://u:hush@h/d", "u:hush@h/d"] {
+        for url in ["", "nonsense", "http://u:hush@h/d", "u:hush@h/d", "postgres://u:12/hush@h/d"] {
             let error = refused(url).await;
             assert!(matches!(error, Unreachable::Address) && !error.is_transient(), "{url}");
             assert!(!format!("{error} {error:?}").contains("hush"), "{url}");
