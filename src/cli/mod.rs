@@ -20,6 +20,7 @@ mod toml;
 
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::reach::reach;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub use report::report;
 use std::ffi::OsString;
@@ -113,10 +114,17 @@ pub enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// Send a message file to the worker and print the outcomes.
     #[command(after_help = "Example: credit-ledger publish messages.jsonl\n\
-                            Catalogs, readings and test clocks in the file also need the database.")]
+        Needs the broker (AMQP_URL), and the database (DATABASE_URL) to know test clocks and what a message waits for. \
+        Without DATABASE_URL only messages can be sent, and only of tenants without a test clock.\n\
+        Exit status: 0 every message was answered, whatever the outcome; 1 not every message was sent and answered; \
+        2 a line or a setting is wrong, and nothing was sent.")]
     Publish(publish::PublishArgs),
     /// Apply a message file in memory; needs no service.
-    #[command(after_help = "Example: credit-ledger simulate messages.jsonl --json")]
+    #[command(after_help = "Example: credit-ledger simulate messages.jsonl --json\n\
+        It begins with nothing: a tenant's catalog and settings must stand in the file before its first message, which is \
+        quarantined as unknown_tenant otherwise. The catalog is a file beside the message file, or an object:\n\n  \
+        {\"tenant\": \"acme\", \"catalog\": \"catalog.toml\"}\n\n\
+        Exit status: 0 every line was read, whatever the outcomes; 2 a line or a file cannot be read.")]
     Simulate(simulate::SimulateArgs),
     /// Write JSON Schemas of all messages and an AsyncAPI document.
     #[command(after_help = "Example: credit-ledger schema --dir docs")]
@@ -237,6 +245,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_environment(error);
             let status = if error.use_stderr() { 2 } else { 0 };
             error.print()?;
             return Ok(Next::Exit(ExitCode::from(status)));
@@ -266,6 +275,23 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Completions { shell } => completions(shell)?,
     };
     Ok(Next::Exit(status))
+}
+
+/// Takes what the environment gave out of the usage line: it would stand there as if it had to be
+/// written.
+fn without_environment(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return error };
+    let mut command = Cli::command();
+    command.build();
+    let usage = from_environment(&command).iter().fold(usage.to_string(), |usage, option| usage.replace(option, ""));
+    error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
+    error
+}
+
+/// Every option that the environment can give, as it stands in a usage line.
+fn from_environment(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter(|option| option.get_env().is_some()).map(|option| format!(" {option}"));
+    own.chain(command.get_subcommands().flat_map(from_environment)).collect()
 }
 
 impl Services {
@@ -344,6 +370,17 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert_eq!(help.matches("Example: ").count(), 1, "{}", command.get_name());
         }
+    }
+
+    #[test]
+    fn a_usage_line_asks_for_what_is_missing_only() {
+        let services = ["--database-url", "postgres://h/d", "--amqp-url", "amqp://h", "--amqp-prefix", "p", "--secrets-dir", "s"];
+        let error = Cli::try_parse_from(["credit-ledger", "balance", "acme"].iter().chain(&services)).unwrap_err();
+        let said = without_environment(error).to_string();
+        assert!(said.contains("Usage: credit-ledger balance <TENANT> <ACCOUNT>\n"), "{said}");
+        let error = Cli::try_parse_from(["credit-ledger", "quarantine", "discard", "--actor", "ann", "3f"].iter().chain(&services));
+        let said = without_environment(error.unwrap_err()).to_string();
+        assert!(said.contains("Usage: credit-ledger quarantine discard --reason <TEXT> <DIGEST_PREFIX>\n"), "{said}");
     }
 
     #[test]
