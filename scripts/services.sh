@@ -118,6 +118,11 @@ free_ports() { # how many
     print((unpack_sockaddr_in(getsockname($s)))[0], " ") } print "\n"' "$1"
 }
 
+port_is_free() { # port: on loopback
+  perl -MSocket -e 'socket(my $s, PF_INET, SOCK_STREAM, 0) or die; setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1);
+    exit(bind($s, pack_sockaddr_in(shift, INADDR_LOOPBACK)) ? 0 : 1)' "$1"
+}
+
 bounded() { # seconds command…; macOS has no timeout
   if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
 }
