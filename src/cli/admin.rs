@@ -2,7 +2,7 @@
 //!
 //! Owns what these commands print. Never changes a balance.
 
-use super::{BadInput, Services, print};
+use super::{BadInput, Services, print, told};
 use crate::amqp::Topology;
 use crate::catalog::{self, CatalogErrors, CatalogFile};
 use crate::domain::ids::Id;
@@ -100,15 +100,14 @@ pub async fn catalog(services: &Services, command: &CatalogCommand) -> anyhow::R
         CatalogCommand::Check { file } => {
             let (read, _) = load(file)?;
             let goods = &read.catalog;
-            print(&format!(
-                "{} can be used: {} packages, {} plans, {} add-ons, {} rates, {} services",
-                file.display(),
-                goods.packages.len(),
-                goods.plans.len(),
-                goods.addons.len(),
-                goods.rates.iter().count(),
-                goods.services.len()
-            ))?;
+            let goods = [
+                told::count(goods.packages.len(), "package", "packages"),
+                told::count(goods.plans.len(), "plan", "plans"),
+                told::count(goods.addons.len(), "add-on", "add-ons"),
+                told::count(goods.rates.iter().count(), "rate", "rates"),
+                told::count(goods.services.len(), "service", "services"),
+            ];
+            print(&format!("{} can be used: {}", file.display(), goods.join(", ")))?;
         }
         CatalogCommand::Apply { file, tenant } => {
             let (read, text) = load(file)?;

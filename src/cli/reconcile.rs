@@ -1,6 +1,6 @@
 //! `reconcile`: prints differences as they are found.
 
-use super::{Services, print};
+use super::{Services, print, told};
 use crate::reconcile::{Report, reconcile};
 use clap::Args;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ pub struct ReconcileArgs {
 
 pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let json = args.json;
-    let told = reconcile(services.reachable_database().await?, |found| -> anyhow::Result<()> {
+    let audited = reconcile(services.reachable_database().await?, |found| -> anyhow::Result<()> {
         print(&if json {
             serde_json::json!({"account": found.account, "check": found.check, "stored": found.stored, "computed": found.computed})
                 .to_string()
@@ -22,7 +22,7 @@ pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<Ex
             found.to_string()
         })
     });
-    let Report { counts, differences } = told.await?;
+    let Report { counts, differences } = audited.await?;
     print(&if json {
         serde_json::json!({
             "accounts": counts.accounts, "entries": counts.entries, "grants": counts.grants,
@@ -30,15 +30,15 @@ pub async fn run(services: &Services, args: &ReconcileArgs) -> anyhow::Result<Ex
         })
         .to_string()
     } else {
-        let verdict = match differences {
-            0 => "no difference".to_owned(),
-            1 => "1 difference".to_owned(),
-            many => format!("{many} differences"),
-        };
-        format!(
-            "{verdict}: {} accounts, {} entries, {} grants, {} outcomes, {} announcements",
-            counts.accounts, counts.entries, counts.grants, counts.outcomes, counts.announcements
-        )
+        let verdict = if differences == 0 { "no difference".to_owned() } else { told::count(differences, "difference", "differences") };
+        let looked_at = [
+            told::count(counts.accounts, "account", "accounts"),
+            told::count(counts.entries, "entry", "entries"),
+            told::count(counts.grants, "grant", "grants"),
+            told::count(counts.outcomes, "outcome", "outcomes"),
+            told::count(counts.announcements, "announcement", "announcements"),
+        ];
+        format!("{verdict}: {}", looked_at.join(", "))
     })?;
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,6 +6,7 @@
 use crate::domain::decision::On;
 use crate::domain::ids::AccountKey;
 use jiff::Timestamp;
+use std::fmt::Display;
 
 /// Hexadecimal digits of a digest that name a message in quarantine.
 const DIGEST_LETTERS: usize = 12;
@@ -45,8 +46,9 @@ pub fn short(digest: &[u8]) -> String {
 }
 
 /// `1 entry`, `2 entries`.
-pub fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+pub fn count<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+    let word = if number == N::from(1) { one } else { many };
+    format!("{number} {word}")
 }
 
 fn second(at: Timestamp) -> String {
@@ -79,6 +81,6 @@ mod tests {
 
     #[test]
     fn one_is_not_many() {
-        assert_eq!((count(1, "entry", "entries"), count(0, "entry", "entries")), ("1 entry".to_owned(), "0 entries".to_owned()));
+        assert_eq!((count(1_usize, "entry", "entries"), count(0_i64, "entry", "entries")), ("1 entry".to_owned(), "0 entries".to_owned()));
     }
 }

@@ -11,7 +11,7 @@ mod timed;
 
 use super::messages::{clocks, folder_of, name_of, needs_database, read_lines, signable, tenant_of};
 use super::quarantine::outgoing;
-use super::{BadInput, Services, account, admin, print, toml};
+use super::{BadInput, Services, account, admin, print, told, toml};
 use crate::amqp::{Outgoing, Published, Publisher, Replies, Topology};
 use crate::domain::ids::{AccountKey, Id};
 use crate::message::line::{Basis, CatalogText};
@@ -248,8 +248,8 @@ impl Session<'_> {
                 let wait = self.wait.as_secs();
                 self.bar.suspend(|| {
                     eprintln!(
-                        "no outcome within {wait} s for {} lines ({} …); they are with the broker; check that a worker runs",
-                        self.pending.len(),
+                        "no outcome within {wait} s for {} ({} …); they are with the broker; check that a worker runs",
+                        told::count(self.pending.len(), "line", "lines"),
                         lines.join(", ")
                     );
                 });
