@@ -10,6 +10,7 @@ mod claims;
 mod commands;
 mod quarantine;
 mod reconcile;
+mod rights;
 mod semantics;
 mod soak;
 mod tenants;
