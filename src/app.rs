@@ -264,7 +264,8 @@ async fn broker_fits(settings: &Settings, topology: &Topology, stop: &Cancellati
             Err(error) if !error.is_transient() => return Err(error.into()),
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
-                    warn!(%error, "RabbitMQ cannot be reached; the worker waits for it");
+                    let cause = format!("{:#}", anyhow::Error::new(error));
+                    warn!(%cause, "RabbitMQ cannot be used yet; the worker waits for it and goes on by itself");
                 }
             }
         }

@@ -69,16 +69,16 @@ fn json(line: usize, effects: &Effects) -> anyhow::Result<String> {
 fn text(line: usize, effects: &Effects) -> String {
     let reasons = effects.reasons.join(", ");
     let mut text = format!("{line}: {}{}{reasons}", effects.outcome.word(), if reasons.is_empty() { "" } else { ": " });
-    match &effects.open {
-        Some(Open::Waits(account, on, deadline)) => text.push_str(&format!("\n  {}", told::wait(account, on, *deadline))),
-        Some(Open::Unreadable(detail)) => text.push_str(&format!("\n  {detail}")),
-        None => {}
-    }
+    let open = effects.open.as_ref().map(|open| match open {
+        Open::Waits(account, on, deadline) => told::wait(account, on, *deadline),
+        Open::Unreadable(detail) => detail.clone(),
+    });
+    // Writing to a String cannot fail.
+    let _ = open.map(|open| write!(text, "\n  {open}"));
     // One table for each run of entries of one account.
     for run in effects.entries.chunk_by(|(left, _), (right, _)| left == right) {
         let Some((key, _)) = run.first() else { continue };
         let entries: Vec<Entry> = run.iter().map(|(_, entry)| entry.clone()).collect();
-        // Writing to a String cannot fail.
         let _ = write!(text, "\n  {key}\n{}", indented(&statement::history(&entries)));
     }
     text

@@ -46,7 +46,7 @@ pub fn short(digest: &[u8]) -> String {
 }
 
 /// `1 entry`, `2 entries`.
-pub fn count<N: Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
     let word = if number == N::from(1) { one } else { many };
     format!("{number} {word}")
 }

@@ -47,6 +47,17 @@ async fn a_database_that_cannot_be_used_is_told_with_its_cause() {
     }
 }
 
+// A database that was never migrated, and a broker without exchanges: somebody has to do something first.
+worker_test!(a_worker_that_cannot_begin_ends_with_2, |deployment| {
+    let server = deployment.database.rsplit_once('/').unwrap().0;
+    let empty = deployment.tool(&["run"]).env("DATABASE_URL", format!("{server}/postgres")).output().await.unwrap();
+    assert_eq!(empty.status.code(), Some(2), "{}", text(&empty));
+    assert_says(&text(&empty), &["no ledger yet: run `credit-ledger migrate`"]);
+    let elsewhere = deployment.tool(&["run"]).env("AMQP_PREFIX", "no_such_prefix").output().await.unwrap();
+    assert_eq!(elsewhere.status.code(), Some(2), "{}", text(&elsewhere));
+    assert_says(&text(&elsewhere), &["topology apply"]);
+});
+
 /// A line of a message file about an account of a tenant.
 fn line(id: &str, kind: &str, (tenant, account): (&str, &str), data: &Value) -> String {
     json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": tenant, "subject": account,
@@ -120,6 +131,31 @@ worker_test!(what_an_outcome_leaves_open_is_told, |deployment| {
     let (told, _) = deployment.said_by(&["balance", "acme", "ann"]).await;
     // 5 − 1 image × 2.
     assert_says(&told, &["available 3 ", "1 message waits and is not", "test c waits for the request r-1 to be submitted"]);
+});
+
+worker_test!(a_stopped_file_says_what_became_of_its_lines, |deployment| {
+    let catalog = json!({"tenant": "lab", "catalog": {"currency": "USD", "test_clock": true}}).to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.jsonl");
+    std::fs::write(&file, [catalog, line("g", "credits.grant", ("lab", "ann"), &grant("1"))].join("\n")).unwrap();
+    // No worker runs.
+    let (told, status) = deployment.said_by(&["publish", "--wait", "1", file.to_str().unwrap()]).await;
+    assert_eq!(status, Some(1), "{told}");
+    let stopped = "lab.jsonl:2: publishing stopped here and no later line was sent";
+    assert_says(&told, &[stopped, "publish the file again", "because: no outcome came within 1 s; the message is with the broker"]);
+    // In memory the same line needs nobody, and what it leaves open is told as well.
+    let lines = [
+        json!({"tenant": "lab", "catalog": {"currency": "USD", "test_clock": true}}).to_string(),
+        line("c", "credit_request.cancelled", ("lab", "ann"), &json!({"request": "r-1", "cancelled_by": "ann"})),
+        line("x", "order.placed", ("lab", "ann"), &json!({})),
+    ];
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let (told, status) = deployment.said_by(&["simulate", file.to_str().unwrap()]).await;
+    assert_eq!(status, Some(0), "{told}");
+    assert_says(
+        &told,
+        &["2: waiting\n  for the request r-1 to be submitted, until 2026-01-31 00:00:00 UTC", "3: quarantined: unknown_type\n  `type`"],
+    );
 });
 
 worker_test!(what_is_not_there_is_told_with_the_next_step, |deployment| {
