@@ -85,6 +85,17 @@ impl Publisher {
         Self { url: url.into(), name: name.into(), open: None }
     }
 
+    /// Opens the connection, so that what fails later is known to have come so far.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses; nothing was sent.
+    pub async fn connect(&mut self) -> Result<(), BrokerError> {
+        if !self.is_connected() {
+            self.open = Some(Open::new(&self.url, &self.name).await?);
+        }
+        Ok(())
+    }
+
     /// Publishes all messages in order, then waits for all confirmations; the
     /// answers are in the order of the messages. The whole round has 10 s, so
     /// keep it to a few thousand messages.

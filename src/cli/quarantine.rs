@@ -236,13 +236,16 @@ async fn replay(services: &Services, named: &Named, by: &By) -> anyhow::Result<(
     }
     let exchange = Topology::new(&services.amqp_prefix).incoming();
     let mut publisher = Publisher::new(url, "credit-ledger replay");
+    publisher.connect().await.with_context(|| format!("{} was not sent and stays in quarantine", short(&row)))?;
     let published = publisher.publish_all(&[outgoing(&exchange, raw)]).await;
     publisher.close().await;
-    let published = published.with_context(|| {
-        format!(
-            "{} stays in quarantine; whether it was sent is not known; replay it again: what arrived twice is applied once",
-            short(&row)
-        )
+    let published = published.map_err(|error| {
+        let became = if error.is_transient() {
+            "may have arrived, and stays in quarantine; replay it again: what arrives twice is applied once"
+        } else {
+            "was not sent and stays in quarantine"
+        };
+        anyhow::Error::new(error).context(format!("{} {became}", short(&row)))
     })?;
     match published.first() {
         Some(Published::Confirmed) => {}

@@ -87,6 +87,8 @@ async fn what_is_discarded_keeps_reason_actor_and_time() {
 
     // The same bytes again: open, and its end is forgotten.
     set_aside(&database).await;
+    let away = text(&run(&database, None, &["replay", &digest, "--amqp-url", "amqp://127.0.0.1:1/%2f"]));
+    assert!(away.contains("was not sent and stays in quarantine"), "{away}");
     let open = rows(&database, &[]);
     assert_eq!((&open[0]["seen"], &open[0]["ended_by"], &open[0]["ended_reason"]), (&json!(2), &Value::Null, &Value::Null));
     for (user, by) in [(Some("bob"), Some("bob")), (None, None)] {

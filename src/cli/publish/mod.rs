@@ -203,7 +203,11 @@ impl Session<'_> {
     /// Sends one message and waits for its answer. A tenant-wide reset is answered once it is done.
     async fn ask(&mut self, number: usize, message: &Outgoing, is_reset: bool) -> anyhow::Result<Answer> {
         let published = self.publisher.publish_all(std::slice::from_ref(message)).await;
-        taken(published.context("the message may not have arrived")?.first().copied(), message)?;
+        let published = published.map_err(|error| {
+            let became = if error.is_transient() { "the message may not have arrived" } else { "the message was not sent" };
+            anyhow::Error::new(error).context(became)
+        })?;
+        taken(published.first().copied(), message)?;
         loop {
             let Some((line, answer)) = self.next_answer().await? else {
                 bail!(
