@@ -18,11 +18,12 @@
 use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
-use crate::domain::decision::{Outcome, Recorded, Row};
+use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::ids::{AccountKey, MessageKey};
 use crate::domain::rejection::QuarantineReason;
+use crate::domain::row_images;
 use crate::failure::Failure;
 use crate::message::{Heading, Outgoing, Raw, Reply, event};
 use crate::store::{
@@ -61,12 +62,7 @@ pub struct Batch {
 /// [`Failure`]; nothing was written, or, for a connection lost while committing, the identities
 /// decide at the next try.
 pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Vec<Settled>, Failure> {
-    let mut needs = Needs::default();
-    let mut accounts = batch.due.clone();
-    for submission in &batch.submissions {
-        needs.add(&submission.message);
-        accounts.insert(submission.message.account.clone());
-    }
+    let (accounts, needs) = needs(batch);
     let (mut transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
     let repeated = repeated(&loaded, batch);
     if !repeated.is_empty() {
@@ -76,11 +72,45 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
             }
         }
     }
-    // The rules are total; should one panic all the same, the batch is searched for the message.
-    let folded = catch_unwind(AssertUnwindSafe(|| fold(&mut loaded, &origin.into(), batch)));
-    let (writes, settled) = folded.unwrap_or_else(|_| Err(Failure::Invariant("deciding a message of this batch panicked".into())))?;
+    let (writes, settled) = folded(&mut loaded, origin, batch)?;
     transaction.commit(writes).await?;
     Ok(settled)
+}
+
+/// As [`apply`] for messages that nobody has sent before: their identities are not looked up, and the
+/// unique key of the outcomes refuses the batch if that is not so. `None` when nothing was written
+/// because an outcome that would not be recorded could hide a repeat: it is [`apply`]'s then.
+///
+/// # Errors
+/// [`Failure`], as of [`apply`]; it may be due to a repeat, whatever it is.
+pub async fn apply_unseen<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Option<Vec<Settled>>, Failure> {
+    let (accounts, mut needs) = needs(batch);
+    needs.messages.clear();
+    let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
+    let (writes, settled) = folded(&mut loaded, origin, batch)?;
+    let is_sure = |answer: &Answer| answer.is_recorded() || (!answer.is_new && answer.outcome == Outcome::Duplicate);
+    if !writes.iter().flat_map(|write| &write.answers).all(is_sure) {
+        return Ok(None);
+    }
+    transaction.commit(writes).await?;
+    Ok(Some(settled))
+}
+
+/// The accounts of a batch, and what its messages need of them.
+fn needs(batch: &Batch) -> (BTreeSet<AccountKey>, Needs) {
+    let mut needs = Needs::default();
+    let mut accounts = batch.due.clone();
+    for submission in &batch.submissions {
+        needs.add(&submission.message);
+        accounts.insert(submission.message.account.clone());
+    }
+    (accounts, needs)
+}
+
+/// [`fold`], whose rules are total; should one panic all the same, the batch is searched for the message.
+fn folded(loaded: &mut Loaded, origin: &str, batch: &Batch) -> Result<(Vec<AccountWrite>, Vec<Settled>), Failure> {
+    let folded = catch_unwind(AssertUnwindSafe(|| fold(loaded, &origin.into(), batch)));
+    folded.unwrap_or_else(|_| Err(Failure::Invariant("deciding a message of this batch panicked".into())))
 }
 
 /// The entries of recorded outcomes that this batch asks for again. Nearly always none.
@@ -177,7 +207,7 @@ impl Fold<'_> {
             quarantine: quarantined(&changes, submissions, &deliveries),
             account: state.book.account,
             grants: state.book.grants,
-            rows: last_images(changes.rows),
+            rows: row_images::last_images(changes.rows),
             answers: changes.answers,
             waiting: Vec::new(),
             released: changes.released,
@@ -335,55 +365,5 @@ fn detail(reason: QuarantineReason) -> &'static str {
         | QuarantineReason::UnknownTenant
         | QuarantineReason::InvariantViolated
         | QuarantineReason::RetriesExhausted => "was set aside",
-    }
-}
-
-/// The last image of each row, in the order the rows were first made.
-fn last_images(rows: Vec<Row>) -> Vec<Row> {
-    if rows.len() < 2 {
-        return rows;
-    }
-    let mut place: HashMap<RowKey, usize> = HashMap::with_capacity(rows.len());
-    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
-    for row in rows {
-        match place.get(&RowKey::of(&row)).and_then(|index| kept.get_mut(*index)) {
-            Some(known) => *known = row,
-            None => {
-                place.insert(RowKey::of(&row), kept.len());
-                kept.push(row);
-            }
-        }
-    }
-    kept
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum RowKey {
-    Grant(u32),
-    Debt(u32),
-    Payment(String),
-    PaymentName(String),
-    Request(Id),
-    Charge(String),
-    Subscription(Id),
-    HighWater(String),
-    Reset(Id, i32, u32),
-    Profile,
-}
-
-impl RowKey {
-    fn of(row: &Row) -> Self {
-        match row {
-            Row::Grant(row) => Self::Grant(row.terms.number),
-            Row::Debt(row) => Self::Debt(row.number),
-            Row::Payment(row) => Self::Payment(row.terms.payment.to_string()),
-            Row::PaymentName(row) => Self::PaymentName(row.name.name.to_string()),
-            Row::Request(row) => Self::Request(row.terms.id.clone()),
-            Row::Charge(row) => Self::Charge(row.reference.to_string()),
-            Row::Subscription(row) => Self::Subscription(row.id.clone()),
-            Row::HighWater(row) => Self::HighWater(row.item.to_string()),
-            Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
-            Row::Profile(_) => Self::Profile,
-        }
     }
 }

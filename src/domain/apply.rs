@@ -60,6 +60,14 @@ pub struct Answer {
     pub of: Option<Recorded>,
 }
 
+impl Answer {
+    /// Whether its outcome is stored under the message's identity: it is new, and final.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.is_new && !matches!(self.outcome, Outcome::Waiting | Outcome::Quarantined(_))
+    }
+}
+
 /// The recorded time of anything that happens to the account now: never before its last.
 #[must_use]
 pub fn recorded_time(state: &AccountState, now: Timestamp) -> Timestamp {

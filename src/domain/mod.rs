@@ -37,6 +37,7 @@ pub mod cycle;
 pub mod draft;
 pub mod refill;
 pub mod rollover;
+pub mod row_images;
 pub mod settings;
 
 pub mod command;

@@ -6,6 +6,7 @@
 use super::{
     AccountWrite, Content, EntryRange, Loaded, LoadedAccount, LoadedTenant, Needs, OutboxRow, QuarantineRow, Store, Transaction, Unread,
 };
+use crate::domain::apply::Answer;
 use crate::domain::book::{AccountState, Answered};
 use crate::domain::decision::{Outcome, Recorded, Row};
 use crate::domain::entry::Entry;
@@ -156,12 +157,10 @@ impl MemoryAccount {
             self.deliveries.insert(waiting.message.id.key(), raw);
             self.state.waiting.push(waiting);
         }
-        for answer in write.answers.into_iter().filter(|answer| answer.is_new) {
-            if !matches!(answer.outcome, Outcome::Waiting | Outcome::Quarantined(_)) {
-                let recorded = Recorded::of(&answer.outcome, answer.entries);
-                self.state.answered.insert(answer.message.id.key(), Answered { content: answer.message.content, recorded: Some(recorded) });
-                self.outcomes.insert(answer.message.id.clone(), answer.outcome);
-            }
+        for answer in write.answers.into_iter().filter(Answer::is_recorded) {
+            let recorded = Recorded::of(&answer.outcome, answer.entries);
+            self.state.answered.insert(answer.message.id.key(), Answered { content: answer.message.content, recorded: Some(recorded) });
+            self.outcomes.insert(answer.message.id.clone(), answer.outcome);
         }
         self.entries.extend(write.entries.into_iter().zip(write.hashes));
         self.outbox.extend(write.outbox);

@@ -5,13 +5,13 @@
 
 mod amqp;
 mod both_ways;
-mod cached;
 mod claims;
 mod commands;
 mod quarantine;
 mod reconcile;
 mod rights;
 mod semantics;
+mod shortcuts;
 mod soak;
 mod tenants;
 mod tidy;

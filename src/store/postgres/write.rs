@@ -6,7 +6,7 @@ use super::cache::{Cache, CachedAccount, Version};
 use super::outbox::WrittenOutboxRow;
 use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenGrant, WrittenOutcome};
 use super::{quarantine, query, waiting, write_rare};
-use crate::domain::decision::{Outcome, Row};
+use crate::domain::decision::Row;
 use crate::domain::entry::Entry;
 use crate::failure::Failure;
 use crate::store::{AccountWrite, EntryRange, Transaction};
@@ -138,8 +138,7 @@ impl<'a> Rows<'a> {
         }
         let entries = write.entries.iter().zip(&write.hashes);
         self.entries.extend(entries.map(|(entry, hash)| WrittenEntry::of(account_id, entry, hash)));
-        let recorded = |outcome: &Outcome| !matches!(outcome, Outcome::Waiting | Outcome::Quarantined(_));
-        let answers = write.answers.iter().filter(|answer| answer.is_new && recorded(&answer.outcome));
+        let answers = write.answers.iter().filter(|answer| answer.is_recorded());
         self.outcomes.extend(answers.map(|answer| WrittenOutcome::of(write, answer)));
         self.outbox.extend(write.outbox.iter().map(|row| WrittenOutboxRow::of(account_id, row)));
     }

@@ -1,10 +1,11 @@
-//! What a worker remembers of accounts is what is stored, whoever wrote it last.
+//! What a worker does not read changes nothing: accounts it remembers, repeats it does not look for.
 
 use crate::world::database::Database;
 use crate::world::{TENANT, id};
 use credit_ledger::catalog;
 use credit_ledger::domain::ids::AccountKey;
 use credit_ledger::failure::Failure;
+use credit_ledger::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{Incoming, Queue, Raw, reread};
 use credit_ledger::reconcile::differences;
@@ -13,6 +14,8 @@ use credit_ledger::store::postgres::PostgresStore;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 const CATALOG: &str = "currency = \"USD\"\ntest_clock = true\n[[rates]]\nmeter = \"unit\"\nprice = \"1\"\n";
 
@@ -26,7 +29,7 @@ fn anna() -> AccountKey {
     AccountKey { tenant: id(TENANT), account: id("anna") }
 }
 
-async fn tell(database: &Database, store: &PostgresStore, number: u32, kind: &str, data: Value) -> Result<Vec<Settled>, Failure> {
+fn submission(number: u32, kind: &str, data: &Value) -> Submission {
     let event = json!({"specversion": "1.0", "id": format!("m-{number}"), "source": "app", "type": kind, "tenant": TENANT,
         "subject": "anna", "time": "2026-01-01T00:00:00Z", "data": data});
     let routing_key = format!("{kind}.{TENANT}");
@@ -40,8 +43,25 @@ async fn tell(database: &Database, store: &PostgresStore, number: u32, kind: &st
         body: event.to_string().into_bytes(),
     };
     let Ok(Incoming::Account(message)) = reread(&raw) else { panic!("{event}") };
-    let batch = Batch { submissions: vec![Submission::new(Arc::new(*message), Arc::new(raw))], due: BTreeSet::new() };
-    ledger::apply(store, "test", database.shard(&anna()), &batch).await
+    Submission::new(Arc::new(*message), Arc::new(raw))
+}
+
+fn batch(submissions: Vec<Submission>) -> Batch {
+    Batch { submissions, due: BTreeSet::new() }
+}
+
+async fn tell(database: &Database, store: &PostgresStore, number: u32, kind: &str, data: Value) -> Result<Vec<Settled>, Failure> {
+    ledger::apply(store, "test", database.shard(&anna()), &batch(vec![submission(number, kind, &data)])).await
+}
+
+/// What becomes of messages that are taken for new; nothing when that is given up.
+async fn unseen(database: &Database, submissions: Vec<Submission>) -> Result<Option<Vec<&'static str>>, Failure> {
+    let settled = ledger::apply_unseen(&database.store, "test", database.shard(&anna()), &batch(submissions)).await?;
+    Ok(settled.map(|settled| settled.iter().map(|one| one.outcome.word()).collect()))
+}
+
+fn used(number: u32, quantity: u32) -> Submission {
+    submission(number, "usage.recorded", &json!({"meter": "unit", "quantity": quantity.to_string()}))
 }
 
 async fn grant(database: &Database, store: &PostgresStore, number: u32, credits: u32) {
@@ -115,5 +135,70 @@ async fn a_batch_that_failed_leaves_nothing_behind() {
     sqlx::query("alter table entries drop constraint broken").execute(database.store.pool()).await.unwrap();
     assert_eq!(uses(&database, &database.store, 2, 10).await.unwrap(), "applied");
     assert_eq!(uses(&database, &database.store, 3, 1).await.unwrap(), "rejected");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_repeat_taken_for_new_is_refused_by_its_key_and_writes_nothing() {
+    let database = database().await;
+    grant(&database, &database.store, 1, 10).await;
+    assert_eq!(unseen(&database, vec![used(2, 4)]).await.unwrap(), Some(vec!["applied"]));
+    // The same again, with a new one beside it; and another amount under the same id.
+    for submissions in [vec![used(3, 1), used(2, 4)], vec![used(2, 5)]] {
+        let found = unseen(&database, submissions).await;
+        assert!(matches!(found, Err(Failure::Again(_))), "{found:?}");
+    }
+    assert_eq!(uses(&database, &database.store, 2, 4).await.unwrap(), "duplicate");
+    assert_eq!(uses(&database, &database.store, 2, 5).await.unwrap(), "quarantined");
+    // 10 − 4 = 6: nothing else was used.
+    assert_eq!(unseen(&database, vec![used(4, 6)]).await.unwrap(), Some(vec!["applied"]));
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_repeat_within_a_batch_needs_no_looking_up() {
+    let database = database().await;
+    grant(&database, &database.store, 1, 10).await;
+    assert_eq!(unseen(&database, vec![used(2, 4), used(2, 4), used(3, 6)]).await.unwrap(), Some(vec!["applied", "duplicate", "applied"]));
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_would_not_be_recorded_is_looked_up_first() {
+    let database = database().await;
+    // Nobody opened the account: it would wait, also if it had been answered long ago.
+    assert_eq!(unseen(&database, vec![used(1, 4)]).await.unwrap(), None);
+    assert!(database.waits(&anna()).await.is_empty(), "it waits all the same");
+    // It contradicts what is beside it.
+    grant(&database, &database.store, 2, 10).await;
+    assert_eq!(unseen(&database, vec![used(3, 1), used(3, 2)]).await.unwrap(), None);
+    assert_eq!(uses(&database, &database.store, 4, 10).await.unwrap(), "applied");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_lane_that_no_longer_looks_answers_repeats_all_the_same() {
+    let database = database().await;
+    grant(&database, &database.store, 0, 100).await;
+    let limits = LaneLimits { batch_max: 256, at_work_max: 4 };
+    let setup = LaneSetup { origin: "test".into(), shards: database.store.shards(), limits, stop: CancellationToken::new() };
+    let (lanes, tasks) = Lanes::start(Arc::new(database.store.clone()), setup, |_, _| {});
+    let mut answers = Vec::new();
+    // One after the other, so that each is a batch: long without a repeat, then repeats of every kind.
+    let many = (1..=40).map(|number| used(number, 1));
+    for submission in many.chain([used(7, 1), used(41, 1), used(8, 2), used(42, 1)]) {
+        let (sender, answer) = oneshot::channel();
+        lanes.submit(Job::Message(submission, Box::new(move |settled| drop(sender.send(settled)))));
+        answers.push(answer.await.unwrap().outcome.word());
+    }
+    assert!(answers.iter().take(40).all(|word| *word == "applied"), "{answers:?}");
+    assert_eq!(answers[40..], ["duplicate", "applied", "quarantined", "applied"]);
+    drop(lanes);
+    tasks.wait().await;
+    // 100 − 42 = 58.
+    assert_eq!(uses(&database, &database.store, 99, 59).await.unwrap(), "rejected");
+    assert_eq!(uses(&database, &database.store, 100, 58).await.unwrap(), "applied");
+    let (_, found) = differences(&database.url, 20).await.unwrap();
+    assert!(found.is_empty(), "{found:#?}");
     database.drop().await;
 }

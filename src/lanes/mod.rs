@@ -5,6 +5,9 @@
 //! it calls back when a message's outcome is stored. While a lane's transaction is in flight it
 //! gathers; when idle it does not wait.
 
+mod repeats;
+
+use self::repeats::Repeats;
 use crate::domain::decision::Outcome;
 use crate::domain::ids::AccountKey;
 use crate::domain::rejection::QuarantineReason;
@@ -159,6 +162,7 @@ impl<S: Store + Quarantine> Lanes<S> {
 async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut input: mpsc::UnboundedReceiver<Job>) {
     let most = shared.limits.batch_max.max(1);
     let mut jobs = Vec::with_capacity(most);
+    let mut repeats = Repeats::default();
     while input.recv_many(&mut jobs, most).await > 0 {
         let Ok(_permit) = shared.at_work.acquire().await else { return };
         while jobs.len() < most {
@@ -166,7 +170,7 @@ async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut inp
             jobs.push(job);
         }
         let batch: Vec<Job> = std::mem::replace(&mut jobs, Vec::with_capacity(most));
-        if !shared.work(shard, batch).await {
+        if !shared.work(shard, batch, &mut repeats).await {
             return;
         }
     }
@@ -174,10 +178,10 @@ async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut inp
 
 impl<S: Store + Quarantine> Shared<S> {
     /// Applies jobs, halving them around a message that cannot be applied; false when stopping.
-    async fn work(&self, shard: i16, jobs: Vec<Job>) -> bool {
+    async fn work(&self, shard: i16, jobs: Vec<Job>, repeats: &mut Repeats) -> bool {
         let mut parts = vec![jobs];
         while let Some(mut jobs) = parts.pop() {
-            match self.persist(shard, &batch_of(&jobs)).await {
+            match self.persist(shard, &batch_of(&jobs), repeats).await {
                 None => return false,
                 Some(Ok(settled)) => {
                     let finished = jobs.len();
@@ -202,11 +206,13 @@ impl<S: Store + Quarantine> Shared<S> {
     }
 
     /// Tries a batch until it is written or one of its messages is at fault; `None` when stopping.
-    async fn persist(&self, shard: i16, batch: &Batch) -> Option<Result<Vec<Settled>, Failure>> {
+    async fn persist(&self, shard: i16, batch: &Batch, repeats: &mut Repeats) -> Option<Result<Vec<Settled>, Failure>> {
         let mut attempt = 0;
         loop {
-            let failure = match ledger::apply(&*self.store, &self.origin, shard, batch).await {
+            let Some(applied) = self.apply(shard, batch, repeats).await else { continue };
+            let failure = match applied {
                 Ok(settled) => {
+                    repeats.learn(&settled);
                     self.reopen();
                     return Some(Ok(settled));
                 }
@@ -233,6 +239,23 @@ impl<S: Store + Quarantine> Shared<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Applies a batch; `None` when nothing was written and its identities are to be looked up now.
+    async fn apply(&self, shard: i16, batch: &Batch, repeats: &mut Repeats) -> Option<Result<Vec<Settled>, Failure>> {
+        if repeats.are_likely() {
+            return Some(ledger::apply(&*self.store, &self.origin, shard, batch).await);
+        }
+        let applied = ledger::apply_unseen(&*self.store, &self.origin, shard, batch).await;
+        if !matches!(applied, Ok(Some(_))) {
+            *repeats = Repeats::default();
+        }
+        match applied {
+            // A repeat may be at fault, whose answer is found when it is looked for.
+            Ok(None) | Err(Failure::Again(_) | Failure::Data(_) | Failure::Invariant(_)) => None,
+            Ok(Some(settled)) => Some(Ok(settled)),
+            Err(failure @ (Failure::Unavailable(_) | Failure::Misfit(_))) => Some(Err(failure)),
         }
     }
 

@@ -1,0 +1,58 @@
+//! Of the images of a row that a batch makes, the last one is written.
+//!
+//! Owns which images are of one row.
+
+use super::decision::Row;
+use super::ids::Id;
+use std::collections::HashMap;
+
+/// The last image of each row, in the order the rows were first made.
+#[must_use]
+pub fn last_images(rows: Vec<Row>) -> Vec<Row> {
+    if rows.len() < 2 {
+        return rows;
+    }
+    let mut place: HashMap<RowKey, usize> = HashMap::with_capacity(rows.len());
+    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match place.get(&RowKey::of(&row)).and_then(|index| kept.get_mut(*index)) {
+            Some(known) => *known = row,
+            None => {
+                place.insert(RowKey::of(&row), kept.len());
+                kept.push(row);
+            }
+        }
+    }
+    kept
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum RowKey {
+    Grant(u32),
+    Debt(u32),
+    Payment(String),
+    PaymentName(String),
+    Request(Id),
+    Charge(String),
+    Subscription(Id),
+    HighWater(String),
+    Reset(Id, i32, u32),
+    Profile,
+}
+
+impl RowKey {
+    fn of(row: &Row) -> Self {
+        match row {
+            Row::Grant(row) => Self::Grant(row.terms.number),
+            Row::Debt(row) => Self::Debt(row.number),
+            Row::Payment(row) => Self::Payment(row.terms.payment.to_string()),
+            Row::PaymentName(row) => Self::PaymentName(row.name.name.to_string()),
+            Row::Request(row) => Self::Request(row.terms.id.clone()),
+            Row::Charge(row) => Self::Charge(row.reference.to_string()),
+            Row::Subscription(row) => Self::Subscription(row.id.clone()),
+            Row::HighWater(row) => Self::HighWater(row.item.to_string()),
+            Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),
+            Row::Profile(_) => Self::Profile,
+        }
+    }
+}
