@@ -18,6 +18,7 @@
 use crate::domain::account::Account;
 use crate::domain::apply::{self, Answer, Arrived, Changes};
 use crate::domain::book::InvariantViolated;
+use crate::domain::command::Message;
 use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::entry::Entry;
 use crate::domain::event::Event;
@@ -62,7 +63,8 @@ pub struct Batch {
 /// [`Failure`]; nothing was written, or, for a connection lost while committing, the identities
 /// decide at the next try.
 pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Vec<Settled>, Failure> {
-    let (accounts, needs) = needs(batch);
+    let (accounts, mut needs) = needs(batch);
+    batch.submissions.iter().for_each(|submission| needs.look_up(&submission.message));
     let (mut transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
     let repeated = repeated(&loaded, batch);
     if !repeated.is_empty() {
@@ -84,8 +86,7 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
 /// # Errors
 /// [`Failure`], as of [`apply`]; it may be due to a repeat, whatever it is.
 pub async fn apply_unseen<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Option<Vec<Settled>>, Failure> {
-    let (accounts, mut needs) = needs(batch);
-    needs.messages.clear();
+    let (accounts, needs) = needs(batch);
     let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;
     let (writes, settled) = folded(&mut loaded, origin, batch)?;
     let is_sure = |answer: &Answer| answer.is_recorded() || (!answer.is_new && answer.outcome == Outcome::Duplicate);
@@ -173,7 +174,7 @@ struct Fold<'a> {
 
 impl Fold<'_> {
     fn account(&self, loaded: LoadedAccount, submissions: &[&Submission]) -> Result<(AccountWrite, Vec<Settled>), Failure> {
-        let LoadedAccount { account_id, mut state, mut deliveries, unread, told } = loaded;
+        let LoadedAccount { account_id, mut state, deliveries, unread, told } = loaded;
         let violated = |violated: InvariantViolated| Failure::Invariant(violated.to_string());
         let at = apply::recorded_time(&state, self.now);
         let grants_before = state.book.account.grants;
@@ -183,7 +184,6 @@ impl Fold<'_> {
             apply::pass_time(&mut state, &self.tenant.terms, at, &mut changes).map_err(violated)?;
         }
         for submission in submissions {
-            deliveries.entry(submission.message.id.key()).or_insert_with(|| submission.raw.clone());
             let before = changes.answers.len();
             let arrived = Arrived { message: &submission.message, claim: submission.claim };
             apply::receive(&mut state, &self.tenant.terms, arrived, self.now, &mut changes).map_err(violated)?;
@@ -197,14 +197,15 @@ impl Fold<'_> {
         state.book.check().map_err(violated)?;
         // A refusal is a decision too: what follows is not recorded before it.
         state.book.account.recorded_at = Some(at);
-        let outbox = self.outbox(&mut state.book.account, (&changes, &told), (submissions, &deliveries), at);
+        let deliveries = Deliveries { here: submissions, waited: &deliveries };
+        let outbox = self.outbox(&mut state.book.account, (&changes, &told), deliveries, at);
         let mut write = AccountWrite {
             account_id,
             grants_before,
             next_due_at: state.next_due().into_iter().chain(unread.due_at).min(),
             open: OpenRows::of(&state, unread),
             outbox,
-            quarantine: quarantined(&changes, submissions, &deliveries),
+            quarantine: quarantined(&changes, deliveries),
             account: state.book.account,
             grants: state.book.grants,
             rows: row_images::last_images(changes.rows),
@@ -217,9 +218,8 @@ impl Fold<'_> {
             at,
         };
         for waiting in changes.waiting {
-            let key = waiting.message.id.key();
             let still = state.waiting.iter().any(|one| one.message.id == waiting.message.id);
-            if let (true, Some(raw)) = (still, deliveries.get(&key)) {
+            if let (true, Some(raw)) = (still, deliveries.of(&waiting.message)) {
                 write.waiting.push((waiting, raw.clone()));
             }
         }
@@ -231,7 +231,7 @@ impl Fold<'_> {
         &self,
         account: &mut Account,
         (changes, told): (&Changes, &BTreeMap<u64, Entry>),
-        (submissions, deliveries): Deliveries<'_>,
+        deliveries: Deliveries<'_>,
         at: Timestamp,
     ) -> Vec<OutboxRow> {
         let key = account.key.clone();
@@ -248,10 +248,7 @@ impl Fold<'_> {
         }
         for answer in &changes.answers {
             let message = &answer.message;
-            // A repeat or a contradiction in one batch shares its identity with another delivery: each
-            // is answered where it asked to be.
-            let own = submissions.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| &one.raw);
-            let Some(raw) = own.or_else(|| deliveries.get(&message.id.key())) else { continue };
+            let Some(raw) = deliveries.of(message) else { continue };
             if let Outcome::Quarantined(reason) = answer.outcome {
                 let what = event::Quarantined {
                     source: self.origin,
@@ -284,7 +281,20 @@ impl Fold<'_> {
 }
 
 /// The deliveries of this batch, and by identity those that waited.
-type Deliveries<'a> = (&'a [&'a Submission], &'a HashMap<MessageKey, Arc<Raw>>);
+#[derive(Clone, Copy)]
+struct Deliveries<'a> {
+    here: &'a [&'a Submission],
+    waited: &'a HashMap<MessageKey, Arc<Raw>>,
+}
+
+impl<'a> Deliveries<'a> {
+    /// The delivery a message came in. A repeat or a contradiction in one batch shares its identity with
+    /// another: each has its own bytes, and is answered where it asked to be.
+    fn of(self, message: &Arc<Message>) -> Option<&'a Arc<Raw>> {
+        let here = self.here.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| &one.raw);
+        here.or_else(|| self.waited.get(&message.id.key()))
+    }
+}
 
 /// Rows to be published, numbered in the account.
 struct Outbox<'a> {
@@ -322,7 +332,7 @@ fn entries_of<'a>(answer: &Answer, changes: &'a Changes, told: &BTreeMap<u64, En
     written.map_or_else(|| told.range(first..=last).map(|(_, entry)| entry.clone()).collect(), Cow::Borrowed)
 }
 
-fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &HashMap<MessageKey, Arc<Raw>>) -> Vec<QuarantineRow> {
+fn quarantined(changes: &Changes, deliveries: Deliveries<'_>) -> Vec<QuarantineRow> {
     let set_aside = |answer: &Answer| match answer.outcome {
         Outcome::Quarantined(reason) => Some(reason),
         Outcome::Applied | Outcome::Duplicate | Outcome::Rejected(_) | Outcome::Ignored | Outcome::Waiting => None,
@@ -333,9 +343,7 @@ fn quarantined(changes: &Changes, submissions: &[&Submission], deliveries: &Hash
         .filter_map(|answer| set_aside(answer).map(|reason| (answer, reason)))
         .filter_map(|(answer, reason)| {
             let message = &answer.message;
-            // A contradiction shares its identity with what it contradicts: its own bytes are kept.
-            let own = submissions.iter().find(|one| Arc::ptr_eq(&one.message, message)).map(|one| one.raw.clone());
-            let raw = own.or_else(|| deliveries.get(&message.id.key()).cloned())?;
+            let raw = deliveries.of(message)?.clone();
             Some(QuarantineRow {
                 reason,
                 detail: detail(reason).to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Owns the window; refills it as messages are answered, as a prefetch does.
 
-use super::workload::{self, ACCOUNTS, CATALOG, Spread, TENANT};
+use super::workload::{ACCOUNTS, CATALOG, Maker, Spread, TENANT};
 use super::{Bench, EngineRates, Options, SINGLE};
 use crate::catalog;
 use crate::domain::ids::Id;
@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 /// When the database cannot be used.
 pub async fn measure(bench: &Bench, options: &Options) -> anyhow::Result<(EngineRates, u64)> {
     let mut applied = prepare(bench, options.limits).await?;
+    let maker = Maker::new()?;
     let mut rate = async |limits: LaneLimits, window: u32, spread: Spread, count: u32| {
         applied += u64::from(count);
-        drive(bench, limits, window, (0..count).map(|_| workload::usage(spread))).await
+        drive(bench, limits, window, (0..count).map(|_| maker.usage(spread))).await
     };
     let rates = EngineRates {
         single: rate(SINGLE, 64, Spread::Uniform, options.messages / 10).await?,
@@ -40,7 +41,8 @@ pub async fn measure(bench: &Bench, options: &Options) -> anyhow::Result<(Engine
 pub async fn prepare(bench: &Bench, limits: LaneLimits) -> anyhow::Result<u64> {
     let file = catalog::parse("bench", CATALOG)?;
     catalogs::apply(bench.store.pool(), &Id::new(TENANT)?, &file, CATALOG).await?;
-    drive(bench, limits, 4096, (0..2 * ACCOUNTS).map(workload::grant)).await?;
+    let maker = Maker::new()?;
+    drive(bench, limits, 4096, (0..2 * ACCOUNTS).map(|index| maker.grant(index))).await?;
     bench.store.vacuum().await?;
     Ok(u64::from(2 * ACCOUNTS))
 }

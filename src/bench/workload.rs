@@ -40,58 +40,83 @@ impl Spread {
     }
 }
 
-fn submission(id: &str, account: &str, command: Command) -> anyhow::Result<Submission> {
-    let message = Message {
-        id: MessageId { source: Printable::new("https://bench.example.com/usage")?, id: Printable::new(id)? },
-        content: Hash::of(id.as_bytes()),
-        account: AccountKey { tenant: Id::new(TENANT)?, account: Id::new(account)? },
-        occurred_at: Timestamp::now(),
-        command,
-    };
-    let raw = Raw {
-        queue: Queue::Usage,
-        routing_key: String::new(),
-        content_type: None,
-        headers: BTreeMap::new(),
-        reply_to: None,
-        correlation_id: None,
-        body: Vec::new(),
-    };
-    Ok(Submission::new(Arc::new(message), Arc::new(raw)))
+/// Makes messages. What they have in common is made once: the engine is to be measured, not this.
+#[derive(Debug)]
+pub struct Maker {
+    source: Printable,
+    tenant: Id,
+    meter: Id,
+    act: Act,
+    raw: Arc<Raw>,
 }
 
-/// The `index`-th grant of the set-up: two for every account.
-///
-/// # Errors
-/// Never for indexes below twice the number of accounts.
-pub fn grant(index: u32) -> anyhow::Result<Submission> {
-    let command = Command::Grant(GrantCredits {
-        grant: None,
-        credits: Credits::whole(100_000_000),
-        source: if index < ACCOUNTS { GrantSource::Promotional } else { GrantSource::Purchased },
-        effective_at: None,
-        expires_at: None,
-        priority: None,
-        scope: Vec::new(),
-        cost_basis: Credits::ZERO,
-        rollover: None,
-        recurs: None,
-        act: Act { reason: Prose::new("bench")?, actor: Printable::new("bench")? },
-    });
-    submission(&format!("grant-{index}"), &format!("acct_{}", index % ACCOUNTS), command)
+impl Maker {
+    /// One for the benchmark's tenant.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new() -> anyhow::Result<Self> {
+        let raw = Raw {
+            queue: Queue::Usage,
+            routing_key: String::new(),
+            content_type: None,
+            headers: BTreeMap::new(),
+            reply_to: None,
+            correlation_id: None,
+            body: Vec::new(),
+        };
+        Ok(Self {
+            source: Printable::new("https://bench.example.com/usage")?,
+            tenant: Id::new(TENANT)?,
+            meter: Id::new("image")?,
+            act: Act { reason: Prose::new("bench")?, actor: Printable::new("bench")? },
+            raw: Arc::new(raw),
+        })
+    }
+
+    fn submission(&self, id: &str, account: &str, command: Command) -> anyhow::Result<Submission> {
+        let message = Message {
+            id: MessageId { source: self.source.clone(), id: Printable::new(id)? },
+            content: Hash::of(id.as_bytes()),
+            account: AccountKey { tenant: self.tenant.clone(), account: Id::new(account)? },
+            occurred_at: Timestamp::now(),
+            command,
+        };
+        Ok(Submission::new(Arc::new(message), self.raw.clone()))
+    }
+
+    /// The `index`-th grant of the set-up: two for every account.
+    ///
+    /// # Errors
+    /// Never for indexes below twice the number of accounts.
+    pub fn grant(&self, index: u32) -> anyhow::Result<Submission> {
+        let command = Command::Grant(GrantCredits {
+            grant: None,
+            credits: Credits::whole(100_000_000),
+            source: if index < ACCOUNTS { GrantSource::Promotional } else { GrantSource::Purchased },
+            effective_at: None,
+            expires_at: None,
+            priority: None,
+            scope: Vec::new(),
+            cost_basis: Credits::ZERO,
+            rollover: None,
+            recurs: None,
+            act: self.act.clone(),
+        });
+        self.submission(&format!("grant-{index}"), &format!("acct_{}", index % ACCOUNTS), command)
+    }
+
+    /// One usage event with an id of its own.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn usage(&self, spread: Spread) -> anyhow::Result<Submission> {
+        let usage = Usage { meter: self.meter.clone(), quantity: Credits::whole(1), dimensions: BTreeMap::new(), member: None };
+        self.submission(&fresh_id(), &spread.account(), Command::RecordUsage(usage))
+    }
 }
 
-/// One usage event with an id of its own.
-///
-/// # Errors
-/// Never.
-pub fn usage(spread: Spread) -> anyhow::Result<Submission> {
-    let command =
-        Command::RecordUsage(Usage { meter: Id::new("image")?, quantity: Credits::whole(1), dimensions: BTreeMap::new(), member: None });
-    submission(&fresh_id(), &spread.account(), command)
-}
-
-/// The same as a producer would send it, padded to one KiB.
+/// A usage event as a producer would send it, padded to one KiB.
 pub fn usage_bytes(spread: Spread, id: &str) -> Vec<u8> {
     let mut event = json!({
         "specversion": "1.0", "id": id, "source": "https://bench.example.com/usage", "type": "usage.recorded",

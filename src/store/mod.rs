@@ -87,10 +87,14 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Adds what one message needs.
+    /// Adds the answer that a message may have had before.
+    pub fn look_up(&mut self, message: &Message) {
+        self.messages.insert((message.account.clone(), message.id.key()));
+    }
+
+    /// Adds what one message needs to be decided.
     pub fn add(&mut self, message: &Message) {
         let of = &message.account;
-        self.messages.insert((of.clone(), message.id.key()));
         self.first_times.entry(of.tenant.clone()).or_insert(message.occurred_at);
         match &message.command {
             Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),

@@ -11,7 +11,7 @@ use crate::domain::account::Account;
 use crate::domain::grant::Grant;
 use crate::store::OpenRows;
 use hashlink::LinkedHashMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most accounts and grants held, together: about 40 MiB.
@@ -35,7 +35,7 @@ pub(super) struct CachedAccount {
     pub(super) open: OpenRows,
     pub(super) grants: BTreeMap<u32, Grant>,
     /// Where the grants stand, by number.
-    pub(super) places: HashMap<u32, Place>,
+    pub(super) places: BTreeMap<u32, Place>,
 }
 
 impl CachedAccount {
@@ -102,7 +102,7 @@ mod tests {
     fn cached(stamp: i64) -> CachedAccount {
         let key = AccountKey { tenant: Id::new("acme").unwrap(), account: Id::new("anna").unwrap() };
         let (account, open) = (Account::unopened(key), OpenRows::default());
-        CachedAccount { version: version(stamp), account, open, grants: BTreeMap::new(), places: HashMap::new() }
+        CachedAccount { version: version(stamp), account, open, grants: BTreeMap::new(), places: BTreeMap::new() }
     }
 
     fn take(cache: &Cache, account_id: i64, stamp: i64) -> usize {

@@ -180,7 +180,7 @@ pub(super) struct Batch {
 impl Batch {
     fn new(shard: i16, locked: &[LockedRow]) -> Self {
         let ids = locked.iter().map(|row| row.account_id).collect();
-        let places = locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: HashMap::new() })).collect();
+        let places = locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: BTreeMap::new() })).collect();
         Self { shard, ids, accounts: BTreeMap::new(), places, open: OpenTables::default() }
     }
 

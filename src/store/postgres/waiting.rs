@@ -139,6 +139,7 @@ async fn bodies(connection: &mut PgConnection, batch: &mut Batch, needs: &mut Co
         let key = key.as_deref().map(id).transpose()?;
         let on = On::from_word(&on, key, until.map(SqlTimestamp::to_jiff)).ok_or_else(|| unreadable("wait", &on))?;
         needs.to_mut().add(&message);
+        needs.to_mut().look_up(&message);
         if let Some(loaded) = batch.accounts.get_mut(&account_id) {
             loaded.deliveries.insert(message.id.key(), raw);
             loaded.state.waiting.push(Waiting { message, on, deadline: deadline.to_jiff() });

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::store::{AccountWrite, EntryRange, Transaction};
 use sqlx::postgres::PgHasArrayType;
 use sqlx::{Encode, PgConnection, PgTransaction, Postgres, Type};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Where the rows of an account stand in their tables. Nobody else moves them while the account is
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Places {
     pub account: Place,
     /// By number.
-    pub grants: HashMap<u32, Place>,
+    pub grants: BTreeMap<u32, Place>,
 }
 
 /// A transaction that holds the locks of a batch's accounts.
@@ -65,8 +65,10 @@ impl Transaction for PostgresTransaction {
 fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, CachedAccount)> {
     let AccountWrite { account_id, account, open, mut grants, .. } = write;
     let Places { account: place, grants: mut places } = places;
-    grants.retain(|_, grant| grant.is_open());
-    places.retain(|number, _| grants.contains_key(number));
+    if grants.values().any(|grant| !grant.is_open()) {
+        grants.retain(|_, grant| grant.is_open());
+        places.retain(|number, _| grants.contains_key(number));
+    }
     let version = Version { place, stamp };
     (places.len() == grants.len()).then_some((account_id, CachedAccount { version, account, open, grants, places }))
 }
