@@ -203,9 +203,11 @@ create table outbox (
     routing_key   text,
     correlation_id text,
     body          bytea,
-    -- Of a change of the balance, which has neither routing key nor body: the deployment, the entries it
-    -- announces, which are put into it when it is sent, and the account's numbers after them.
+    -- Of a change of the balance, which has neither routing key nor body: the deployment, the account's
+    -- names, the entries it announces, which are put into it when it is sent, and the numbers after them.
     source        text,
+    tenant        text,
+    account       text,
     from_seq      bigint,
     to_seq        bigint,
     held          numeric(24,6),
@@ -508,8 +510,8 @@ create type written_outcome as (
 
 create type written_outbox_row as (
     account_id bigint, number bigint, is_reply boolean, in_order boolean, routing_key text, correlation_id text,
-    body bytea, source text, from_seq bigint, to_seq bigint, held numeric(24,6), frozen numeric(24,6),
-    debt numeric(24,6)
+    body bytea, source text, tenant text, account text, from_seq bigint, to_seq bigint, held numeric(24,6),
+    frozen numeric(24,6), debt numeric(24,6)
 );
 
 create type written_debt as (

@@ -241,7 +241,7 @@ impl Fold<'_> {
             while let Some((sequence, event)) = events.next_if(|(sequence, _)| *sequence < change.last) {
                 out.announce(*sequence, event);
             }
-            out.add(Content::Change { source: out.source.clone(), change });
+            out.add(Content::Change { source: out.source.clone(), key: key.clone(), change });
         }
         for (sequence, event) in events {
             out.announce(*sequence, event);

@@ -246,7 +246,7 @@ impl Session<'_> {
                         shard,
                         account.id = row.account_id,
                         number = row.number,
-                        "an announcement tells of entries that are not in the ledger; it is not sent, its account's later ones wait, and `credit-ledger reconcile` says more"
+                        "an announcement tells of entries that are missing or of a newer worker; it is tried again, its account's later ones wait, and `credit-ledger reconcile` says whether the ledger is at fault"
                     );
                 }
             }

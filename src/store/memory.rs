@@ -126,10 +126,9 @@ impl MemoryAccount {
     pub fn sent(&self, row: &OutboxRow) -> Vec<u8> {
         match &row.content {
             Content::Event { body, .. } | Content::Reply { body, .. } => body.clone(),
-            Content::Change { source, change } => {
+            Content::Change { source, key, change } => {
                 let entries = self.entries.iter().map(|(entry, _)| entry).filter(|entry| (change.first..=change.last).contains(&entry.seq));
                 let entries: Vec<Entry> = entries.cloned().collect();
-                let key = &self.state.book.account.key;
                 balance_changed(source, key, row.number, change, &entries).map(|outgoing| outgoing.body).unwrap_or_default()
             }
         }

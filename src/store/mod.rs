@@ -222,6 +222,8 @@ pub enum Content {
     Change {
         /// The deployment's name.
         source: Arc<str>,
+        /// The account.
+        key: AccountKey,
         /// All of it but the entries.
         change: Change,
     },

@@ -99,7 +99,12 @@ const FORGERIES: &[(&str, &[&str])] = &[
     ("update accounts set next_due_at = null where account_id = ANNA", &["acme/anna: next_due_at = the first of what is due"]),
     ("update accounts set recorded_at = '2020-01-01Z' where account_id = ANNA", &["acme/anna: recorded_at is not before the last entry"]),
     ("update accounts set open_debts = 0 where account_id = BEN", &["acme/ben: open_debts = debts still owed"]),
-    ("update accounts set account = 'zoe' where account_id = ANNA", &["acme/zoe: shard of the account"]),
+    (
+        "update accounts set account = 'zoe' where account_id = ANNA",
+        &["acme/zoe: shard of the account", "acme/zoe: other names than its account's in announcement 2"],
+    ),
+    ("update outbox set source = null where account_id = ANNA and number = 2", &["acme/anna: parts missing of announcement 2"]),
+    ("update outbox set body = null where account_id = ANNA and number = 1", &["acme/anna: parts missing of announcement 1"]),
     (
         "delete from accounts where account_id = ANNA",
         &[
@@ -196,7 +201,7 @@ const FORGERIES: &[(&str, &[&str])] = &[
     ("update outbox set from_seq = to_seq + 1 where account_id = ANNA and number = 2", &["acme/anna: announcement 2 tells of"]),
     (
         "update outbox set shard = (select shard from accounts where account_id = BEN), account_id = BEN, number = number + 1000 where account_id = ANNA and number = 2",
-        &["acme/ben: announcements are numbered without a gap after"],
+        &["acme/ben: other names than its account's in announcement 1002"],
     ),
     // Facts.
     ("update payments set granted = 1", &["acme/anna: granted of payment stripe:pi_1 = what entries granted: stored 1, computed 1100"]),

@@ -130,9 +130,11 @@ async fn an_account_changed_by_hand_is_read_again() {
 async fn a_batch_that_failed_leaves_nothing_behind() {
     let database = database().await;
     grant(&database, &database.store, 1, 10).await;
-    sqlx::query("alter table entries add constraint broken check (amount <> 4)").execute(database.store.pool()).await.unwrap();
-    assert!(uses(&database, &database.store, 2, 4).await.is_err());
-    sqlx::query("alter table entries drop constraint broken").execute(database.store.pool()).await.unwrap();
+    // Refused when everything is written and only the commit is left: no amount twice.
+    let pool = database.store.pool();
+    sqlx::query("alter table entries add constraint broken unique (amount) deferrable initially deferred").execute(pool).await.unwrap();
+    assert!(uses(&database, &database.store, 2, 10).await.is_err());
+    sqlx::query("alter table entries drop constraint broken").execute(pool).await.unwrap();
     assert_eq!(uses(&database, &database.store, 2, 10).await.unwrap(), "applied");
     assert_eq!(uses(&database, &database.store, 3, 1).await.unwrap(), "rejected");
     database.drop().await;
@@ -200,5 +202,34 @@ async fn a_lane_that_no_longer_looks_answers_repeats_all_the_same() {
     assert_eq!(uses(&database, &database.store, 100, 58).await.unwrap(), "applied");
     let (_, found) = differences(&database.url, 20).await.unwrap();
     assert!(found.is_empty(), "{found:#?}");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn an_announcement_that_cannot_be_read_has_no_content_until_it_can() {
+    let database = database().await;
+    grant(&database, &database.store, 1, 10).await;
+    let shard = database.shard(&anna());
+    let next = async |place: usize| {
+        let rows = database.store.unpublished(shard, i64::MIN, 10).await.unwrap();
+        rows[place].content.as_ref().map(|sent| serde_json::from_slice::<Value>(&sent.body).unwrap()["data"].clone())
+    };
+    // The oldest announcement of the account is told with its entries, now as later.
+    let pool = database.store.pool();
+    sqlx::query("update outbox set published_at = now() where body is not null").execute(pool).await.unwrap();
+    assert_eq!(next(0).await.unwrap()["entries"][0]["amount"], "10");
+    // Of a newer worker; of nobody.
+    for (spoil, mend) in [
+        ("update entries set kind = 'gift'", "update entries set kind = 'granted'"),
+        ("update entries set seq = 9", "update entries set seq = 1"),
+        ("update outbox set from_seq = -1 where body is null", "update outbox set from_seq = 1 where body is null"),
+    ] {
+        for statement in ["alter table entries disable trigger all", spoil] {
+            sqlx::query(statement).execute(pool).await.unwrap();
+        }
+        assert_eq!(next(0).await, None, "{spoil}");
+        sqlx::query(mend).execute(pool).await.unwrap();
+        assert!(next(0).await.is_some(), "{mend}");
+    }
     database.drop().await;
 }

@@ -14,8 +14,10 @@ use hashlink::LinkedHashMap;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Most accounts and grants held, together: about 40 MiB.
+/// Most accounts and grants held, together, longer texts counted as more: about 40 MiB.
 const ROWS_MAX: usize = 65_536;
+/// Bytes of text that count as a row.
+const ROW_BYTES: usize = 512;
 
 /// Which writing of an account's row it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +41,14 @@ pub(super) struct CachedAccount {
 }
 
 impl CachedAccount {
+    /// How much it counts.
     fn rows(&self) -> usize {
-        self.grants.len().saturating_add(1)
+        let profile = &self.account.profile;
+        let texts = profile.metadata.iter().map(|(name, text)| name.len().saturating_add(text.len()));
+        // A name in a list takes its place there and on the heap.
+        let scopes = self.grants.values().map(|grant| grant.terms.scope.len().saturating_mul(96));
+        let bytes = texts.chain(scopes).chain([profile.alerts.len().saturating_mul(96)]).fold(0, usize::saturating_add);
+        self.grants.len().saturating_add(bytes / ROW_BYTES).saturating_add(1)
     }
 }
 

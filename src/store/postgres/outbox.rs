@@ -6,7 +6,7 @@
 //! of quarantined messages stand alone and are handed out together. Rows are marked, never
 //! remembered by a position: one that commits late is found like any other.
 
-use super::rows::{credits, id, number};
+use super::rows::{credits, id};
 use super::written::{signed, written};
 use super::{PostgresStore, query};
 use crate::domain::entry::Entry;
@@ -34,7 +34,8 @@ pub struct Unpublished {
     pub number: i64,
     /// Whether it is the oldest of its account, and others wait for it.
     pub in_order: bool,
-    /// What is sent; none when it announces entries that are not in the ledger.
+    /// What is sent; none when it announces entries that are not there or that this worker
+    /// cannot read.
     pub content: Option<Sent>,
 }
 
@@ -62,6 +63,8 @@ written! {
         correlation_id: Option<&'a str>,
         body: Option<&'a [u8]>,
         source: Option<&'a str>,
+        tenant: Option<&'a str>,
+        account: Option<&'a str>,
         from_seq: Option<i64>,
         to_seq: Option<i64>,
         held: Option<Decimal>,
@@ -81,6 +84,8 @@ impl<'a> WrittenOutboxRow<'a> {
             correlation_id: None,
             body: None,
             source: None,
+            tenant: None,
+            account: None,
             from_seq: None,
             to_seq: None,
             held: None,
@@ -88,9 +93,11 @@ impl<'a> WrittenOutboxRow<'a> {
             debt: None,
         };
         match &row.content {
-            Content::Change { source, change } => Self {
+            Content::Change { source, key, change } => Self {
                 in_order: true,
                 source: Some(source),
+                tenant: Some(key.tenant.as_str()),
+                account: Some(key.account.as_str()),
                 from_seq: Some(signed(change.first)),
                 to_seq: Some(signed(change.last)),
                 held: Some(change.held.decimal()),
@@ -111,7 +118,7 @@ impl<'a> WrittenOutboxRow<'a> {
 /// The columns of [`OutboxRow`].
 macro_rules! outbox_columns {
     () => {
-        "account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, from_seq, to_seq, held, frozen, debt"
+        "account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account, from_seq, to_seq, held, frozen, debt"
     };
 }
 pub(super) use outbox_columns;
@@ -127,6 +134,8 @@ pub(super) struct OutboxRow {
     correlation_id: Option<String>,
     body: Option<Vec<u8>>,
     source: Option<String>,
+    tenant: Option<String>,
+    account: Option<String>,
     from_seq: Option<i64>,
     to_seq: Option<i64>,
     held: Option<Decimal>,
@@ -135,56 +144,46 @@ pub(super) struct OutboxRow {
 }
 
 impl OutboxRow {
-    fn change(&self) -> Result<Option<Change>, Failure> {
-        let (Some(first), Some(last)) = (self.from_seq, self.to_seq) else { return Ok(None) };
-        let amount = |stored: Option<Decimal>| credits(stored.unwrap_or_default());
+    /// The change it announces, if it does; nothing as well when it cannot be read.
+    fn change(&self) -> Option<Change> {
+        let amount = |stored: Option<Decimal>| credits(stored.unwrap_or_default()).ok();
+        let seq = |stored: Option<i64>| u64::try_from(stored?).ok();
         let (held, frozen, debt) = (amount(self.held)?, amount(self.frozen)?, amount(self.debt)?);
-        Ok(Some(Change { first: number(first)?, last: number(last)?, held, frozen, debt }))
+        Some(Change { first: seq(self.from_seq)?, last: seq(self.to_seq)?, held, frozen, debt })
+    }
+
+    /// With the entries of its account that could be read.
+    fn content(self, entries: Option<&BTreeMap<u64, Entry>>) -> Option<Sent> {
+        if let Some((routing_key, body)) = self.routing_key.clone().zip(self.body.clone()) {
+            return Some(Sent { is_reply: self.is_reply, routing_key, correlation_id: self.correlation_id, body });
+        }
+        let change = self.change()?;
+        let entries: Vec<Entry> = entries?.range(change.first..=change.last).map(|(_, entry)| entry.clone()).collect();
+        let key = AccountKey { tenant: id(self.tenant.as_deref()?).ok()?, account: id(self.account.as_deref()?).ok()? };
+        let number = u64::try_from(self.number).ok()?;
+        let Outgoing { routing_key, body, .. } = balance_changed(self.source.as_deref()?, &key, number, &change, &entries)?;
+        Some(Sent { is_reply: false, routing_key, correlation_id: None, body })
     }
 }
 
-/// Rows of a shard as they are sent.
+/// Rows of a shard as they are sent. One that cannot be read has no content, and keeps back its own account
+/// only.
 pub(super) async fn render(connection: &mut PgConnection, shard: i16, rows: Vec<OutboxRow>) -> Result<Vec<Unpublished>, Failure> {
-    let mut ranges = Vec::new();
-    for row in &rows {
-        ranges.extend(row.change()?.map(|change| EntryRange { account_id: row.account_id, first: change.first, last: change.last }));
-    }
-    let (mut keys, mut entries) = (HashMap::new(), HashMap::<i64, BTreeMap<u64, Entry>>::new());
+    let range = |row: &OutboxRow| row.change().map(|Change { first, last, .. }| EntryRange { account_id: row.account_id, first, last });
+    let ranges: Vec<EntryRange> = rows.iter().filter_map(range).collect();
+    let mut entries: HashMap<i64, BTreeMap<u64, Entry>> = HashMap::new();
     if !ranges.is_empty() {
-        keys = self::keys(connection, shard, &ranges).await?;
         for (account_id, entry) in query::entries_in(connection, shard, &ranges).await? {
+            // A newer worker may have written what this one does not know.
+            let Ok(entry) = entry else { continue };
             entries.entry(account_id).or_default().insert(entry.seq, entry);
         }
     }
-    let render = |row: OutboxRow| {
-        let content = match row.change()? {
-            Some(change) => {
-                let entries = entries.get(&row.account_id).into_iter().flat_map(|known| known.range(change.first..=change.last));
-                let entries: Vec<Entry> = entries.map(|(_, entry)| entry.clone()).collect();
-                let told = keys.get(&row.account_id).zip(row.source.as_deref());
-                let rendered =
-                    told.map(|(key, source)| Ok::<_, Failure>(balance_changed(source, key, number(row.number)?, &change, &entries)));
-                let sent = |Outgoing { routing_key, body, .. }| Sent { is_reply: false, routing_key, correlation_id: None, body };
-                rendered.transpose()?.flatten().map(sent)
-            }
-            None => row.routing_key.zip(row.body).map(|(routing_key, body)| Sent {
-                is_reply: row.is_reply,
-                routing_key,
-                correlation_id: row.correlation_id,
-                body,
-            }),
-        };
-        Ok(Unpublished { account_id: row.account_id, number: row.number, in_order: row.in_order, content })
+    let unpublished = |row: OutboxRow| {
+        let (account_id, number, in_order) = (row.account_id, row.number, row.in_order);
+        Unpublished { account_id, number, in_order, content: row.content(entries.get(&account_id)) }
     };
-    rows.into_iter().map(render).collect()
-}
-
-async fn keys(connection: &mut PgConnection, shard: i16, ranges: &[EntryRange]) -> Result<HashMap<i64, AccountKey>, Failure> {
-    let sql = "select account_id, tenant, account from accounts where shard = $1 and account_id = any($2)";
-    let ids: Vec<i64> = ranges.iter().map(|range| range.account_id).collect();
-    let rows: Vec<(i64, String, String)> = sqlx::query_as(sql).bind(shard).bind(ids).fetch_all(connection).await?;
-    let key = |tenant: &str, account: &str| Ok::<_, Failure>(AccountKey { tenant: id(tenant)?, account: id(account)? });
-    rows.into_iter().map(|(account_id, tenant, account)| Ok((account_id, key(&tenant, &account)?))).collect()
+    Ok(rows.into_iter().map(unpublished).collect())
 }
 
 /// Jumps from account to account in the partial index: what a round costs depends on the accounts

@@ -36,7 +36,8 @@ pub struct PostgresTransaction {
 
 impl Transaction for PostgresTransaction {
     async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
-        query::entries_in(&mut self.transaction, self.shard, wanted).await
+        let read = query::entries_in(&mut self.transaction, self.shard, wanted).await?;
+        read.into_iter().map(|(account_id, entry)| Ok((account_id, entry?))).collect()
     }
 
     async fn commit(mut self, writes: Vec<AccountWrite>) -> Result<(), Failure> {
@@ -60,8 +61,7 @@ impl Transaction for PostgresTransaction {
     }
 }
 
-/// What the next batch needs of an account; none when one of its grants is new, and stands nobody knows
-/// where.
+/// What the next batch needs of an account; none when it is not known where all of its grants stand.
 fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, CachedAccount)> {
     let AccountWrite { account_id, account, open, mut grants, .. } = write;
     let Places { account: place, grants: mut places } = places;

@@ -30,8 +30,8 @@ with changed_accounts as (
                           recorded_at)
     select $1, new.* from unnest($5::written_outcome[]) as new
 ), new_outbox as (
-    insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, from_seq,
-                        to_seq, held, frozen, debt)
+    insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant,
+                        account, from_seq, to_seq, held, frozen, debt)
     select $1, new.* from unnest($6::written_outbox_row[]) as new
 )
 select accounts.*, grants.*

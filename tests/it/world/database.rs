@@ -94,9 +94,17 @@ impl Database {
         Outcome::Applied
     }
 
-    /// The account as a batch loads it that brings nothing: with its open rows, without what waits.
+    /// The account as a batch loads it that brings nothing: with its open rows, without what waits. What a
+    /// store remembers of it, and what one reads that remembers nothing, is the same.
     pub async fn state(&self, key: &AccountKey) -> AccountState {
-        let (transaction, mut loaded) = self.store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
+        let remembered = self.load(&self.store, key).await;
+        let read = self.load(&PostgresStore::open(self.store.pool().clone()).await.unwrap(), key).await;
+        assert_eq!(remembered, read, "what is remembered of {key}");
+        read
+    }
+
+    async fn load(&self, store: &PostgresStore, key: &AccountKey) -> AccountState {
+        let (transaction, mut loaded) = store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
         drop(transaction);
         loaded.accounts.remove(key).unwrap().state
     }

@@ -3,7 +3,9 @@
 -- were after theirs. Rows published long ago may be gone, one by one; after a row that is unpublished or
 -- was published within half an hour none can be, because rows are kept for an hour at least. $1 shard.
 with placed as (
-    select account_id, number, published_at, in_order, from_seq, to_seq, held, frozen, debt, lead(number) over w as next,
+    select account_id, number, published_at, in_order, tenant, account, from_seq, to_seq, held, frozen, debt,
+           (body is null) <> (num_nonnulls(source, tenant, account, from_seq, to_seq, held, frozen, debt) = 8)
+               or (body is null) <> (routing_key is null) as is_unsound, lead(number) over w as next,
            coalesce(published_at > clock_timestamp() - interval '30 minutes', true) as is_young
     from outbox where shard = $1 window w as (partition by account_id order by number)
 ), published as (
@@ -30,6 +32,12 @@ from (
     union all
     select account_id, 'event_count = last announcement', event_count, number
     from placed join accounts using (account_id) where accounts.shard = $1 and is_young and next is null
+    union all
+    select account_id, 'parts missing of announcement ' || number, 1, 0 from placed where is_unsound
+    union all
+    select changes.account_id, 'other names than its account''s in announcement ' || number, 1, 0
+    from changes join accounts a on a.shard = $1 and a.account_id = changes.account_id
+    where (changes.tenant, changes.account) is distinct from (a.tenant, a.account)
     union all
     select account_id, 'announcement ' || number || ' tells of 1 to 100 entries', to_seq - from_seq + 1,
            least(greatest(to_seq - from_seq + 1, 1), 100)
