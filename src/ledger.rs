@@ -3,7 +3,7 @@
 //! | phase  | what                                                  | round trips            |
 //! |--------|-------------------------------------------------------|------------------------|
 //! | lock   | the batch's account rows and tenants, one statement   | 2 (begin, lock)        |
-//! | read   | open grants; recorded answers; what is named          | 2, and 1 per rare table |
+//! | read   | what is not remembered; repeats; what is named        | 0 to 3, and 1 per rare table |
 //! | fold   | per account in arrival order: time, identity, rules   | 0                      |
 //! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare table |
 //! | commit |                                                       | 1                      |
