@@ -18,6 +18,11 @@ impl Yardstick {
         let yardstick = Self { database: Scratch::name(server, "bench_tpcb")?, seconds };
         if seconds > 0 {
             yardstick.database.create().await.context("a database of its own cannot be made")?;
+            if !yardstick.database.is_durable().await? {
+                bail!(
+                    "fsync, full_page_writes or synchronous_commit is off: nothing that is measured without them would survive a power cut"
+                );
+            }
             yardstick.pgbench(&["-i", "-q", "-s", "50"]).await?;
         }
         Ok(yardstick)

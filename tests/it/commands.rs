@@ -56,6 +56,21 @@ worker_test!(a_worker_that_cannot_begin_ends_with_2, |deployment| {
     let elsewhere = deployment.tool(&["run"]).env("AMQP_PREFIX", "no_such_prefix").output().await.unwrap();
     assert_eq!(elsewhere.status.code(), Some(2), "{}", text(&elsewhere));
     assert_says(&text(&elsewhere), &["topology apply"]);
+    let other_count = deployment.tool(&["run"]).env("CREDITS__DATABASE__SHARDS", "8").output().await.unwrap();
+    assert_eq!(other_count.status.code(), Some(2), "{}", text(&other_count));
+    assert_says(&text(&other_count), &["8", "shards"]);
+    let unnamed = deployment.tool(&["run"]).env_remove("DATABASE_URL").output().await.unwrap();
+    assert_eq!(unnamed.status.code(), Some(2), "{}", text(&unnamed));
+    assert_says(&text(&unnamed), &["DATABASE_URL"]);
+    // A database that a later version has changed, and one that it has not changed yet.
+    let too_old = "update databases set worker_min = 999";
+    let too_new = "update databases set worker_min = 1; delete from _sqlx_migrations";
+    for (change, words) in [(too_old, "newer"), (too_new, "credit-ledger migrate")] {
+        sqlx::raw_sql(change).execute(&deployment.pool).await.unwrap();
+        let refused = deployment.tool(&["run"]).output().await.unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+        assert_says(&text(&refused), &[words]);
+    }
 });
 
 /// A line of a message file about an account of a tenant.

@@ -46,6 +46,19 @@ impl Scratch {
         self.execute(format!("drop database if exists {} with (force)", self.name)).await
     }
 
+    /// Whether the server writes what it commits to the disk.
+    ///
+    /// # Errors
+    /// [`Failure`] of the server.
+    pub async fn is_durable(&self) -> Result<bool, Failure> {
+        let mut connection = PgConnection::connect(&self.server).await?;
+        let settings = "select bool_and(current_setting(name) <> 'off') \
+            from unnest('{fsync,full_page_writes,synchronous_commit}'::text[]) as name";
+        let durable = sqlx::query_scalar(settings).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(durable)
+    }
+
     async fn execute(&self, statement: String) -> Result<(), Failure> {
         let mut connection = PgConnection::connect(&self.server).await?;
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;

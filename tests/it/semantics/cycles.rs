@@ -50,11 +50,13 @@ scenarios! { CATALOG;
     }
 
     async fn a_leap_day_is_kept_for_the_next_leap_year(world) {
-        world.at("2026-02-27T00:00:00Z").await;
+        world.at("2024-03-01T00:00:00Z").await;
         world.done("subscription.started", "u", json!({"subscription": "sub", "plan": "annual", "interval": "year", "anchor": "2024-02-29T00:00:00"})).await;
         let next = boundaries(world, "u", "2027-02-28T00:00:00Z").await;
-        // The first cycle is 28 Feb 2025 to 28 Feb 2026; then 28 Feb 2027, 29 Feb 2028.
-        assert_eq!(next, ["2027-02-28T00:00:00Z", "2028-02-29T00:00:00Z"]);
+        // The first cycle is 29 Feb 2024 to 28 Feb 2025; then 28 Feb 2026, 28 Feb 2027, 29 Feb 2028.
+        assert_eq!(next, ["2026-02-28T00:00:00Z", "2027-02-28T00:00:00Z", "2028-02-29T00:00:00Z"]);
+        let (opened, _) = world.history("u").await.into_iter().find(|(entry, _)| entry.occurred_at > instant("2024-03-01T00:00:00Z")).unwrap();
+        assert_eq!(opened.occurred_at, instant("2025-02-28T00:00:00Z"));
     }
 
     async fn boundaries_are_local_in_the_zone_of_the_account(world) {
