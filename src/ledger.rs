@@ -79,12 +79,12 @@ pub async fn apply<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch)
     Ok(settled)
 }
 
-/// As [`apply`] for messages that nobody has sent before: their identities are not looked up, and the
+/// As [`apply()`] for messages that nobody has sent before: their identities are not looked up, and the
 /// unique key of the outcomes refuses the batch if that is not so. `None` when nothing was written
-/// because an outcome that would not be recorded could hide a repeat: it is [`apply`]'s then.
+/// because an outcome that would not be recorded could hide a repeat: it is [`apply()`]'s then.
 ///
 /// # Errors
-/// [`Failure`], as of [`apply`]; it may be due to a repeat, whatever it is.
+/// [`Failure`], as of [`apply()`]; it may be due to a repeat, whatever it is.
 pub async fn apply_unseen<S: Store>(store: &S, origin: &str, shard: i16, batch: &Batch) -> Result<Option<Vec<Settled>>, Failure> {
     let (accounts, needs) = needs(batch);
     let (transaction, mut loaded) = store.open(shard, &accounts, &needs).await?;

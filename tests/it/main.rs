@@ -7,6 +7,8 @@ mod amqp;
 mod both_ways;
 mod claims;
 mod commands;
+mod outages;
+mod proxy;
 mod quarantine;
 mod reconcile;
 mod rights;

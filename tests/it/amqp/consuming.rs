@@ -1,7 +1,7 @@
 //! Deliveries: settled, given back, cut off, taken up again.
 
-use super::proxy::Proxy;
 use super::{Running, eventually_left, publish, soon, url, with_topology};
+use crate::proxy::Proxy;
 use credit_ledger::amqp::{ConsumeConfig, Delivery, Prefetch};
 use credit_ledger::message::Queue;
 use lapin::options::QueueDeleteOptions;
@@ -136,7 +136,7 @@ async fn a_closed_gate_holds_then_gives_back_and_subscribes_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_consumer_reconnects_and_old_tickets_are_harmless() {
     with_topology(|topology| async move {
-        let proxy = Proxy::start().await;
+        let proxy = Proxy::start(&url()).await;
         let mut running = Running::start(proxy.url.clone(), &topology, |_| {}).await;
         publish(&topology, "usage.acme", &["1"]).await;
         let old = running.next().await;

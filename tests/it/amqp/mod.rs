@@ -2,7 +2,6 @@
 
 mod consuming;
 mod listening;
-mod proxy;
 mod publishing;
 mod topology;
 

@@ -1,7 +1,7 @@
 //! Publishing: confirmed, unroutable, refused, cut.
 
-use super::proxy::Proxy;
 use super::{eventually_left, message, url, with_topology};
+use crate::proxy::Proxy;
 use credit_ledger::amqp::{BrokerError, Published, Publisher};
 use credit_ledger::message::Queue;
 
@@ -45,7 +45,7 @@ async fn a_missing_exchange_is_permanent_and_the_publisher_recovers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_publisher_reconnects_after_a_cut() {
     with_topology(|topology| async move {
-        let proxy = Proxy::start().await;
+        let proxy = Proxy::start(&url()).await;
         let mut publisher = Publisher::new(proxy.url.clone(), "test");
         let one = [message(&topology, "usage.acme", "1")];
         publisher.publish_all(&one).await.unwrap();

@@ -1,6 +1,5 @@
-//! A network between worker and broker that can be cut.
+//! A network between the worker and a server that can be cut.
 
-use super::url;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,11 +13,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub async fn start() -> Self {
+    /// In front of the server at `url`, whose address names a user.
+    pub async fn start(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (before, rest) = url().split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-        let (target, vhost) = rest.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (before, rest) = url.rsplit_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (target, path) = rest.split_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         let (cut, cuts) = watch::channel(0);
         let refuse = Arc::new(AtomicBool::new(false));
         let refusing = refuse.clone();
@@ -38,7 +38,7 @@ impl Proxy {
                 });
             }
         });
-        Self { url: format!("{before}@127.0.0.1:{port}/{vhost}"), cut, refuse }
+        Self { url: format!("{before}@127.0.0.1:{port}/{path}"), cut, refuse }
     }
 
     pub fn cut(&self) {
