@@ -65,10 +65,25 @@ pub fn statement(account: &str, entries: &[Entry]) {
     println!("{table}\n");
 }
 
-/// How many events of each type came, and one of the more telling types.
+/// The agency's events one by one, and how many of each type came of the studio's year.
 pub fn events(events: &[Heard]) {
+    let (agency, studio): (Vec<&Heard>, Vec<&Heard>) = events.iter().partition(|(_, event)| event["tenant"] == "agency");
+    say("The agency's, in the order they came:\n");
+    let mut one_by_one = table(&["Event", "Account", "Entries", "Says"]);
+    for (kind, event) in agency {
+        let data = &event["data"];
+        let range = data["to_seq"].as_u64().map(|last| format!("{}\u{2013}{last}", data["from_seq"])).unwrap_or_default();
+        one_by_one.add_row([
+            Cell::new(kind),
+            Cell::new(event["subject"].as_str().unwrap_or_default()),
+            Cell::new(range),
+            Cell::new(says(data)),
+        ]);
+    }
+    println!("{one_by_one}");
+    say("\nThe studio's, a year of them:\n");
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for (kind, _) in events {
+    for (kind, _) in studio {
         let count = counts.entry(kind).or_default();
         *count = count.saturating_add(1);
     }
@@ -77,18 +92,16 @@ pub fn events(events: &[Heard]) {
         table.add_row([Cell::new(kind), right(count.to_string())]);
     }
     println!("{table}");
-    say("\nEach came once and in order; the ranges of entries they cover have no gap. Three of them:");
-    for kind in ["balance.changed", "cycle.reset", "message.quarantined"] {
-        if let Some((_, event)) = events.iter().find(|(heard, _)| heard == kind) {
-            println!("  {kind} {}", sample(event));
-        }
-    }
+    say("\nEach came once and in order; the ranges of entries they cover have no gap.");
 }
 
-fn sample(event: &Value) -> String {
-    let mut data = event["data"].clone();
-    if let Some(entries) = data.get_mut("entries") {
-        *entries = format!("({} of them)", entries.as_array().map_or(0, Vec::len)).into();
-    }
-    data.to_string()
+/// What of an event's data tells most.
+fn says(data: &Value) -> String {
+    let told = ["balance", "reasons", "request", "reference", "reason", "status"].iter().find(|key| !data[**key].is_null());
+    let value = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    };
+    told.map(|key| format!("{key} {}", value(&data[*key]))).unwrap_or_default()
 }
