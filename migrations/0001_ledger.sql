@@ -20,10 +20,11 @@ create table databases (
     constraint databases_shards_check check (shards between 1 and 1024)
 );
 
--- Tenants are few and read by every batch; `revision` tells a worker that its copy is old.
+-- Tenants are few and read by every batch; `revision` tells a worker that its copy is old. It is drawn at
+-- random by every change: a number that counts could be reached twice, after a restore.
 create table tenants (
     tenant      text collate "C" primary key,
-    revision    bigint      not null default 1,
+    revision    bigint      not null default (random() * 9007199254740991)::bigint,
     settings    jsonb       not null,
     test_clock  boolean     not null,
     -- The tenant's own time, for test clocks only; null until its first message.

@@ -276,7 +276,7 @@ words! {
 pub struct Terms {
     /// The tenant.
     pub tenant: Id,
-    /// Grows with every change of settings, staff or catalog.
+    /// Another one with every change of settings, staff or catalog.
     pub revision: i64,
     /// What it has set.
     pub settings: Settings,
