@@ -5,7 +5,6 @@ use crate::world::database::Database;
 use credit_ledger::catalog;
 use credit_ledger::domain::command::Message;
 use credit_ledger::domain::decision::Claim;
-use credit_ledger::message::{Incoming, Queue, Raw, reread};
 use credit_ledger::store::postgres::PostgresStore;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -22,20 +21,7 @@ fn spend(reference: &str) -> Value {
 fn message(kind: &str, account: &str, id: &str, data: &Value) -> Message {
     let event = json!({"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "acme", "subject": account,
         "time": "2026-01-01T00:00:00Z", "data": data});
-    let routing_key = format!("{kind}.acme");
-    let raw = Raw {
-        queue: Queue::of_routing_key(&routing_key).unwrap(),
-        routing_key,
-        content_type: None,
-        headers: BTreeMap::new(),
-        reply_to: None,
-        correlation_id: None,
-        body: event.to_string().into_bytes(),
-    };
-    match reread(&raw).unwrap() {
-        Incoming::Account(message) => *message,
-        other => panic!("{other:?}"),
-    }
+    (*crate::world::submission(&event).message).clone()
 }
 
 async fn claim(store: &PostgresStore, messages: &[Message]) -> Vec<Claim> {

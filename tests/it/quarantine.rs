@@ -3,11 +3,10 @@
 use crate::world::TENANT;
 use crate::world::database::Database;
 use credit_ledger::catalog;
-use credit_ledger::domain::decision::Claim;
 use credit_ledger::domain::rejection::QuarantineReason;
 use credit_ledger::lanes::{Job, LaneLimits, LaneSetup, Lanes};
-use credit_ledger::message::{Incoming, Queue, Raw, reread};
-use credit_ledger::store::{Quarantine as _, QuarantineRow, Submission};
+use credit_ledger::message::{Queue, Raw};
+use credit_ledger::store::{Quarantine as _, QuarantineRow};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -107,18 +106,8 @@ async fn submit(database: &Database, events: &[Value]) -> Vec<String> {
     let (lanes, tasks) = Lanes::start(Arc::new(database.store.clone()), setup, |_, _| {});
     let mut answers = Vec::new();
     for event in events {
-        let raw = Raw {
-            queue: Queue::Commands,
-            routing_key: format!("{}.{TENANT}", event["type"].as_str().unwrap()),
-            content_type: None,
-            headers: BTreeMap::new(),
-            reply_to: None,
-            correlation_id: None,
-            body: event.to_string().into_bytes(),
-        };
-        let Ok(Incoming::Account(message)) = reread(&raw) else { panic!("{event}") };
         let (told, answer) = oneshot::channel();
-        let submission = Submission { message: Arc::new(*message), raw: Arc::new(raw), claim: Claim::Ours };
+        let submission = crate::world::submission(event);
         lanes.submit(Job::Message(submission, Box::new(move |settled| drop(told.send(settled)))));
         answers.push(answer);
     }

@@ -7,12 +7,11 @@ use credit_ledger::domain::ids::AccountKey;
 use credit_ledger::failure::Failure;
 use credit_ledger::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use credit_ledger::ledger::{self, Batch, Settled};
-use credit_ledger::message::{Incoming, Queue, Raw, reread};
 use credit_ledger::reconcile::differences;
 use credit_ledger::store::Submission;
 use credit_ledger::store::postgres::PostgresStore;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -32,18 +31,7 @@ fn anna() -> AccountKey {
 fn submission(number: u32, kind: &str, data: &Value) -> Submission {
     let event = json!({"specversion": "1.0", "id": format!("m-{number}"), "source": "app", "type": kind, "tenant": TENANT,
         "subject": "anna", "time": "2026-01-01T00:00:00Z", "data": data});
-    let routing_key = format!("{kind}.{TENANT}");
-    let raw = Raw {
-        queue: Queue::of_routing_key(&routing_key).unwrap(),
-        routing_key,
-        content_type: Some("application/cloudevents+json".into()),
-        headers: BTreeMap::new(),
-        reply_to: None,
-        correlation_id: None,
-        body: event.to_string().into_bytes(),
-    };
-    let Ok(Incoming::Account(message)) = reread(&raw) else { panic!("{event}") };
-    Submission::new(Arc::new(*message), Arc::new(raw))
+    crate::world::submission(&event)
 }
 
 fn batch(submissions: Vec<Submission>) -> Batch {

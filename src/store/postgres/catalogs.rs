@@ -84,7 +84,7 @@ pub async fn apply(pool: &PgPool, tenant: &Id, file: &CatalogFile, document: &st
         }
     };
     let settings = file.policies.applied_to(&settings.0.settings()?);
-    sqlx::query("update tenants set settings = $2, revision = (random() * 9007199254740991)::bigint where tenant = $1")
+    sqlx::query("update tenants set settings = $2, revision = default where tenant = $1")
         .bind(tenant.as_str())
         .bind(Json(SettingsRow::of(&settings)))
         .execute(&mut *transaction)

@@ -154,10 +154,11 @@ impl OutboxRow {
 
     /// With the entries of its account that could be read.
     fn content(self, entries: Option<&BTreeMap<u64, Entry>>) -> Option<Sent> {
-        if let Some((routing_key, body)) = self.routing_key.clone().zip(self.body.clone()) {
+        let change = self.change();
+        if let Some((routing_key, body)) = self.routing_key.zip(self.body) {
             return Some(Sent { is_reply: self.is_reply, routing_key, correlation_id: self.correlation_id, body });
         }
-        let change = self.change()?;
+        let change = change?;
         let entries: Vec<Entry> = entries?.range(change.first..=change.last).map(|(_, entry)| entry.clone()).collect();
         let key = AccountKey { tenant: id(self.tenant.as_deref()?).ok()?, account: id(self.account.as_deref()?).ok()? };
         let number = u64::try_from(self.number).ok()?;

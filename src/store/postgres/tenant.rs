@@ -93,7 +93,7 @@ impl PostgresStore {
             None => Outcome::Ignored,
             Some(TenantCommand::ChangeSettings(change)) => {
                 let changed = change.applied_to(&settings.settings()?);
-                sqlx::query("update tenants set settings = $2, revision = (random() * 9007199254740991)::bigint where tenant = $1")
+                sqlx::query("update tenants set settings = $2, revision = default where tenant = $1")
                     .bind(ask.tenant.as_str())
                     .bind(Json(SettingsRow::of(&changed)))
                     .execute(&mut *connection)
@@ -125,10 +125,7 @@ impl PostgresStore {
     }
 
     async fn bump(&self, connection: &mut PgConnection, tenant: &Id) -> Result<(), Failure> {
-        sqlx::query("update tenants set revision = (random() * 9007199254740991)::bigint where tenant = $1")
-            .bind(tenant.as_str())
-            .execute(connection)
-            .await?;
+        sqlx::query("update tenants set revision = default where tenant = $1").bind(tenant.as_str()).execute(connection).await?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use credit_ledger::domain::entry::Entry;
 use credit_ledger::domain::ids::{AccountKey, Hash, Id, MessageId};
 use credit_ledger::domain::settings::{Settings, StaffRole, Terms};
 use credit_ledger::ledger::{self, Batch, Settled};
-use credit_ledger::message::{self, Incoming, Queue, Raw};
+use credit_ledger::message::Raw;
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{Content, LoadedTenant, OutboxRow, Submission};
 use jiff::{SignedDuration, Timestamp};
@@ -90,18 +90,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn submission(account: &str, id: u32, kind: &str, data: &Value) -> Submission {
     let event = json!({"specversion": "1.0", "id": format!("m-{id}"), "source": "app", "type": kind, "tenant": TENANT, "subject": account,
         "time": "2026-01-01T00:00:00Z", "data": data});
-    let routing_key = format!("{kind}.{TENANT}");
-    let raw = Raw {
-        queue: Queue::of_routing_key(&routing_key).unwrap(),
-        routing_key,
-        content_type: Some("application/cloudevents+json".into()),
-        headers: BTreeMap::new(),
-        reply_to: None,
-        correlation_id: None,
-        body: event.to_string().into_bytes(),
-    };
-    let Ok(Incoming::Account(message)) = message::reread(&raw) else { panic!("{event}") };
-    Submission::new(Arc::new(*message), Arc::new(raw))
+    crate::world::submission(&event)
 }
 
 async fn store() -> MemoryStore {

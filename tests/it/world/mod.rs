@@ -72,6 +72,22 @@ pub struct World {
 }
 
 /// An instant from its RFC 3339 text.
+/// A message about an account, as it comes from a producer.
+pub fn submission(event: &Value) -> Submission {
+    let routing_key = format!("{}.{}", event["type"].as_str().unwrap(), event["tenant"].as_str().unwrap());
+    let raw = Raw {
+        queue: Queue::of_routing_key(&routing_key).unwrap(),
+        routing_key,
+        content_type: Some("application/cloudevents+json".into()),
+        headers: BTreeMap::new(),
+        reply_to: None,
+        correlation_id: None,
+        body: event.to_string().into_bytes(),
+    };
+    let Ok(Incoming::Account(message)) = message::reread(&raw) else { panic!("{event}") };
+    Submission::new(Arc::new(*message), Arc::new(raw))
+}
+
 pub fn instant(text: &str) -> Timestamp {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
