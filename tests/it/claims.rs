@@ -96,6 +96,18 @@ worker_test!(a_refusal_stands_though_another_account_got_the_fact, |deployment| 
     assert_eq!((again["outcome"].as_str(), again["of"].as_str()), (Some("duplicate"), Some("rejected")), "identity comes first");
 });
 
+worker_test!(who_holds_a_fact_is_told_so_behind_others_that_want_it, |deployment| {
+    let store = PostgresStore::connect(&deployment.database, 4).await.unwrap();
+    let wants = |account: &str| message("credits.spend", account, &format!("s-{account}"), &spend("inv-1"));
+    let asked = [wants("ann"), wants("bob"), wants("bob"), wants("cid")];
+    assert_eq!(claim(&store, &asked[1..2]).await, [Claim::Ours]);
+    // As a worker asks that begins where another was killed, or a scheduler about those that wait.
+    for _ in 0..2 {
+        assert_eq!(claim(&store, &asked).await, [Claim::Undecided, Claim::Ours, Claim::Ours, Claim::Undecided]);
+    }
+    store.pool().close().await;
+});
+
 worker_test!(workers_that_race_for_facts_never_both_get_one, |deployment| {
     let (one, two) =
         (PostgresStore::connect(&deployment.database, 6).await.unwrap(), PostgresStore::connect(&deployment.database, 6).await.unwrap());

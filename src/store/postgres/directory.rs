@@ -80,25 +80,50 @@ impl PostgresStore {
                     wanted.entry(fact).or_default().push(place);
                 }
             }
-            let mut by_shard: BTreeMap<i16, Vec<Claimant>> = BTreeMap::new();
-            for (fact, places) in wanted {
-                let (claimant, others) = claimant(fact, &places, messages);
-                // Another account of the same batch is a moment late; it asks again.
-                for place in others {
-                    answer(&mut answers, place, Claim::Undecided);
-                }
-                by_shard.entry(fact.shard).or_default().extend(claimant);
-            }
-            let asked = by_shard.into_iter().map(|(shard, claimants)| self.claim_in(shard, claimants));
-            let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
-            for (place, claim) in told.into_iter().flatten() {
-                answer(&mut answers, place, claim);
+            while !wanted.is_empty() {
+                wanted = self.claim_each(wanted, messages, &mut answers).await?;
             }
         }
         for place in self.requests_elsewhere(messages).await? {
             answer(&mut answers, place, Claim::Elsewhere);
         }
         Ok(answers)
+    }
+
+    /// Claims each fact for the first account that wants it here. Returns, where that account did not get
+    /// it, who else wants it: the one that holds it already must not be passed over for ever.
+    async fn claim_each<'a>(
+        &self,
+        wanted: BTreeMap<&'a Fact, Vec<usize>>,
+        messages: &[&Message],
+        answers: &mut [Claim],
+    ) -> Result<BTreeMap<&'a Fact, Vec<usize>>, Failure> {
+        let mut by_shard: BTreeMap<i16, Vec<Claimant>> = BTreeMap::new();
+        let mut behind: Vec<(&Fact, usize, Vec<usize>)> = Vec::new();
+        for (fact, places) in wanted {
+            let (claimant, others) = claimant(fact, &places, messages);
+            if let (Some(first), false) = (places.first(), others.is_empty()) {
+                behind.push((fact, *first, others));
+            }
+            by_shard.entry(fact.shard).or_default().extend(claimant);
+        }
+        let asked = by_shard.into_iter().map(|(shard, claimants)| self.claim_in(shard, claimants));
+        let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        for (place, claim) in told.into_iter().flatten() {
+            answer(answers, place, claim);
+        }
+        let mut left = BTreeMap::new();
+        for (fact, first, others) in behind {
+            if answers.get(first) != Some(&Claim::Ours) {
+                left.insert(fact, others);
+                continue;
+            }
+            // A moment late; they ask again.
+            for place in others {
+                answer(answers, place, Claim::Undecided);
+            }
+        }
+        Ok(left)
     }
 
     fn fact(&self, tenant: &Id, (kind, key): (FactKind, String)) -> Fact {
