@@ -5,7 +5,7 @@
 
 use super::workload::{self, Spread, TENANT};
 use super::{Bench, BrokerRates, Latency, Options, SINGLE, engine};
-use crate::amqp::{ConsumeConfig, Delivery, Outgoing, Prefetch, Published, Publisher, consume};
+use crate::amqp::{ConsumeConfig, Delivery, Outgoing, Published, Publisher, consume};
 use crate::consumer::Consumer;
 use crate::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use crate::message::raw::CLOUDEVENT;
@@ -18,7 +18,7 @@ use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -32,16 +32,18 @@ const LATENCY_SECONDS: u32 = 10;
 /// When a server cannot be used.
 pub async fn measure(bench: &Bench, amqp_url: &str, options: &Options) -> anyhow::Result<(BrokerRates, Latency, u64)> {
     let mut applied = engine::prepare(bench, options.limits).await?;
-    let mut rate = async |limits: LaneLimits, spread: Spread, count: u32, relay: bool| {
-        applied += u64::from(count);
-        preload(bench, amqp_url, spread, count).await?;
-        drain(bench, amqp_url, limits, count, relay).await
+    let mut rate = async |drain: Drain, spread: Spread| {
+        applied += u64::from(drain.count);
+        preload(bench, amqp_url, spread, drain.count).await?;
+        drain.run(bench, amqp_url).await
     };
+    let single = Drain { limits: SINGLE, window: 64, count: options.messages / 10, relay: false };
+    let batch = Drain { limits: options.limits, window: 1024, count: options.messages, relay: false };
     let rates = BrokerRates {
-        single: rate(SINGLE, Spread::Uniform, options.messages / 10, false).await?,
-        batch_1024: rate(options.limits, Spread::Uniform, options.messages, false).await?,
-        hot_1024: rate(options.limits, Spread::Hot, options.messages, false).await?,
-        batch_1024_relay: rate(options.limits, Spread::Uniform, options.messages, true).await?,
+        single: rate(single, Spread::Uniform).await?,
+        batch_1024: rate(batch, Spread::Uniform).await?,
+        hot_1024: rate(batch, Spread::Hot).await?,
+        batch_1024_relay: rate(Drain { relay: true, ..batch }, Spread::Uniform).await?,
     };
     let latency = latency(bench, amqp_url, options.limits).await?;
     applied += u64::from(LATENCY_RATE * LATENCY_SECONDS);
@@ -87,60 +89,92 @@ fn lanes(
     Lanes::start(bench.store.clone(), setup, on_commit)
 }
 
-/// Starts consuming with a prefetch of 1024; deliveries come out of the receiver.
+/// Starts consuming as the worker does; deliveries come out of the receiver.
 fn subscribe(bench: &Bench, amqp_url: &str, stop: &CancellationToken) -> (mpsc::Receiver<Delivery>, tokio::task::JoinHandle<()>) {
     let gate = watch::Sender::new(true);
-    let mut config = ConsumeConfig::new(amqp_url, bench.topology.clone(), gate.subscribe());
-    config.prefetch = Prefetch { usage: 1024, ..Prefetch::default() };
+    let config = ConsumeConfig::new(amqp_url, bench.topology.clone(), gate.subscribe());
     let (sender, deliveries) = mpsc::channel(64);
     let task = tokio::spawn(consume(config, sender, stop.clone(), watch::Sender::new(false)));
     (deliveries, task)
 }
 
-/// From just before the first delivery to the last settled one of a preloaded queue; messages per
-/// second. A settled delivery is acknowledged within milliseconds.
-async fn drain(bench: &Bench, amqp_url: &str, limits: LaneLimits, count: u32, relay: bool) -> anyhow::Result<f64> {
-    let dirty = Arc::new(Dirty::default());
-    let stop = CancellationToken::new();
-    let relaying = relay.then(|| {
-        let relay = Relay {
-            store: (*bench.store).clone(),
-            amqp_url: amqp_url.to_owned(),
-            topology: bench.topology.clone(),
-            dirty: dirty.clone(),
-            keep: Duration::from_hours(1),
+/// How a preloaded queue is drained.
+#[derive(Clone, Copy)]
+struct Drain {
+    limits: LaneLimits,
+    /// Messages in the worker's hands at a time, from consumer to commit; the queue's prefetch also covers
+    /// what is on its way and what is being acknowledged.
+    window: u32,
+    count: u32,
+    relay: bool,
+}
+
+impl Drain {
+    /// From just before the first delivery to the last settled one; messages per second. A settled delivery is
+    /// acknowledged within milliseconds.
+    async fn run(self, bench: &Bench, amqp_url: &str) -> anyhow::Result<f64> {
+        let Self { limits, window, count, relay } = self;
+        let dirty = Arc::new(Dirty::default());
+        let stop = CancellationToken::new();
+        let relaying = relay.then(|| {
+            let relay = Relay {
+                store: (*bench.store).clone(),
+                amqp_url: amqp_url.to_owned(),
+                topology: bench.topology.clone(),
+                dirty: dirty.clone(),
+                keep: Duration::from_hours(1),
+            };
+            tokio::spawn(relay.run(stop.clone()))
+        });
+        let before = bench.store.entry_count().await?;
+        let (settled, mut watching) = watch::channel(0_usize);
+        let room = Arc::new(Semaphore::new(usize::try_from(window)?));
+        let given_back = room.clone();
+        let (lanes, lane_tasks) = lanes(bench, limits, move |shard, finished| {
+            dirty.mark(shard);
+            given_back.add_permits(finished);
+            settled.send_modify(|settled| *settled = settled.saturating_add(finished));
+        });
+        let start = Instant::now();
+        let (deliveries, consuming) = subscribe(bench, amqp_url, &stop);
+        let secrets = watch::Sender::new(Arc::new(Secrets::default()));
+        let deliveries = hand_over(deliveries, room);
+        let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries, Arc::default());
+        let mut wanted = usize::try_from(count)?;
+        let seconds = loop {
+            watching.wait_for(|settled| *settled >= wanted).await?;
+            let seconds = start.elapsed().as_secs_f64();
+            // A delivery that came twice was settled twice: the ledger knows how many are left.
+            let left = i64::from(count) - (bench.store.entry_count().await? - before);
+            if left <= 0 {
+                break seconds;
+            }
+            wanted = wanted.saturating_add(usize::try_from(left)?);
         };
-        tokio::spawn(relay.run(stop.clone()))
-    });
-    let before = bench.store.entry_count().await?;
-    let (settled, mut watching) = watch::channel(0_usize);
-    let (lanes, lane_tasks) = lanes(bench, limits, move |shard, finished| {
-        dirty.mark(shard);
-        settled.send_modify(|settled| *settled = settled.saturating_add(finished));
-    });
-    let start = Instant::now();
-    let (deliveries, consuming) = subscribe(bench, amqp_url, &stop);
-    let secrets = watch::Sender::new(Arc::new(Secrets::default()));
-    let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries, Arc::default());
-    let mut wanted = usize::try_from(count)?;
-    let seconds = loop {
-        watching.wait_for(|settled| *settled >= wanted).await?;
-        let seconds = start.elapsed().as_secs_f64();
-        // A delivery that came twice was settled twice: the ledger knows how many are left.
-        let left = i64::from(count) - (bench.store.entry_count().await? - before);
-        if left <= 0 {
-            break seconds;
+        stop.cancel();
+        consuming.await?;
+        handling.wait().await;
+        lane_tasks.wait().await;
+        if let Some(relaying) = relaying {
+            relaying.await?;
         }
-        wanted = wanted.saturating_add(usize::try_from(left)?);
-    };
-    stop.cancel();
-    consuming.await?;
-    handling.wait().await;
-    lane_tasks.wait().await;
-    if let Some(relaying) = relaying {
-        relaying.await?;
+        Ok(f64::from(count) / seconds)
     }
-    Ok(f64::from(count) / seconds)
+}
+
+/// Hands deliveries over as there is room for them.
+fn hand_over(mut deliveries: mpsc::Receiver<Delivery>, room: Arc<Semaphore>) -> mpsc::Receiver<Delivery> {
+    let (sender, handed_over) = mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Some(delivery) = deliveries.recv().await {
+            let Ok(permit) = room.acquire().await else { return };
+            permit.forget();
+            if sender.send(delivery).await.is_err() {
+                return;
+            }
+        }
+    });
+    handed_over
 }
 
 /// A steady stream; the time from before a publish to after its commit.
