@@ -7,6 +7,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// A batch allocates many small pieces and frees them together, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Accounts a soak run is about: few enough that each sees every kind of trouble.
 const SOAK_ACCOUNTS: u32 = 200;
 
