@@ -193,14 +193,61 @@ create table outcomes (
 create trigger outcomes_append_only before update or delete on outcomes
     for each row execute function refuse_change();
 
-create table outbox (
+-- What transactions publish, one row for each of them: every message would pay for a row and an index of its
+-- own. The arrays have one element per announcement or reply; what they mean stands at `outbox_backlog`.
+create table outbox_batches (
+    shard         smallint not null,
+    -- Drawn while the accounts are locked, so the batches of an account follow one another. A sequence that
+    -- hands numbers out ahead (`cache`) would break that.
+    batch         bigint   generated always as identity,
+    -- The deployment, for changes of the balance.
+    source        text     not null,
+    account_ids   bigint[] not null,
+    numbers       bigint[] not null,
+    are_replies   boolean[] not null,
+    are_in_order  boolean[] not null,
+    routing_keys  text[]   not null,
+    correlation_ids text[] not null,
+    bodies        bytea[]  not null,
+    tenants       text[]   not null,
+    accounts      text[]   not null,
+    from_seqs     bigint[] not null,
+    to_seqs       bigint[] not null,
+    held          numeric[] not null,
+    frozen        numeric[] not null,
+    debt          numeric[] not null,
+    -- Places of what stands in `outbox_backlog` instead, the first being 1.
+    moved         integer[],
+    -- When all of it was published or moved.
+    published_at  timestamptz
+) with (fillfactor = 80);
+
+-- Compressing would cost more than it saves.
+alter table outbox_batches
+    alter column account_ids set storage external, alter column numbers set storage external,
+    alter column are_replies set storage external, alter column are_in_order set storage external,
+    alter column routing_keys set storage external, alter column correlation_ids set storage external,
+    alter column bodies set storage external, alter column tenants set storage external,
+    alter column accounts set storage external, alter column from_seqs set storage external,
+    alter column to_seqs set storage external, alter column held set storage external,
+    alter column frozen set storage external, alter column debt set storage external;
+
+create unique index outbox_batches_unpublished_key on outbox_batches (shard, batch) where published_at is null;
+
+-- Rows are appended, so the oldest lie together: a block range index finds them and costs nearly nothing.
+create index outbox_batches_published_idx on outbox_batches using brin (published_at);
+
+-- Announcements that cannot go out with their batch: the broker refuses them, or one of their account before
+-- them, or their account has very many. Of an account, what stands here is older than what is unpublished in
+-- batches.
+create table outbox_backlog (
     shard         smallint not null,
     account_id    bigint   not null,
     number        bigint   not null,
     -- Events go to the events exchange under their routing key; replies to a queue by its name.
-    is_reply      boolean  not null default false,
+    is_reply      boolean  not null,
     -- Events of an account go out one after the other; replies and what was quarantined stand alone.
-    in_order      boolean  not null default true,
+    in_order      boolean  not null,
     routing_key   text,
     correlation_id text,
     body          bytea,
@@ -211,22 +258,37 @@ create table outbox (
     account       text,
     from_seq      bigint,
     to_seq        bigint,
-    held          numeric(24,6),
-    frozen        numeric(24,6),
-    debt          numeric(24,6),
+    held          numeric,
+    frozen        numeric,
+    debt          numeric,
     published_at  timestamptz
 ) with (fillfactor = 80);
 
--- Compressing bodies would cost more than it saves.
-alter table outbox alter column body set storage external;
+create unique index outbox_backlog_unpublished_key on outbox_backlog (shard, in_order, account_id, number)
+    where published_at is null;
 
--- The one place where every batch pays for its announcements, so there is no primary key beside it:
--- what was published is looked at by the audit and pruned, each in one pass. `reconcile` checks that
--- numbers are unique and without a gap.
-create unique index outbox_unpublished_key on outbox (shard, in_order, account_id, number) where published_at is null;
+create index outbox_backlog_published_idx on outbox_backlog using brin (published_at);
 
--- Rows are appended, so the oldest lie together: a block range index finds them and costs nearly nothing.
-create index outbox_published_idx on outbox using brin (published_at);
+-- The announcements that stand in batches, one by one. `reconcile` checks that the numbers of an account are
+-- unique and without a gap.
+create view outbox_batched as
+select b.shard, b.batch, one.place::integer as place, one.account_id, one.number, one.is_reply, one.in_order, one.routing_key,
+       one.correlation_id, one.body, case when one.from_seq is not null then b.source end as source, one.tenant, one.account,
+       one.from_seq, one.to_seq, one.held, one.frozen, one.debt, b.published_at
+from outbox_batches b
+cross join lateral unnest(b.account_ids, b.numbers, b.are_replies, b.are_in_order, b.routing_keys, b.correlation_ids,
+                          b.bodies, b.tenants, b.accounts, b.from_seqs, b.to_seqs, b.held, b.frozen, b.debt)
+    with ordinality as one (account_id, number, is_reply, in_order, routing_key, correlation_id, body, tenant, account,
+                            from_seq, to_seq, held, frozen, debt, place)
+where b.moved is null or one.place <> all (b.moved);
+
+-- All announcements and replies, published or not.
+create view outbox as
+select shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account,
+       from_seq, to_seq, held, frozen, debt, published_at from outbox_batched
+union all
+select shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account,
+       from_seq, to_seq, held, frozen, debt, published_at from outbox_backlog;
 
 create table debts (
     shard         smallint not null,
@@ -507,12 +569,6 @@ create type written_entry as (
 create type written_outcome as (
     account_id bigint, message_key uuid, source text, id text, content bytea, outcome text, reasons text[],
     first_seq bigint, last_seq bigint, recorded_at timestamptz
-);
-
-create type written_outbox_row as (
-    account_id bigint, number bigint, is_reply boolean, in_order boolean, routing_key text, correlation_id text,
-    body bytea, source text, tenant text, account text, from_seq bigint, to_seq bigint, held numeric(24,6),
-    frozen numeric(24,6), debt numeric(24,6)
 );
 
 create type written_debt as (

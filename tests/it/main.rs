@@ -11,6 +11,7 @@ mod outages;
 mod proxy;
 mod quarantine;
 mod reconcile;
+mod relay;
 mod rights;
 mod semantics;
 mod shortcuts;

@@ -3,10 +3,13 @@
 //! Owns one row of the outbox, under the tenant's own row among the accounts and in the transaction
 //! that records the refusal. Never decides.
 
+use super::outbox;
 use super::tenant::TenantAsk;
 use crate::domain::rejection::Rejection;
 use crate::failure::Failure;
+use crate::message::Outgoing;
 use crate::message::event::{TenantRefused, tenant_refused};
+use crate::store::Content;
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
@@ -21,16 +24,6 @@ pub async fn announce(
     // What is not ours is ignored, never refused.
     let Some(command) = &ask.command else { return Ok(()) };
     let what = TenantRefused { source: &ask.origin, tenant: &ask.tenant, time, id: &ask.id, kind: command.word(), reasons };
-    let announcement = tenant_refused(&what);
-    sqlx::query(
-        "with counted as (update accounts set event_count = event_count + 1 where shard = $1 and account_id = $2 returning event_count) \
-         insert into outbox (shard, account_id, number, routing_key, body) select $1, $2, event_count, $3, $4 from counted",
-    )
-    .bind(home.0)
-    .bind(home.1)
-    .bind(announcement.routing_key)
-    .bind(announcement.body)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let Outgoing { routing_key, body, .. } = tenant_refused(&what);
+    outbox::announce(connection, home, vec![Content::Event { in_order: true, routing_key, body }]).await
 }

@@ -5,6 +5,7 @@
 
 use super::PostgresStore;
 use super::load::instant;
+use super::outbox;
 use super::refused;
 use super::resets::ResetJob;
 use super::terms::SettingsRow;
@@ -15,7 +16,7 @@ use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::failure::Failure;
 use crate::message::outcome::Reply;
 use crate::message::raw::Raw;
-use crate::store::shard_of;
+use crate::store::{Content, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgConnection;
@@ -239,19 +240,8 @@ impl<'a> Answering<'a> {
         let Self { home, tenant, id, reply_to, correlation_id, .. } = *self;
         let Some(reply_to) = reply_to else { return Ok(()) };
         let body = Reply { tenant: Some(tenant), account: None, id: Some(id), outcome, entries: &[], of }.body();
-        sqlx::query(
-            "with counted as (update accounts set event_count = event_count + 1 where shard = $1 and account_id = $2 returning event_count) \
-             insert into outbox (shard, account_id, number, is_reply, routing_key, correlation_id, body) \
-             select $1, $2, event_count, true, $3, $4, $5 from counted",
-        )
-        .bind(home.0)
-        .bind(home.1)
-        .bind(reply_to)
-        .bind(correlation_id)
-        .bind(body)
-        .execute(connection)
-        .await?;
-        Ok(())
+        let (queue, correlation_id) = (reply_to.to_owned(), correlation_id.map(str::to_owned));
+        outbox::announce(connection, home, vec![Content::Reply { queue, correlation_id, body }]).await
     }
 }
 

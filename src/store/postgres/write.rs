@@ -3,15 +3,15 @@
 //! Owns the statements and their order; commits. Never decides.
 
 use super::cache::{Cache, CachedAccount, Version};
-use super::outbox::WrittenOutboxRow;
+use super::outbox::Batch;
 use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenGrant, WrittenOutcome};
 use super::{quarantine, query, waiting, write_rare};
 use crate::domain::decision::Row;
 use crate::domain::entry::Entry;
 use crate::failure::Failure;
 use crate::store::{AccountWrite, EntryRange, Transaction};
-use sqlx::postgres::PgHasArrayType;
-use sqlx::{Encode, PgConnection, PgTransaction, Postgres, Type};
+use sqlx::postgres::{PgArguments, PgHasArrayType};
+use sqlx::{Arguments as _, Encode, PgConnection, PgTransaction, Postgres, Type};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ struct Rows<'a> {
     burned: Vec<ChangedGrant<'a>>,
     entries: Vec<WrittenEntry<'a>>,
     outcomes: Vec<WrittenOutcome<'a>>,
-    outbox: Vec<WrittenOutboxRow<'a>>,
+    outbox: Batch<'a>,
     new_grants: Vec<WrittenGrant<'a>>,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Rows<'a> {
     /// `stamp` marks this writing of the accounts.
     fn new(stamp: i64) -> Self {
         let (accounts, burned, entries, outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { stamp, accounts, burned, entries, outcomes, outbox: Vec::new(), new_grants: Vec::new() }
+        Self { stamp, accounts, burned, entries, outcomes, outbox: Batch::default(), new_grants: Vec::new() }
     }
 
     fn add(&mut self, write: &'a AccountWrite, places: Option<&Places>) {
@@ -142,26 +142,29 @@ impl<'a> Rows<'a> {
         self.entries.extend(entries.map(|(entry, hash)| WrittenEntry::of(account_id, entry, hash)));
         let answers = write.answers.iter().filter(|answer| answer.is_recorded());
         self.outcomes.extend(answers.map(|answer| WrittenOutcome::of(write, answer)));
-        self.outbox.extend(write.outbox.iter().map(|row| WrittenOutboxRow::of(account_id, row)));
+        for row in &write.outbox {
+            self.outbox.add(account_id, row);
+        }
     }
 
     async fn write(self, connection: &mut PgConnection, shard: i16) -> Result<Moved, Failure> {
         let expected = (self.accounts.len(), self.burned.len());
-        let mut moved: Moved = sqlx::query_as(WRITE)
-            .bind(shard)
-            .bind(self.accounts)
-            .bind(self.burned)
-            .bind(self.entries)
-            .bind(self.outcomes)
-            .bind(self.outbox)
-            .fetch_one(&mut *connection)
-            .await?;
+        let mut arguments = PgArguments::default();
+        let Self { accounts, burned, entries, outcomes, outbox, new_grants, .. } = self;
+        arguments
+            .add(shard)
+            .and_then(|()| arguments.add(accounts))
+            .and_then(|()| arguments.add(burned))
+            .and_then(|()| arguments.add(entries))
+            .and_then(|()| arguments.add(outcomes))
+            .and_then(|()| outbox.add_to(&mut arguments))
+            .map_err(sqlx::Error::Encode)?;
+        let mut moved: Moved = sqlx::query_as_with(WRITE, arguments).fetch_one(&mut *connection).await?;
         if (moved.accounts.len(), moved.grants.len()) != expected {
             return Err(Failure::Again("a row was not where it had been locked".into()));
         }
-        if !self.new_grants.is_empty() {
-            let made: Vec<(i64, i32, Place)> =
-                sqlx::query_as(INSERT_GRANTS).bind(shard).bind(self.new_grants).fetch_all(connection).await?;
+        if !new_grants.is_empty() {
+            let made: Vec<(i64, i32, Place)> = sqlx::query_as(INSERT_GRANTS).bind(shard).bind(new_grants).fetch_all(connection).await?;
             moved.new_grants = made;
         }
         Ok(moved)

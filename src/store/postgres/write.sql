@@ -1,4 +1,4 @@
--- $1 shard; then rows of accounts, burned grants, entries, outcomes and outbox. Accounts and grants are found
+-- $1 shard; then rows of accounts, burned grants, entries and outcomes; then the batch of the outbox. Accounts and grants are found
 -- by where they stand, which their lock keeps; their keys are compared all the same, and the answer says which
 -- of each were found and where they stand now.
 with changed_accounts as (
@@ -30,9 +30,9 @@ with changed_accounts as (
                           recorded_at)
     select $1, new.* from unnest($5::written_outcome[]) as new
 ), new_outbox as (
-    insert into outbox (shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant,
-                        account, from_seq, to_seq, held, frozen, debt)
-    select $1, new.* from unnest($6::written_outbox_row[]) as new
+    insert into outbox_batches (shard, source, account_ids, numbers, are_replies, are_in_order, routing_keys, correlation_ids,
+                                bodies, tenants, accounts, from_seqs, to_seqs, held, frozen, debt)
+    select $1, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20 where cardinality($7) > 0
 )
 select accounts.*, grants.*
 from (select coalesce(array_agg(account_id), '{}') as accounts, coalesce(array_agg(place), '{}') as account_places

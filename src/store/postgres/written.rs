@@ -371,7 +371,6 @@ pub(super) mod tests {
         let (write, grants) = (include_str!("write.sql"), include_str!("write_grants.sql"));
         check(WrittenEntry::SHAPE, write);
         check(WrittenOutcome::SHAPE, write);
-        check(super::super::outbox::WrittenOutboxRow::SHAPE, write);
         check(WrittenGrant::SHAPE, grants);
     }
 

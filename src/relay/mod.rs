@@ -1,24 +1,25 @@
 //! The relay: outbox to broker.
 //!
-//! Owns publishing and marking. One relay is at work per database, held by a session lock; a former
-//! holder that wakes up late can only publish twice, which subscribers drop by id. Per round the
-//! oldest unpublished event of each account goes out, so the order per account holds and one event
-//! that cannot be published keeps back its own account only. Never reads the ledger itself:
-//! the store puts the entries into what announces them.
+//! Owns whose turn it is and which shards are looked at; [`round`] publishes and marks. One relay is at
+//! work per database, held by a session lock; a former holder that wakes up late can only publish
+//! twice, which subscribers drop by id. Never reads the ledger itself: the store puts the entries into
+//! what announces them.
+
+mod round;
 
 use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Topology};
 use crate::failure::{Failure, pause};
 use crate::message::raw::CLOUDEVENT;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::outbox::{RelayLock, Sent, Unpublished};
+use crate::store::postgres::outbox::{RelayLock, Sent};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-/// Rows of one round; they are published and confirmed together within the publisher's deadline.
+/// Rows of one round.
 const ROUND_MAX: i64 = 2048;
 /// The least of it for one shard.
 const SHARD_MIN: i64 = 64;
@@ -131,7 +132,7 @@ impl Relay {
 struct Session<'a> {
     relay: &'a Relay,
     publisher: Publisher,
-    /// Where the last round of a shard ended: busy accounts must not keep the others from their turn.
+    /// Where the last round of a shard's backlog ended: busy accounts must not keep the others from their turn.
     after: HashMap<i16, i64>,
     /// Rows the broker refused: told once.
     refused: BTreeSet<(i16, i64, i64)>,
@@ -170,41 +171,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Publishes once what the shards have; leaves in `shards` those that may have more.
-    async fn round(&mut self, shards: &mut BTreeSet<i16>) -> Result<(), RelayError> {
-        let most = ROUND_MAX.checked_div(i64::try_from(shards.len()).unwrap_or(i64::MAX)).unwrap_or(ROUND_MAX).max(SHARD_MIN);
-        let mut found = Vec::new();
-        for shard in shards.iter() {
-            let after = self.after.insert(*shard, FIRST).unwrap_or(FIRST);
-            let rows = self.relay.store.unpublished(*shard, after, most).await?;
-            let mut events = rows.iter().filter(|row| row.in_order);
-            if i64::try_from(events.clone().count()).unwrap_or(i64::MAX) >= most {
-                self.after.insert(*shard, events.next_back().map_or(FIRST, |row| row.account_id));
-            }
-            found.push((*shard, after, rows));
-        }
-        let contents = found.iter().flat_map(|(_, _, rows)| rows).filter_map(|row| row.content.as_ref());
-        let messages: Vec<Outgoing> = contents.map(|sent| self.relay.outgoing(sent)).collect();
-        let mut published = self.publish(messages).await?.into_iter();
-        for (shard, after, rows) in found {
-            let mut sent = Vec::new();
-            for row in &rows {
-                let published = if row.content.is_some() { published.next() } else { None };
-                if self.is_sent(shard, row, published) {
-                    sent.push(row);
-                }
-            }
-            if !sent.is_empty() {
-                self.relay.store.mark_published(shard, &sent).await?;
-            } else if after == FIRST || !rows.is_empty() {
-                // Nothing there, or nothing but what is refused: it is looked at again with the sweep.
-                shards.remove(&shard);
-            }
-        }
-        Ok(())
-    }
-
-    /// Publishes in order; a message that cannot be sent at all is searched for by halves, so that it
+    /// Publishes at most one event of an account; a message that cannot be sent at all is searched for by halves, so that it
     /// keeps back nothing but its own account.
     async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<Vec<Published>, RelayError> {
         let mut published = Vec::with_capacity(messages.len());
@@ -222,36 +189,6 @@ impl Session<'_> {
             }
         }
         Ok(published)
-    }
-
-    /// An event nobody subscribes to and a reply whose queue is gone are done; what the broker
-    /// refused, and what cannot be rendered, is tried again.
-    fn is_sent(&mut self, shard: i16, row: &Unpublished, published: Option<Published>) -> bool {
-        let place = (shard, row.account_id, row.number);
-        if matches!(published, Some(Published::Confirmed | Published::Unroutable)) {
-            self.refused.remove(&place);
-            return true;
-        }
-        if self.refused.insert(place) {
-            let routing_key = row.content.as_ref().map(|sent| &*sent.routing_key);
-            match routing_key {
-                Some(routing_key) => {
-                    error!(
-                        routing_key,
-                        "the broker refuses this announcement (a subscriber's queue is full?); it is tried again, and its account's later ones wait"
-                    );
-                }
-                None => {
-                    error!(
-                        shard,
-                        account.id = row.account_id,
-                        number = row.number,
-                        "an announcement tells of entries that are missing or of a newer worker; it is tried again, its account's later ones wait, and `credit-ledger reconcile` says whether the ledger is at fault"
-                    );
-                }
-            }
-        }
-        false
     }
 
     async fn prune(&self, stop: &CancellationToken) -> Result<(), RelayError> {

@@ -1,0 +1,265 @@
+//! What the relay has to send, and the mark that it was.
+//!
+//! Owns the order per account: its announcements in the backlog come before those in batches, and an
+//! account with any in the backlog has none sent from batches. Replies and announcements of
+//! quarantined messages stand alone. Rows are marked, never remembered by a position: a batch that
+//! commits late is found like any other, and shares no account with those that passed it.
+
+use super::super::PostgresStore;
+use super::{OutboxRow, Sent, outbox_columns, render};
+use crate::failure::Failure;
+use sqlx::{Connection as _, PgConnection};
+use std::time::Duration;
+
+/// Published rows deleted in one statement.
+const PRUNED_MAX: i64 = 5_000;
+
+/// The session lock of the one relay at work.
+const RELAY_LOCK: i64 = 0x6372_6564_6974;
+
+/// An unpublished row.
+#[derive(Debug, Clone)]
+pub struct Unpublished {
+    /// Its account.
+    pub account_id: i64,
+    /// Its position there.
+    pub number: i64,
+    /// Whether it waits for those before it of its account.
+    pub in_order: bool,
+    /// Its batch and its place there; none when it stands in the backlog.
+    pub place: Option<(i64, i32)>,
+    /// What is sent; none when it announces entries that are not there or that this worker
+    /// cannot read.
+    pub content: Option<Sent>,
+}
+
+/// What a shard has to publish.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What may be sent, of each account in order.
+    pub rows: Vec<Unpublished>,
+    /// The batches that were looked at.
+    pub batches: Vec<i64>,
+    /// Batch and place of what may not be sent before the backlog of its account.
+    pub behind: Vec<(i64, i32)>,
+    /// The last account of the backlog that was looked at, when there may be more.
+    pub backlog_after: Option<i64>,
+}
+
+/// What became of what was found.
+#[derive(Debug, Default)]
+pub struct Settled<'a> {
+    /// Published rows of the backlog.
+    pub backlog: Vec<&'a Unpublished>,
+    /// Batches of which nothing is left but what is moved.
+    pub batches: Vec<i64>,
+    /// Batch and place of what moves to the backlog; all of these batches are among the others.
+    pub moved: Vec<(i64, i32)>,
+}
+
+impl Settled<'_> {
+    /// Whether nothing became of anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.backlog.is_empty() && self.batches.is_empty()
+    }
+}
+
+/// The oldest batches, whole ones, until there are enough rows.
+const BATCHED: &str = concat!(
+    "with oldest as ( \
+        select batch, cardinality(numbers) as rows from outbox_batches \
+        where shard = $1 and published_at is null order by batch limit 64 \
+    ), taken as ( \
+        select batch from (select batch, sum(rows) over (order by batch) - rows as before from oldest) as counted where before < $2 \
+    ) \
+    select batch, place, ",
+    outbox_columns!(),
+    ", in_order and exists (select from outbox_backlog late where late.shard = $1 and late.in_order \
+        and late.account_id = one.account_id and late.published_at is null) as is_behind \
+    from outbox_batched one where shard = $1 and published_at is null and batch = any (array(select batch from taken)) \
+    order by batch, place"
+);
+
+/// Jumps from account to account in the partial index: what a round costs depends on the accounts
+/// with a backlog, never on how long it is. `$3` rows in all, unless there are more accounts; `$4` of each.
+const BACKLOG: &str = concat!(
+    "with recursive heads as ( \
+        (select account_id from outbox_backlog \
+         where shard = $1 and in_order and published_at is null and account_id > $2 order by account_id limit 1) \
+        union all \
+        select next.account_id from heads cross join lateral \
+            (select account_id from outbox_backlog \
+             where shard = $1 and in_order and published_at is null and account_id > heads.account_id \
+             order by account_id limit 1) as next \
+    ), first as materialized (select account_id from heads limit $3) \
+    select oldest.* from first cross join lateral (select ",
+    outbox_columns!(),
+    " from outbox_backlog late where shard = $1 and in_order and published_at is null and late.account_id = first.account_id \
+      order by number limit greatest(1, least($4, $3 / (select count(*) from first)))) as oldest \
+    union all \
+    (select ",
+    outbox_columns!(),
+    " from outbox_backlog where shard = $1 and not in_order and published_at is null order by account_id, number limit $3)"
+);
+
+/// Marks batches, without what is moved.
+const CLOSE: &str =
+    "update outbox_batches set published_at = clock_timestamp() where shard = $1 and batch = any ($2) and published_at is null";
+
+/// Marks batches and moves what was not published. Whoever comes second moves nothing.
+const MOVE: &str = concat!(
+    "with leaving as ( \
+        select batch, array_agg(place) as places from unnest($2::bigint[], $3::integer[]) as one (batch, place) group by batch \
+    ), closed as ( \
+        update outbox_batches set published_at = clock_timestamp(), moved = leaving.places from leaving \
+        where outbox_batches.shard = $1 and outbox_batches.batch = leaving.batch and published_at is null \
+        returning leaving.batch, leaving.places \
+    ) \
+    insert into outbox_backlog (shard, ",
+    outbox_columns!(),
+    ") select $1, ",
+    outbox_columns!(),
+    " from closed join outbox_batched using (batch) \
+    where outbox_batched.shard = $1 and outbox_batched.published_at is null and place = any (places)"
+);
+
+#[derive(sqlx::FromRow)]
+struct BatchedRow {
+    batch: i64,
+    place: i32,
+    is_behind: bool,
+    #[sqlx(flatten)]
+    row: OutboxRow,
+}
+
+impl PostgresStore {
+    /// What a shard has to publish: the oldest batches, whole ones, until they have `most` rows; of the
+    /// backlog the oldest of each account after `after`, in the order of the accounts, at most `each`
+    /// of one and `most` in all unless there are more accounts; and as many of it that stand alone.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn unpublished(&self, shard: i16, after: i64, most: i64, each: i64) -> Result<Found, Failure> {
+        let mut connection = self.pool.acquire().await?;
+        let mut found = Found::default();
+        // Batches first: what is moved meanwhile, by a relay that lost its turn, would else be missed between.
+        let batched: Vec<BatchedRow> = sqlx::query_as(BATCHED).bind(shard).bind(most).fetch_all(&mut *connection).await?;
+        let backlog: Vec<OutboxRow> =
+            sqlx::query_as(BACKLOG).bind(shard).bind(after).bind(most).bind(each).fetch_all(&mut *connection).await?;
+        let mut accounts: Vec<i64> = backlog.iter().filter(|row| row.in_order).map(|row| row.account_id).collect();
+        accounts.dedup();
+        if i64::try_from(accounts.len()).unwrap_or(i64::MAX) >= most {
+            found.backlog_after = accounts.last().copied();
+        }
+        let (mut rows, mut places) = (backlog, Vec::new());
+        places.resize(rows.len(), None);
+        for BatchedRow { batch, place, is_behind, row } in batched {
+            if found.batches.last() != Some(&batch) {
+                found.batches.push(batch);
+            }
+            if is_behind {
+                found.behind.push((batch, place));
+            } else {
+                rows.push(row);
+                places.push(Some((batch, place)));
+            }
+        }
+        let rendered = render(&mut connection, shard, rows).await?;
+        let unpublished = |(rendered, place): (super::Rendered, _)| {
+            let super::Rendered { account_id, number, in_order, content } = rendered;
+            Unpublished { account_id, number, in_order, place, content }
+        };
+        found.rows = rendered.into_iter().zip(places).map(unpublished).collect();
+        Ok(found)
+    }
+
+    /// Marks what was published and moves to the backlog what cannot be.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database; what was not marked is published again, which subscribers drop by id.
+    pub async fn settle(&self, shard: i16, settled: &Settled<'_>) -> Result<(), Failure> {
+        if !settled.backlog.is_empty() {
+            self.mark(shard, &settled.backlog).await?;
+        }
+        let (batches, places): (Vec<i64>, Vec<i32>) = settled.moved.iter().copied().unzip();
+        if !batches.is_empty() {
+            sqlx::query(MOVE).bind(shard).bind(batches).bind(places).execute(&self.pool).await?;
+        }
+        if !settled.batches.is_empty() {
+            sqlx::query(CLOSE).bind(shard).bind(&settled.batches).execute(&self.pool).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, shard: i16, rows: &[&Unpublished]) -> Result<(), Failure> {
+        sqlx::query(
+            "update outbox_backlog set published_at = clock_timestamp() \
+             from unnest($2::bool[], $3::bigint[], $4::bigint[]) as sent (in_order, account_id, number) \
+             where outbox_backlog.shard = $1 and outbox_backlog.in_order = sent.in_order \
+             and outbox_backlog.account_id = sent.account_id and outbox_backlog.number = sent.number \
+             and outbox_backlog.published_at is null",
+        )
+        .bind(shard)
+        .bind(rows.iter().map(|row| row.in_order).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.account_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.number).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes some of the rows of a shard that were published longer ago than `keep`; true when
+    /// there may be more.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database; nothing was deleted.
+    pub async fn prune_published(&self, shard: i16, keep: Duration) -> Result<bool, Failure> {
+        let batches = "delete from outbox_batches where shard = $1 and ctid = any (array(select ctid from outbox_batches \
+                       where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))";
+        let backlog = "delete from outbox_backlog where shard = $1 and ctid = any (array(select ctid from outbox_backlog \
+                       where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))";
+        let mut is_more = false;
+        for sql in [batches, backlog] {
+            let pruned = sqlx::query(sql).bind(shard).bind(keep.as_secs_f64()).bind(PRUNED_MAX).execute(&self.pool).await?;
+            is_more |= i64::try_from(pruned.rows_affected()).unwrap_or(i64::MAX) >= PRUNED_MAX;
+        }
+        Ok(is_more)
+    }
+
+    /// A connection of its own for the lock of the one relay at work.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn relay_lock(&self) -> Result<RelayLock, Failure> {
+        Ok(RelayLock(self.pool.acquire().await?.detach()))
+    }
+}
+
+/// The lock of the one relay at work; it lives as long as its connection.
+pub struct RelayLock(PgConnection);
+
+impl RelayLock {
+    /// Takes the lock; false while another relay has it.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn take(&mut self) -> Result<bool, Failure> {
+        Ok(sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(RELAY_LOCK).fetch_one(&mut self.0).await?)
+    }
+
+    /// Whether the connection, and with it the lock, still lives.
+    ///
+    /// # Errors
+    /// [`Failure`] when it does not.
+    pub async fn check(&mut self) -> Result<(), Failure> {
+        sqlx::query("select 1").execute(&mut self.0).await?;
+        Ok(())
+    }
+
+    /// Gives the lock back.
+    pub async fn release(self) {
+        // A connection that is gone has given it back already.
+        let _ = self.0.close().await;
+    }
+}
