@@ -104,9 +104,14 @@ impl Deployment {
 
     /// Gives another tenant a signing secret.
     pub fn add_secret(&self, tenant: &str) {
+        self.add_secret_of(tenant, "primary", SECRET);
+    }
+
+    /// Puts a signing secret of a tenant into a file.
+    pub fn add_secret_of(&self, tenant: &str, file: &str, secret: &str) {
         let folder = self.secrets.path().join(tenant).join("stripe");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("primary"), SECRET).unwrap();
+        std::fs::write(folder.join(file), secret).unwrap();
     }
 
     pub fn kill(&mut self) {
@@ -176,7 +181,7 @@ fn usage(quantity: &str) -> Value {
     json!({"meter": "image", "quantity": quantity})
 }
 
-fn stripe_session(event: &str, amount: i64) -> Vec<u8> {
+pub fn stripe_session(event: &str, amount: i64) -> Vec<u8> {
     json!({"id": event, "object": "event", "type": "checkout.session.completed", "livemode": false, "created": 1_767_225_600,
         "data": {"object": {"id": "cs_1", "object": "checkout.session", "mode": "payment", "payment_status": "paid",
             "payment_intent": "pi_1", "amount_total": amount, "currency": "usd",
