@@ -18,6 +18,7 @@ use journal::{Journal, TENANT};
 pub use report::Report;
 use serde_json::json;
 use sqlx::PgPool;
+use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -169,7 +170,7 @@ impl Run<'_> {
         let total = self.first.saturating_add(self.journal.copies.len());
         let stop = CancellationToken::new();
         let answered = self.lines.answered.clone();
-        let tell = watching(answered.clone(), total);
+        let progress = watching(answered.clone(), total);
         {
             let publish = self.lines.producer.publish(self.journal, &self.journal.copies, self.first, answered);
             let publish = async {
@@ -179,10 +180,10 @@ impl Run<'_> {
             };
             tokio::select! {
                 both = async { tokio::try_join!(publish, crew.kill_every(kill_every, stop.clone())) } => both.map(|_| ())?,
-                stuck = tell => stuck?,
+                stuck = progress => stuck?,
             }
         }
-        println!("everything is published; no more kills");
+        tell("everything is published; no more kills");
         self.until_answered(total).await
     }
 
@@ -285,6 +286,13 @@ impl Run<'_> {
     }
 }
 
+/// Says how far it is, to a person: in a pipe only what was found is said.
+fn tell(progress: &str) {
+    if std::io::stdout().is_terminal() {
+        println!("{progress}");
+    }
+}
+
 /// Tells how far it is until nothing has moved for long enough that nothing will.
 async fn watching(mut answers: watch::Receiver<usize>, total: usize) -> anyhow::Result<()> {
     let mut still = Duration::ZERO;
@@ -292,7 +300,7 @@ async fn watching(mut answers: watch::Receiver<usize>, total: usize) -> anyhow::
         let before = *answers.borrow_and_update();
         tokio::time::sleep(TELL_EVERY).await;
         let now = *answers.borrow_and_update();
-        println!("{now} answers to {total} messages");
+        tell(&format!("{now} answers to {total} messages"));
         still = if now == before { still.saturating_add(TELL_EVERY) } else { Duration::ZERO };
     }
     bail!("stuck: no message was answered for {} s", STILL_MAX.as_secs())
