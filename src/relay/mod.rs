@@ -1,6 +1,6 @@
 //! The relay: outbox to broker.
 //!
-//! Owns whose turn it is and which shards are looked at; [`round`] publishes and marks. One relay is at
+//! Owns whose turn it is and which shards are looked at; `round` publishes and marks. One relay is at
 //! work per database, held by a session lock; a former holder that wakes up late can only publish
 //! twice, which subscribers drop by id. Never reads the ledger itself: the store puts the entries into
 //! what announces them.

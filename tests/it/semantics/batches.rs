@@ -1,5 +1,6 @@
 //! However a stream of messages is cut into batches, the result is that of one at a time.
 
+use crate::world::database::Database;
 use crate::world::{TENANT, instant};
 use credit_ledger::catalog;
 use credit_ledger::domain::book::AccountState;
@@ -158,6 +159,70 @@ fn every_cut_into_batches_gives_what_one_at_a_time_gives() {
             let alone = runtime.block_on(run(&steps, &[true; 40]));
             prop_assert_eq!(&runtime.block_on(run(&steps, &cuts)), &alone);
             prop_assert_eq!(&runtime.block_on(run(&steps, &[false; 40])), &alone);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Answers, and by account the entries with their hashes, which cover every number.
+type Recorded = (Vec<Settled>, BTreeMap<AccountKey, Vec<(Entry, Hash)>>);
+
+/// As [`run()`], in a database; what a batch has for one shard is a transaction.
+async fn run_in_postgres(steps: &[Step], cuts: &[bool]) -> Recorded {
+    let database = Database::create().await;
+    database.catalog(&catalog::parse("test", CATALOG).unwrap(), CATALOG).await;
+    sqlx::query("insert into staff values ($1, 'bob', 'admin')").bind(TENANT).execute(database.store.pool()).await.unwrap();
+    sqlx::query("update tenants set revision = default").execute(database.store.pool()).await.unwrap();
+    let mut clock: Timestamp = instant("2026-01-01T00:00:00Z");
+    let mut answers = vec![None; steps.len()];
+    let mut batch: BTreeMap<i16, Vec<usize>> = BTreeMap::new();
+    for (index, (step, cut)) in steps.iter().zip(cuts).enumerate() {
+        if *cut || step.hours > 0 {
+            flush_in_postgres(&database, steps, std::mem::take(&mut batch), clock, &mut answers).await;
+        }
+        clock += SignedDuration::from_hours(step.hours);
+        batch.entry(database.shard(&step.submission.message.account)).or_default().push(index);
+    }
+    flush_in_postgres(&database, steps, batch, clock, &mut answers).await;
+    let mut histories = BTreeMap::new();
+    for step in steps {
+        let key = &step.submission.message.account;
+        histories.insert(key.clone(), database.history(key).await);
+    }
+    database.drop().await;
+    (answers.into_iter().map(Option::unwrap).collect(), histories)
+}
+
+async fn flush_in_postgres(
+    database: &Database,
+    steps: &[Step],
+    batch: BTreeMap<i16, Vec<usize>>,
+    clock: Timestamp,
+    answers: &mut [Option<Settled>],
+) {
+    database.set_clock(clock).await;
+    for (shard, indexes) in batch {
+        let submissions = indexes.iter().map(|index| steps[*index].submission.clone()).collect();
+        let settled = ledger::apply(&database.store, "test", shard, &Batch { submissions, due: BTreeSet::new() }).await.unwrap();
+        for (index, settled) in indexes.into_iter().zip(settled) {
+            answers[index] = Some(settled);
+        }
+    }
+}
+
+#[test]
+fn every_cut_into_batches_gives_in_postgres_what_one_at_a_time_gives_in_memory() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut runner = TestRunner::new(Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() });
+    let input = (steps(), prop::collection::vec(any::<bool>(), 40));
+    runner
+        .run(&input, |(steps, cuts)| {
+            let End { answers, accounts } = runtime.block_on(run(&steps, &[true; 40]));
+            let histories = accounts.into_iter().map(|(key, _, entries, _)| (key, entries)).collect();
+            let alone: Recorded = (answers, histories);
+            for cuts in [&cuts[..], &[true; 40], &[false; 40]] {
+                prop_assert_eq!(&runtime.block_on(run_in_postgres(&steps, cuts)), &alone);
+            }
             Ok(())
         })
         .unwrap();

@@ -1,7 +1,7 @@
 //! What is to be published.
 //!
 //! Owns what an announcement or a reply is stored as, and putting the entries into an announcement of
-//! them, which are stored once. [`batch`] writes; [`unpublished`] reads and marks what the relay sends.
+//! them, which are stored once. `batch` writes; `unpublished` reads and marks what the relay sends.
 
 mod batch;
 mod unpublished;
