@@ -11,7 +11,7 @@ use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Topology};
 use crate::failure::{Failure, pause};
 use crate::message::raw::CLOUDEVENT;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::outbox::{RelayLock, Sent};
+use crate::store::postgres::outbox::{Cursor, RelayLock, Sent};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Rows of one round.
+/// Rows that a round looks for; whole batches may bring more.
 const ROUND_MAX: i64 = 2048;
+/// Messages published and confirmed together, within the publisher's deadline.
+const PUBLISHED_MAX: usize = 2048;
 /// The least of it for one shard.
 const SHARD_MIN: i64 = 64;
-/// Before every account.
-const FIRST: i64 = i64::MIN;
 /// How often all shards are looked at, whether somebody said so or not.
 const SWEEP: Duration = Duration::from_millis(500);
 /// How often a relay that is not at work asks whether it is its turn.
@@ -106,7 +106,7 @@ impl Relay {
             }
         }
         let publisher = Publisher::new(&self.amqp_url, "credit-ledger relay");
-        let mut session = Session { relay: self, publisher, after: HashMap::new(), refused: BTreeSet::new() };
+        let mut session = Session { relay: self, publisher, cursors: HashMap::new(), refused: BTreeSet::new() };
         let relayed = session.run(&mut lock, stop, attempt).await;
         session.publisher.close().await;
         lock.release().await;
@@ -132,8 +132,8 @@ impl Relay {
 struct Session<'a> {
     relay: &'a Relay,
     publisher: Publisher,
-    /// Where the last round of a shard's backlog ended: busy accounts must not keep the others from their turn.
-    after: HashMap<i16, i64>,
+    /// Where the next look at a shard's backlog begins.
+    cursors: HashMap<i16, Cursor>,
     /// Rows the broker refused: told once.
     refused: BTreeSet<(i16, i64, i64)>,
 }
@@ -171,11 +171,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Publishes at most one event of an account; a message that cannot be sent at all is searched for by halves, so that it
-    /// keeps back nothing but its own account.
-    async fn publish(&mut self, messages: Vec<Outgoing>) -> Result<Vec<Published>, RelayError> {
+    /// Publishes messages of which no two are events of one account. A message that cannot be sent at all is
+    /// searched for by halves, so that it keeps back nothing but its own account.
+    async fn publish(&mut self, mut messages: Vec<Outgoing>) -> Result<Vec<Published>, RelayError> {
         let mut published = Vec::with_capacity(messages.len());
-        let mut parts = vec![messages];
+        let mut parts = Vec::new();
+        while messages.len() > PUBLISHED_MAX {
+            parts.push(messages.split_off(messages.len().saturating_sub(PUBLISHED_MAX)));
+        }
+        parts.push(messages);
         while let Some(mut part) = parts.pop() {
             match self.publisher.publish_all(&part).await {
                 Ok(mut answers) => published.append(&mut answers),

@@ -5,22 +5,23 @@
 //! with what follows it of its account, and so does the rest of an account that has very many, so
 //! that neither keeps the others back.
 
-use super::{FIRST, ROUND_MAX, RelayError, SHARD_MIN, Session};
+use super::{ROUND_MAX, RelayError, SHARD_MIN, Session};
 use crate::amqp::Published;
-use crate::store::postgres::outbox::{Found, Settled, Unpublished};
+use crate::store::postgres::outbox::{Cursor, Found, Settled, Unpublished};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 use tracing::error;
 
 /// Events of one account in a round: each costs the round a wait for the broker.
 const WAVES_MAX: u16 = 64;
+/// How long a round may begin another wave: between rounds the relay looks at its lock, and whether to stop.
+const WAVES_FOR: Duration = Duration::from_secs(1);
 
 /// What one shard has to publish in this round.
 struct Work {
     shard: i16,
-    /// After which account its backlog was looked at.
-    after: i64,
     found: Found,
-    /// Numbers of its rows that were published.
+    /// Which of the rows found were published, by their place there.
     sent: HashSet<usize>,
 }
 
@@ -36,18 +37,18 @@ impl Session<'_> {
         let most = ROUND_MAX.checked_div(i64::try_from(shards.len()).unwrap_or(i64::MAX)).unwrap_or(ROUND_MAX).max(SHARD_MIN);
         let mut works = Vec::new();
         for shard in shards.iter().copied() {
-            let after = self.after.get(&shard).copied().unwrap_or(FIRST);
-            let found = self.relay.store.unpublished(shard, after, most, i64::from(WAVES_MAX)).await?;
-            self.after.insert(shard, found.backlog_after.unwrap_or(FIRST));
-            works.push(Work { shard, after, found, sent: HashSet::new() });
+            let from = self.cursors.get(&shard).copied().unwrap_or_default();
+            let found = self.relay.store.unpublished(shard, from, most, i64::from(WAVES_MAX)).await?;
+            self.cursors.insert(shard, found.next);
+            works.push(Work { shard, found, sent: HashSet::new() });
         }
         let published = self.waves(&mut works).await;
         for work in &works {
             let settled = work.settled(published.is_ok());
             if !settled.is_empty() {
                 self.relay.store.settle(work.shard, &settled).await?;
-            } else if work.after == FIRST || !work.found.rows.is_empty() {
-                // Nothing there, or nothing but what is refused: it is looked at again with the sweep.
+            } else if work.found.next == Cursor::default() {
+                // Nothing there, or to the end nothing but what is refused: it is looked at again with the sweep.
                 shards.remove(&work.shard);
             }
         }
@@ -57,7 +58,11 @@ impl Session<'_> {
     /// Publishes the oldest row of every queue until nothing is left that may be sent.
     async fn waves(&mut self, works: &mut [Work]) -> Result<(), RelayError> {
         let mut queues = queues(works);
+        let begun = Instant::now();
         for _ in 0..WAVES_MAX {
+            if begun.elapsed() > WAVES_FOR {
+                break;
+            }
             let (mut messages, mut heads) = (Vec::new(), Vec::new());
             queues.retain(|queue| {
                 let Some(work) = works.get(queue.work) else { return false };
@@ -145,7 +150,8 @@ impl Work {
             settled.moved = unsent;
         } else {
             let staying: BTreeSet<i64> = unsent.into_iter().map(|(batch, _)| batch).collect();
-            settled.batches = self.found.batches.iter().copied().filter(|batch| !staying.contains(batch)).collect();
+            // Not past one that stays: what is marked was published in order.
+            settled.batches = self.found.batches.iter().copied().take_while(|batch| !staying.contains(batch)).collect();
         }
         settled
     }

@@ -91,7 +91,7 @@ impl PostgresStore {
     }
 
     /// Claims each fact for the first account that wants it here. Returns, where that account did not get
-    /// it, who else wants it: the one that holds it already must not be passed over for ever.
+    /// it, who wants it and holds it already: it must not be passed over for ever.
     async fn claim_each<'a>(
         &self,
         wanted: BTreeMap<&'a Fact, Vec<usize>>,
@@ -113,14 +113,22 @@ impl PostgresStore {
             answer(answers, place, claim);
         }
         let mut left = BTreeMap::new();
-        for (fact, first, others) in behind {
-            if answers.get(first) != Some(&Claim::Ours) {
-                left.insert(fact, others);
-                continue;
+        for (fact, first, mut others) in behind {
+            let told = answers.get(first).copied().unwrap_or(Claim::Undecided);
+            if told != Claim::Ours
+                && let Some((_, holder)) = self.holders(fact.shard, vec![(first, fact.clone())]).await?.pop()
+            {
+                let is_held = |place: &usize| messages.get(*place).is_some_and(|message| message.account.account.as_str() == holder);
+                let (held, rest) = others.into_iter().partition(is_held);
+                others = rest;
+                if !Vec::is_empty(&held) {
+                    left.insert(fact, held);
+                }
             }
-            // A moment late; they ask again.
+            // Behind one that got it they are a moment late and ask again; else they are told what it was told.
+            let told = if told == Claim::Ours { Claim::Undecided } else { told };
             for place in others {
-                answer(answers, place, Claim::Undecided);
+                answer(answers, place, told);
             }
         }
         Ok(left)

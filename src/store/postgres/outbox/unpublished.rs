@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use sqlx::{Connection as _, PgConnection};
 use std::time::Duration;
 
-/// Published rows deleted in one statement.
+/// Published batches deleted in one statement: each may be as large as a transaction's replies.
+const PRUNED_BATCHES_MAX: i64 = 100;
+/// Published rows of the backlog deleted in one statement.
 const PRUNED_MAX: i64 = 5_000;
 
 /// The session lock of the one relay at work.
@@ -42,8 +44,25 @@ pub struct Found {
     pub batches: Vec<i64>,
     /// Batch and place of what may not be sent before the backlog of its account.
     pub behind: Vec<(i64, i32)>,
-    /// The last account of the backlog that was looked at, when there may be more.
-    pub backlog_after: Option<i64>,
+    /// Where the next look at the backlog begins.
+    pub next: Cursor,
+}
+
+/// How far the backlog was looked at: busy accounts must not keep the others from their turn, nor what is
+/// refused what is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Of what goes in order, after this account.
+    account: i64,
+    /// Of what stands alone, after this row.
+    alone: (i64, i64),
+}
+
+impl Default for Cursor {
+    /// Before everything.
+    fn default() -> Self {
+        Self { account: i64::MIN, alone: (i64::MIN, i64::MIN) }
+    }
 }
 
 /// What became of what was found.
@@ -82,7 +101,7 @@ const BATCHED: &str = concat!(
 );
 
 /// Jumps from account to account in the partial index: what a round costs depends on the accounts
-/// with a backlog, never on how long it is. `$3` rows in all, unless there are more accounts; `$4` of each.
+/// with a backlog, never on how long it is. `$3` rows in all, `$4` of each; and `$3` that stand alone.
 const BACKLOG: &str = concat!(
     "with recursive heads as ( \
         (select account_id from outbox_backlog \
@@ -96,32 +115,35 @@ const BACKLOG: &str = concat!(
     select oldest.* from first cross join lateral (select ",
     outbox_columns!(),
     " from outbox_backlog late where shard = $1 and in_order and published_at is null and late.account_id = first.account_id \
-      order by number limit greatest(1, least($4, $3 / (select count(*) from first)))) as oldest \
+      order by number limit least($4, $3 / (select count(*) from first))) as oldest \
     union all \
     (select ",
     outbox_columns!(),
-    " from outbox_backlog where shard = $1 and not in_order and published_at is null order by account_id, number limit $3)"
+    " from outbox_backlog where shard = $1 and not in_order and published_at is null and (account_id, number) > ($5, $6) \
+      order by account_id, number limit $3)"
 );
 
-/// Marks batches, without what is moved.
+/// Marks batches of which everything was published.
 const CLOSE: &str =
     "update outbox_batches set published_at = clock_timestamp() where shard = $1 and batch = any ($2) and published_at is null";
 
-/// Marks batches and moves what was not published. Whoever comes second moves nothing.
-const MOVE: &str = concat!(
+/// Marks batches and moves what was not published, in one step, so that they are never seen half marked.
+/// Whoever comes second moves nothing.
+const CLOSE_AND_MOVE: &str = concat!(
     "with leaving as ( \
-        select batch, array_agg(place) as places from unnest($2::bigint[], $3::integer[]) as one (batch, place) group by batch \
+        select batch, array_agg(place) as places from unnest($3::bigint[], $4::integer[]) as one (batch, place) group by batch \
     ), closed as ( \
-        update outbox_batches set published_at = clock_timestamp(), moved = leaving.places from leaving \
-        where outbox_batches.shard = $1 and outbox_batches.batch = leaving.batch and published_at is null \
-        returning leaving.batch, leaving.places \
-    ) \
+        update outbox_batches set published_at = clock_timestamp(), moved = leaving.places \
+        from unnest($2::bigint[]) as done (batch) left join leaving using (batch) \
+        where outbox_batches.shard = $1 and outbox_batches.batch = done.batch and published_at is null \
+        returning outbox_batches.batch, outbox_batches.moved \
+    ), left_over as (select batch, moved from closed where moved is not null) \
     insert into outbox_backlog (shard, ",
     outbox_columns!(),
     ") select $1, ",
     outbox_columns!(),
-    " from closed join outbox_batched using (batch) \
-    where outbox_batched.shard = $1 and outbox_batched.published_at is null and place = any (places)"
+    " from left_over join outbox_batched using (batch) \
+    where outbox_batched.shard = $1 and outbox_batched.published_at is null and place = any (left_over.moved)"
 );
 
 #[derive(sqlx::FromRow)]
@@ -135,23 +157,26 @@ struct BatchedRow {
 
 impl PostgresStore {
     /// What a shard has to publish: the oldest batches, whole ones, until they have `most` rows; of the
-    /// backlog the oldest of each account after `after`, in the order of the accounts, at most `each`
-    /// of one and `most` in all unless there are more accounts; and as many of it that stand alone.
+    /// backlog after `from` the oldest of each account, in the order of the accounts, at most `each` of one
+    /// and `most` in all; and as many of it that stand alone.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn unpublished(&self, shard: i16, after: i64, most: i64, each: i64) -> Result<Found, Failure> {
+    pub async fn unpublished(&self, shard: i16, from: Cursor, most: i64, each: i64) -> Result<Found, Failure> {
         let mut connection = self.pool.acquire().await?;
         let mut found = Found::default();
         // Batches first: what is moved meanwhile, by a relay that lost its turn, would else be missed between.
         let batched: Vec<BatchedRow> = sqlx::query_as(BATCHED).bind(shard).bind(most).fetch_all(&mut *connection).await?;
-        let backlog: Vec<OutboxRow> =
-            sqlx::query_as(BACKLOG).bind(shard).bind(after).bind(most).bind(each).fetch_all(&mut *connection).await?;
-        let mut accounts: Vec<i64> = backlog.iter().filter(|row| row.in_order).map(|row| row.account_id).collect();
-        accounts.dedup();
-        if i64::try_from(accounts.len()).unwrap_or(i64::MAX) >= most {
-            found.backlog_after = accounts.last().copied();
-        }
+        let backlog: Vec<OutboxRow> = sqlx::query_as(BACKLOG)
+            .bind(shard)
+            .bind(from.account)
+            .bind(most)
+            .bind(each)
+            .bind(from.alone.0)
+            .bind(from.alone.1)
+            .fetch_all(&mut *connection)
+            .await?;
+        found.next = next(&backlog, most);
         let (mut rows, mut places) = (backlog, Vec::new());
         places.resize(rows.len(), None);
         for BatchedRow { batch, place, is_behind, row } in batched {
@@ -184,9 +209,8 @@ impl PostgresStore {
         }
         let (batches, places): (Vec<i64>, Vec<i32>) = settled.moved.iter().copied().unzip();
         if !batches.is_empty() {
-            sqlx::query(MOVE).bind(shard).bind(batches).bind(places).execute(&self.pool).await?;
-        }
-        if !settled.batches.is_empty() {
+            sqlx::query(CLOSE_AND_MOVE).bind(shard).bind(&settled.batches).bind(batches).bind(places).execute(&self.pool).await?;
+        } else if !settled.batches.is_empty() {
             sqlx::query(CLOSE).bind(shard).bind(&settled.batches).execute(&self.pool).await?;
         }
         Ok(())
@@ -220,9 +244,9 @@ impl PostgresStore {
         let backlog = "delete from outbox_backlog where shard = $1 and ctid = any (array(select ctid from outbox_backlog \
                        where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))";
         let mut is_more = false;
-        for sql in [batches, backlog] {
-            let pruned = sqlx::query(sql).bind(shard).bind(keep.as_secs_f64()).bind(PRUNED_MAX).execute(&self.pool).await?;
-            is_more |= i64::try_from(pruned.rows_affected()).unwrap_or(i64::MAX) >= PRUNED_MAX;
+        for (sql, most) in [(batches, PRUNED_BATCHES_MAX), (backlog, PRUNED_MAX)] {
+            let pruned = sqlx::query(sql).bind(shard).bind(keep.as_secs_f64()).bind(most).execute(&self.pool).await?;
+            is_more |= i64::try_from(pruned.rows_affected()).unwrap_or(i64::MAX) >= most;
         }
         Ok(is_more)
     }
@@ -234,6 +258,22 @@ impl PostgresStore {
     pub async fn relay_lock(&self) -> Result<RelayLock, Failure> {
         Ok(RelayLock(self.pool.acquire().await?.detach()))
     }
+}
+
+/// Where to go on: after the last of as many as were asked for, else at the beginning again.
+fn next(backlog: &[OutboxRow], most: i64) -> Cursor {
+    let is_full = |count: usize| i64::try_from(count).unwrap_or(i64::MAX) >= most;
+    let mut next = Cursor::default();
+    let mut accounts: Vec<i64> = backlog.iter().filter(|row| row.in_order).map(|row| row.account_id).collect();
+    accounts.dedup();
+    if let (Some(last), true) = (accounts.last(), is_full(accounts.len())) {
+        next.account = *last;
+    }
+    let alone: Vec<&OutboxRow> = backlog.iter().filter(|row| !row.in_order).collect();
+    if let (Some(last), true) = (alone.last(), is_full(alone.len())) {
+        next.alone = (last.account_id, last.number);
+    }
+    next
 }
 
 /// The lock of the one relay at work; it lives as long as its connection.

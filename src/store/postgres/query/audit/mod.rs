@@ -156,7 +156,8 @@ impl Audit {
              (select count(*) from entries where shard = $1) as entries, \
              (select count(*) from grants where shard = $1) as grants, \
              (select count(*) from outcomes where shard = $1) as outcomes, \
-             (select count(*) from outbox where shard = $1) as announcements",
+             (select coalesce(sum(cardinality(numbers) - coalesce(cardinality(moved), 0)), 0)::bigint from outbox_batches where shard = $1) \
+               + (select count(*) from outbox_backlog where shard = $1) as announcements",
         )
         .bind(shard)
         .fetch_one(&mut self.connection)
