@@ -21,10 +21,10 @@ use tracing::{info, warn};
 
 /// Rows that a round looks for; whole batches may bring more.
 const ROUND_MAX: i64 = 2048;
-/// Messages published and confirmed together, within the publisher's deadline.
-const PUBLISHED_MAX: usize = 2048;
 /// The least of it for one shard.
 const SHARD_MIN: i64 = 64;
+/// Messages published and confirmed together, within the publisher's deadline.
+const PUBLISHED_MAX: usize = 2048;
 /// How often all shards are looked at, whether somebody said so or not.
 const SWEEP: Duration = Duration::from_millis(500);
 /// How often a relay that is not at work asks whether it is its turn.

@@ -63,32 +63,24 @@ impl Session<'_> {
             if begun.elapsed() > WAVES_FOR {
                 break;
             }
-            let (mut messages, mut heads) = (Vec::new(), Vec::new());
+            let mut messages = Vec::new();
             queues.retain(|queue| {
-                let Some(work) = works.get(queue.work) else { return false };
-                let Some((index, row)) = queue.rows.front().and_then(|index| Some((*index, work.found.rows.get(*index)?))) else {
-                    return false;
-                };
+                let Some((shard, _, row)) = queue.head(works) else { return false };
                 match &row.content {
-                    Some(sent) => {
-                        messages.push(self.relay.outgoing(sent));
-                        heads.push((queue.work, index));
-                    }
-                    None => self.tell_refused(work.shard, row),
+                    Some(sent) => messages.push(self.relay.outgoing(sent)),
+                    None => self.tell_refused(shard, row),
                 }
                 row.content.is_some()
             });
             if messages.is_empty() {
                 break;
             }
-            let answers = self.publish(messages).await?;
-            let mut answers = heads.into_iter().zip(answers);
+            // One for each queue that is left.
+            let mut answers = self.publish(messages).await?.into_iter();
             queues.retain_mut(|queue| {
-                let Some(((place, index), published)) = answers.next() else { return false };
-                let Some(work) = works.get_mut(place) else { return false };
-                let Some(row) = work.found.rows.get(index) else { return false };
-                let is_sent = self.is_sent(work.shard, row, published);
-                if is_sent {
+                let Some(((shard, index, row), published)) = queue.head(works).zip(answers.next()) else { return false };
+                let is_sent = self.is_sent(shard, row, published);
+                if let (true, Some(work)) = (is_sent, works.get_mut(queue.work)) {
                     work.sent.insert(index);
                     queue.rows.pop_front();
                 }
@@ -130,6 +122,14 @@ impl Session<'_> {
                 );
             }
         }
+    }
+}
+
+impl Queue {
+    /// Its oldest row, with its shard and its place in the shard's work.
+    fn head<'a>(&self, works: &'a [Work]) -> Option<(i16, usize, &'a Unpublished)> {
+        let (work, index) = (works.get(self.work)?, *self.rows.front()?);
+        Some((work.shard, index, work.found.rows.get(index)?))
     }
 }
 

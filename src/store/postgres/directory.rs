@@ -119,9 +119,9 @@ impl PostgresStore {
                 && let Some((_, holder)) = self.holders(fact.shard, vec![(first, fact.clone())]).await?.pop()
             {
                 let is_held = |place: &usize| messages.get(*place).is_some_and(|message| message.account.account.as_str() == holder);
-                let (held, rest) = others.into_iter().partition(is_held);
+                let (held, rest): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_held);
                 others = rest;
-                if !Vec::is_empty(&held) {
+                if !held.is_empty() {
                     left.insert(fact, held);
                 }
             }

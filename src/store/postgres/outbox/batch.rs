@@ -40,30 +40,22 @@ impl<'a> Batch<'a> {
     pub fn add(&mut self, account_id: i64, row: &'a OutboxRow) {
         self.account_ids.push(account_id);
         self.numbers.push(signed(row.number));
-        let (reply, in_order, routing_key, body) = match &row.content {
+        let (announced, reply, in_order, routing_key, body) = match &row.content {
             Content::Change { source, key, change } => {
                 self.source = source;
-                self.tenants.push(Some(key.tenant.as_str()));
-                self.accounts.push(Some(key.account.as_str()));
-                self.from_seqs.push(Some(signed(change.first)));
-                self.to_seqs.push(Some(signed(change.last)));
-                self.held.push(Some(change.held.decimal()));
-                self.frozen.push(Some(change.frozen.decimal()));
-                self.debt.push(Some(change.debt.decimal()));
-                (None, true, None, None)
+                (Some((key, change)), None, true, None, None)
             }
-            Content::Event { in_order, routing_key, body } => (None, *in_order, Some(routing_key), Some(body)),
-            Content::Reply { queue, correlation_id, body } => (Some(correlation_id.as_deref()), false, Some(queue), Some(body)),
+            Content::Event { in_order, routing_key, body } => (None, None, *in_order, Some(routing_key), Some(body)),
+            Content::Reply { queue, correlation_id, body } => (None, Some(correlation_id.as_deref()), false, Some(queue), Some(body)),
         };
-        if body.is_some() {
-            self.tenants.push(None);
-            self.accounts.push(None);
-            self.from_seqs.push(None);
-            self.to_seqs.push(None);
-            self.held.push(None);
-            self.frozen.push(None);
-            self.debt.push(None);
-        }
+        let (key, change) = announced.unzip();
+        self.tenants.push(key.map(|key| key.tenant.as_str()));
+        self.accounts.push(key.map(|key| key.account.as_str()));
+        self.from_seqs.push(change.map(|change| signed(change.first)));
+        self.to_seqs.push(change.map(|change| signed(change.last)));
+        self.held.push(change.map(|change| change.held.decimal()));
+        self.frozen.push(change.map(|change| change.frozen.decimal()));
+        self.debt.push(change.map(|change| change.debt.decimal()));
         self.are_replies.push(reply.is_some());
         self.are_in_order.push(in_order);
         self.routing_keys.push(routing_key.map(|key| &**key));

@@ -177,8 +177,7 @@ impl PostgresStore {
             .fetch_all(&mut *connection)
             .await?;
         found.next = next(&backlog, most);
-        let (mut rows, mut places) = (backlog, Vec::new());
-        places.resize(rows.len(), None);
+        let (mut places, mut rows) = (vec![None; backlog.len()], backlog);
         for BatchedRow { batch, place, is_behind, row } in batched {
             if found.batches.last() != Some(&batch) {
                 found.batches.push(batch);
