@@ -116,6 +116,8 @@ create table grants (
     subscription  text collate "C",
     cycle_k       integer,
     cycle_n       integer,
+    -- The payment that bought it, or its root: what reverses the payment takes it back.
+    payment       text collate "C",
     cause_source  text     not null,
     cause_id      text     not null,
     status        text collate "C" not null,
@@ -123,6 +125,9 @@ create table grants (
     is_open       boolean  not null,
     remaining     numeric(24,6) not null,
     frozen        numeric(24,6) not null default 0,
+    -- Taken back because its payment was reversed, and what ended unused.
+    clawed        numeric(24,6) not null default 0,
+    breakage      numeric(24,6) not null default 0,
     closes_left   integer  not null default 1,
     refill_at     timestamptz,
     constraint grants_pkey primary key (shard, account_id, number),
@@ -131,10 +136,12 @@ create table grants (
     constraint grants_status_check check (status in ('pending', 'active', 'ended')),
     constraint grants_remaining_check check (remaining between 0 and credits),
     constraint grants_frozen_check check (frozen between 0 and remaining),
+    constraint grants_clawed_check check (clawed between 0 and credits and breakage >= 0),
     constraint grants_ended_check check (status <> 'ended' or remaining = 0)
 ) with (fillfactor = 70);
 
 create index grants_open_idx on grants (shard, account_id) where is_open;
+create index grants_payment_idx on grants (shard, account_id, payment) where payment is not null;
 
 create table entries (
     shard         smallint not null,
@@ -300,9 +307,20 @@ create table debts (
     cause_source  text     not null,
     cause_id      text     not null,
     reference     text,
+    -- Of the shortfall of a reversed payment: the payment, whether only purchased credits repay it, what the
+    -- tenant bears, what was undone, and which grants repaid how much, in their order.
+    payment       text collate "C",
+    paid_only     boolean  not null default false,
+    written_off   numeric(24,6) not null default 0,
+    undone        numeric(24,6) not null default 0,
+    repaid_grants  integer[] not null default '{}',
+    repaid_amounts numeric[] not null default '{}',
     constraint debts_pkey primary key (shard, account_id, number),
-    constraint debts_remaining_check check (remaining between 0 and amount)
+    constraint debts_remaining_check check (remaining >= 0 and written_off >= 0 and undone >= 0
+                                            and remaining + written_off + undone <= amount)
 );
+
+create index debts_payment_idx on debts (shard, account_id, payment) where payment is not null;
 
 create table payments (
     shard         smallint not null,
@@ -317,9 +335,46 @@ create table payments (
     document      text,
     status        text collate "C" not null,
     granted       numeric(24,6) not null,
+    -- The most its provider ever said was refunded in all.
+    refunded_most numeric(24,6) not null default 0,
+    -- Credits that a reversal aimed at and that had ended unused.
+    excused       numeric(24,6) not null default 0,
     constraint payments_pkey primary key (shard, account_id, payment),
-    constraint payments_status_check check (status in ('unpaid', 'review', 'granted', 'joined'))
+    constraint payments_status_check check (status in ('unpaid', 'failed', 'review', 'granted', 'joined')),
+    constraint payments_excused_check check (excused between 0 and granted)
 );
+
+-- A refund counts from the moment it is under way until it fails; its state only moves forward.
+create table refunds (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    refund        text collate "C" not null,
+    payment       text collate "C" not null,
+    amount        numeric(24,6) not null,
+    status        text collate "C" not null,
+    created_at    timestamptz not null,
+    constraint refunds_pkey primary key (shard, account_id, refund),
+    constraint refunds_amount_check check (amount >= 0),
+    constraint refunds_status_check check (status in ('pending', 'succeeded', 'failed'))
+);
+
+create index refunds_payment_idx on refunds (shard, account_id, payment);
+
+-- A dispute only moves forward, in the order of these words; the last two are one place.
+create table disputes (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    dispute       text collate "C" not null,
+    payment       text collate "C" not null,
+    amount        numeric(24,6) not null,
+    stage         text collate "C" not null,
+    opened_at     timestamptz not null,
+    constraint disputes_pkey primary key (shard, account_id, dispute),
+    constraint disputes_amount_check check (amount >= 0),
+    constraint disputes_stage_check check (stage in ('opened', 'withdrawn', 'lost', 'reinstated', 'won'))
+);
+
+create index disputes_payment_idx on disputes (shard, account_id, payment);
 
 -- Every name a provider has for a payment leads to the one it is kept under. An unpaid one may turn
 -- out to be another: then names move.
@@ -437,7 +492,8 @@ create table waiting (
     id            text     not null,
     content       bytea    not null,
     waits_on      text collate "C" not null,
-    -- The request or subscription; of a claim, what the directory answered: undecided, ours, taken.
+    -- The request or subscription; the names of a payment, one on a line; of a claim, what the directory
+    -- answered: undecided, ours, taken.
     waits_key     text collate "C",
     -- The instant waited for; of a claim, when the directory is asked again.
     waits_until   timestamptz,
@@ -449,7 +505,7 @@ create table waiting (
     raw           jsonb    not null,
     body          bytea    not null,
     constraint waiting_pkey primary key (shard, account_id, message_key),
-    constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'subscription', 'time', 'claim'))
+    constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'decision', 'subscription', 'payment', 'time', 'claim'))
 );
 
 -- What a batch asks of an account's waiting messages, without reading them.
@@ -471,6 +527,38 @@ create table directory (
     claims        jsonb    not null,
     constraint directory_pkey primary key (shard, tenant, kind, key)
 );
+
+-- Provider's messages about payments that no account has claimed yet, byte for byte, in the shard of their
+-- tenant's own row; deleted once their outcome is stored. Some are answered already, as ignored, and are kept
+-- for the names they show.
+create table unclaimed (
+    shard         smallint not null,
+    tenant        text collate "C" not null,
+    message_key   uuid     not null,
+    source        text     not null,
+    id            text     not null,
+    content       bytea    not null,
+    is_answered   boolean  not null,
+    deadline      timestamptz not null,
+    -- When the scheduler asks for its account again.
+    ask_at        timestamptz not null default clock_timestamp(),
+    arrived_at    timestamptz not null default clock_timestamp(),
+    raw           jsonb    not null,
+    body          bytea    not null,
+    constraint unclaimed_pkey primary key (shard, tenant, message_key)
+);
+
+create index unclaimed_ask_at_idx on unclaimed (shard, ask_at);
+
+create table unclaimed_names (
+    shard         smallint not null,
+    tenant        text collate "C" not null,
+    name          text collate "C" not null,
+    message_key   uuid     not null,
+    constraint unclaimed_names_pkey primary key (shard, tenant, name, message_key)
+);
+
+create index unclaimed_names_message_key_idx on unclaimed_names (shard, tenant, message_key);
 
 -- What could not be applied, for people. Never changed but for its counters and its end.
 create table quarantine (
@@ -549,14 +637,14 @@ create type written_account as (
 create type written_grant as (
     account_id bigint, number integer, grant_id text, source text, credits numeric(24,6), cost_basis numeric(24,6),
     priority bigint, effective_at timestamptz, ends_at timestamptz, expires_at timestamptz, scope text[], rules jsonb,
-    parent integer, generation integer, subscription text, cycle_k integer, cycle_n integer, cause_source text,
-    cause_id text, status text, is_open boolean, remaining numeric(24,6), frozen numeric(24,6), closes_left integer,
-    refill_at timestamptz
+    parent integer, generation integer, subscription text, cycle_k integer, cycle_n integer, payment text, cause_source text,
+    cause_id text, status text, is_open boolean, remaining numeric(24,6), frozen numeric(24,6), clawed numeric(24,6),
+    breakage numeric(24,6), closes_left integer, refill_at timestamptz
 );
 
 create type changed_grant as (
     place tid, account_id bigint, number integer, status text, is_open boolean, remaining numeric(24,6),
-    frozen numeric(24,6), closes_left integer, refill_at timestamptz, ends_at timestamptz
+    frozen numeric(24,6), clawed numeric(24,6), breakage numeric(24,6), closes_left integer, refill_at timestamptz, ends_at timestamptz
 );
 
 create type written_entry as (
@@ -573,12 +661,22 @@ create type written_outcome as (
 
 create type written_debt as (
     account_id bigint, number integer, amount numeric(24,6), remaining numeric(24,6), scope text, cause_source text,
-    cause_id text, reference text
+    cause_id text, reference text, payment text, paid_only boolean, written_off numeric(24,6), undone numeric(24,6),
+    repaid_grants integer[], repaid_amounts numeric[]
 );
 
 create type written_payment as (
     account_id bigint, payment text, provider_id text, package text, quantity bigint, amount numeric(24,6),
-    before_tax numeric(24,6), currency text, document text, status text, granted numeric(24,6)
+    before_tax numeric(24,6), currency text, document text, status text, granted numeric(24,6),
+    refunded_most numeric(24,6), excused numeric(24,6)
+);
+
+create type written_refund as (
+    account_id bigint, refund text, payment text, amount numeric(24,6), status text, created_at timestamptz
+);
+
+create type written_dispute as (
+    account_id bigint, dispute text, payment text, amount numeric(24,6), stage text, opened_at timestamptz
 );
 
 create type written_payment_name as (account_id bigint, name text, provider_id text, payment text);

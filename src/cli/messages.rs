@@ -79,7 +79,7 @@ pub fn signable(file: &Path, lines: &[(usize, Line)], secrets: &Secrets) -> anyh
 
 /// When a message happened, and the time a tenant-wide reset moves to.
 pub fn times(incoming: &Incoming) -> (Option<Timestamp>, Option<Timestamp>) {
-    use crate::domain::command::TenantCommand;
+    use crate::domain::tenant_command::TenantCommand;
     match incoming {
         Incoming::Account(message) => (Some(message.occurred_at), None),
         Incoming::Tenant(message) => match message.command {
@@ -88,6 +88,7 @@ pub fn times(incoming: &Incoming) -> (Option<Timestamp>, Option<Timestamp>) {
                 (Some(message.occurred_at), None)
             }
         },
+        Incoming::Unaddressed(message) => (Some(message.occurred_at), None),
         Incoming::Ignored { .. } => (None, None),
     }
 }

@@ -71,6 +71,7 @@ fn text(line: usize, effects: &Effects) -> String {
     let mut text = format!("{line}: {}{}{reasons}", effects.outcome.word(), if reasons.is_empty() { "" } else { ": " });
     let open = effects.open.as_ref().map(|open| match open {
         Open::Waits(account, on, deadline) => told::wait(account, on, *deadline),
+        Open::Unclaimed(payment, deadline) => told::unclaimed(payment, *deadline),
         Open::Unreadable(detail) => detail.clone(),
     });
     // Writing to a String cannot fail.

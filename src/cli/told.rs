@@ -4,7 +4,7 @@
 //! a service.
 
 use crate::domain::decision::On;
-use crate::domain::ids::AccountKey;
+use crate::domain::ids::{AccountKey, Printable};
 use jiff::Timestamp;
 use std::fmt::Display;
 
@@ -19,6 +19,11 @@ pub fn wait(account: &AccountKey, on: &On, deadline: Timestamp) -> String {
             "its first credit (a grant, payment, request or subscription) or account.opened opens it",
         ),
         On::Request(request) => (format!("for the request {request} to be submitted"), "credit_request.submitted gives it"),
+        On::Decision(request) => (format!("for the request {request} to be decided"), "credit_request.decided gives it"),
+        On::Payment(names) => {
+            let first = names.first().map_or("", Printable::as_str);
+            (format!("for the payment {first} to become known"), "the provider's event about the payment itself gives it")
+        }
         On::Subscription(subscription) => (format!("for the subscription {subscription} to start"), "subscription.started gives it"),
         On::Claim(_) => (
             "for another account's message about the same payment, request or reference to be decided".to_owned(),
@@ -31,10 +36,19 @@ pub fn wait(account: &AccountKey, on: &On, deadline: Timestamp) -> String {
     format!("{what}, until {}; {by}", second(deadline))
 }
 
+/// Until when a provider's message waits for its payment.
+pub fn unclaimed(payment: &Printable, deadline: Timestamp) -> String {
+    format!(
+        "for the payment {payment} to become some account's, until {}, then it is ignored; the provider's event about the payment itself gives it",
+        second(deadline)
+    )
+}
+
 /// The same for programs.
 pub fn wait_json(on: &On, deadline: Timestamp) -> serde_json::Value {
     let name = match on {
-        On::Request(name) | On::Subscription(name) => Some(name.as_str()),
+        On::Request(name) | On::Decision(name) | On::Subscription(name) => Some(name.as_str()),
+        On::Payment(names) => names.first().map(Printable::as_str),
         On::Account | On::Time(_) | On::Claim(_) => None,
     };
     serde_json::json!({ "what": on.word(), "name": name, "until": deadline.to_string() })
@@ -70,6 +84,11 @@ mod tests {
             (On::Account, ["acme/ann to be opened", "until 2026-01-02 03:04:05 UTC", "account.opened"]),
             (On::Request(name.clone()), ["request r-1", "until 2026-01-02 03:04:05 UTC", "credit_request.submitted"]),
             (On::Subscription(name), ["subscription r-1", "until 2026-01-02 03:04:05 UTC", "subscription.started"]),
+            (On::Decision(Id::new("r-1").unwrap()), ["request r-1", "until 2026-01-02 03:04:05 UTC", "credit_request.decided"]),
+            (
+                On::Payment(vec![Printable::new("stripe:pi_1").unwrap()]),
+                ["payment stripe:pi_1", "until 2026-01-02 03:04:05 UTC", "provider"],
+            ),
             (On::Time(at), ["the time 2026-01-02 03:04:05 UTC", "test clock", "cycle.reset"]),
             (On::Claim(Claim::Undecided), ["another account's message", "until 2026-01-02 03:04:05 UTC", "by itself"]),
         ] {

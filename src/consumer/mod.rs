@@ -14,11 +14,12 @@ use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Raw, Unreadable, read, reread};
+use crate::message::{Incoming, Raw, Unaddressed, Unreadable, read, reread};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::tenant::TenantAsk;
 use crate::store::{QuarantineRow, Submission, facts};
+use claims::Onward;
 use std::sync::Arc;
 use std::time::Duration;
 use tenants::{Answerer, Asked};
@@ -43,13 +44,21 @@ struct Read {
     finish: Finish,
 }
 
+/// A message on its way to the directory.
+enum Claiming {
+    /// It claims facts for its account.
+    Message(Read),
+    /// It asks whose its payment is.
+    Unaddressed(Box<Unaddressed>, Arc<Raw>, Finish),
+}
+
 /// Hands deliveries on.
 #[derive(Clone)]
 pub struct Consumer {
     lanes: Lanes<PostgresStore>,
     secrets: watch::Receiver<Arc<Secrets>>,
     aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>,
-    claims: mpsc::UnboundedSender<Read>,
+    claims: mpsc::UnboundedSender<Claiming>,
     tenants: mpsc::UnboundedSender<Asked>,
 }
 
@@ -72,7 +81,8 @@ impl Consumer {
         let (suspects, suspected) = mpsc::unbounded_channel();
         let consumer = Self { lanes: lanes.clone(), secrets, aside, claims, tenants };
         tasks.spawn(set_aside(lanes, aside_rows));
-        tasks.spawn(claims::run(store.clone(), consumer.lanes.clone(), consumer.aside.clone(), to_claim));
+        let onward = Onward { lanes: consumer.lanes.clone(), aside: consumer.aside.clone(), tenants: consumer.tenants.clone() };
+        tasks.spawn(claims::run(store.clone(), onward, to_claim));
         tasks.spawn(tenants::run(Answerer { store: store.clone(), aside: consumer.aside.clone(), begun }, asked));
         tasks.spawn(suspects::run(store, consumer.clone(), suspected));
         tasks.spawn(consumer.run(deliveries, suspects));
@@ -103,10 +113,13 @@ impl Consumer {
             Ok(Incoming::Account(message)) => {
                 let read = Read { submission: Submission::new(Arc::new(*message), raw), finish };
                 if facts::names_any(&read.submission.message) {
-                    let _ = self.claims.send(read);
+                    let _ = self.claims.send(Claiming::Message(read));
                 } else {
                     submit(&self.lanes, &self.aside, read);
                 }
+            }
+            Ok(Incoming::Unaddressed(message)) => {
+                let _ = self.claims.send(Claiming::Unaddressed(message, raw, finish));
             }
             Ok(Incoming::Tenant(message)) => {
                 let ask = TenantAsk {
@@ -220,7 +233,7 @@ async fn exhausted(store: &PostgresStore, raw: Arc<Raw>, why: &str) -> Exhausted
     // Reading it is safe: what ended the process came after that. Whose it was is worth knowing.
     let message = match reread(&raw) {
         Ok(Incoming::Account(message)) => Some(message),
-        Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
+        Ok(Incoming::Tenant(_) | Incoming::Unaddressed(_) | Incoming::Ignored { .. }) | Err(_) => None,
     };
     if let Some(message) = &message
         && until_done(|| store.is_answered(message)).await

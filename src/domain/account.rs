@@ -180,6 +180,16 @@ pub struct Debt {
     pub scope: Option<Id>,
     /// The charge it belongs to.
     pub cause: MessageId,
-    /// Order or invoice, where there is one.
+    /// Order, invoice or payment, where there is one.
     pub reference: Option<Printable>,
+    /// The payment whose reversal it is the shortfall of.
+    pub payment: Option<Printable>,
+    /// Only purchased credits repay it.
+    pub paid_only: bool,
+    /// What the tenant bears of it.
+    pub written_off: Credits,
+    /// What was undone of it, because the reversal was.
+    pub undone: Credits,
+    /// What repaid it, by number of the grant; kept for shortfalls only.
+    pub repaid_by: BTreeMap<u32, Credits>,
 }

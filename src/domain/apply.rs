@@ -11,9 +11,10 @@ use super::credits::{Credits, Overflow};
 use super::decide::{Case, decide, price};
 use super::decision::{Claim, Decision, Mutation, On, Outcome, Recorded, Row};
 use super::entry::Entry;
-use super::event::{Asked, Event, Refusal};
+use super::event::{Asked, Event, RefundAsked, Refusal};
 use super::ids::{Hash, MessageKey, Printable};
 use super::rejection::{QuarantineReason, Rejection};
+use super::request::RequestStatus;
 use super::settings::Terms;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -144,13 +145,10 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
         let before = state.book.account.seq;
         submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim: Claim::Ours }, before, changes);
     } else {
-        changes.answers.push(Answer {
-            message: waiting.message,
-            outcome: Outcome::Quarantined(QuarantineReason::WaitTimeout),
-            entries: None,
-            is_new: true,
-            of: None,
-        });
+        // A provider tells of every payment it made, also of those that are not ours.
+        let not_ours = matches!(waiting.on, On::Payment(_)) && waiting.message.command.is_of_provider();
+        let outcome = if not_ours { Outcome::Ignored } else { Outcome::Quarantined(QuarantineReason::WaitTimeout) };
+        changes.answers.push(Answer { message: waiting.message, outcome, entries: None, is_new: true, of: None });
     }
 }
 
@@ -229,7 +227,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
 fn deadline(on: &On, at: Timestamp) -> Timestamp {
     let wait = match on {
         On::Account => ACCOUNT_WAIT,
-        On::Request(_) | On::Subscription(_) | On::Claim(_) => FACT_WAIT,
+        On::Request(_) | On::Decision(_) | On::Subscription(_) | On::Payment(_) | On::Claim(_) => FACT_WAIT,
         On::Time(time) => return *time,
     };
     at.checked_add(wait).unwrap_or(Timestamp::MAX)
@@ -241,6 +239,8 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
     while let Some(index) = state.waiting.iter().position(|waiting| match &waiting.on {
         On::Account => state.book.account.status != AccountStatus::Unopened,
         On::Request(request) => state.book.requests.contains_key(request),
+        On::Decision(request) => state.book.requests.get(request).is_some_and(|request| request.status != RequestStatus::Pending),
+        On::Payment(names) => names.iter().any(|name| state.book.payment_names.contains_key(name)),
         On::Subscription(subscription) => state.book.subscriptions.contains_key(subscription),
         On::Claim(claim) => *claim != Claim::Undecided,
         On::Time(_) => false,
@@ -274,9 +274,14 @@ fn refusal(terms: &Terms, message: &Message, reasons: &[Rejection], available: C
             Err(_) => other_refusal(message, reasons),
         },
         Command::Spend(spend) => Event::SpendRejected(asked(&spend.reference, Some(spend.credits))),
+        Command::RequestRefund(refund) => Event::RefundRefused { asked: RefundAsked::of(&message.id, refund), reasons: reasons.to_vec() },
         Command::Grant(_)
         | Command::Adjust(_)
         | Command::RecordPayment(_)
+        | Command::NamePayment(_)
+        | Command::RecordRefund(_)
+        | Command::RecordDispute(_)
+        | Command::ReverseRequest(_)
         | Command::SubmitRequest(_)
         | Command::DecideRequest(_)
         | Command::CancelRequest(_)

@@ -12,6 +12,7 @@ use super::grant::{Grant, GrantStatus};
 use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
 use super::payment::{KnownName, Payment};
 use super::request::{CreditRequest, RequestStatus};
+use super::reversal::{Dispute, Refund};
 use super::subscription::{HighWater, Subscription};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -24,12 +25,16 @@ pub struct Book {
     pub account: Account,
     /// Open grants, and closed ones that a message names, by number.
     pub grants: BTreeMap<u32, Grant>,
-    /// Debts with something owed, by number.
+    /// Debts with something owed, and the shortfalls of payments that messages reverse, by number.
     pub debts: BTreeMap<u32, Debt>,
     /// Payments that messages name, by the name each is kept under.
     pub payments: BTreeMap<Printable, Payment>,
     /// All names of those payments.
     pub payment_names: BTreeMap<Printable, KnownName>,
+    /// Their refunds.
+    pub refunds: BTreeMap<Printable, Refund>,
+    /// Their disputes.
+    pub disputes: BTreeMap<Printable, Dispute>,
     /// Pending requests, and others that messages name.
     pub requests: BTreeMap<Id, CreditRequest>,
     /// Charges that messages name, by reference.
@@ -66,6 +71,8 @@ impl Book {
             debts: BTreeMap::new(),
             payments: BTreeMap::new(),
             payment_names: BTreeMap::new(),
+            refunds: BTreeMap::new(),
+            disputes: BTreeMap::new(),
             requests: BTreeMap::new(),
             charges: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
@@ -104,6 +111,8 @@ impl Book {
                 Row::Debt(debt) => drop(self.debts.insert(debt.number, debt)),
                 Row::Payment(payment) => drop(self.payments.insert(payment.terms.payment.clone(), payment)),
                 Row::PaymentName(known) => drop(self.payment_names.insert(known.name.name.clone(), known)),
+                Row::Refund(refund) => drop(self.refunds.insert(refund.id.clone(), refund)),
+                Row::Dispute(dispute) => drop(self.disputes.insert(dispute.id.clone(), dispute)),
                 Row::Request(request) => drop(self.requests.insert(request.terms.id.clone(), request)),
                 Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
                 Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),
@@ -227,7 +236,7 @@ impl AccountState {
     pub fn next_due(&self) -> Option<Timestamp> {
         let waits = self.waiting.iter().map(|waiting| match waiting.on {
             On::Time(at) => at.min(waiting.deadline),
-            On::Account | On::Request(_) | On::Subscription(_) | On::Claim(_) => waiting.deadline,
+            On::Account | On::Request(_) | On::Decision(_) | On::Subscription(_) | On::Payment(_) | On::Claim(_) => waiting.deadline,
         });
         self.book.next_due().into_iter().chain(waits).min()
     }

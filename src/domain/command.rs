@@ -10,9 +10,8 @@ use super::charge::Purpose;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
-use super::payment::{PaymentName, PaymentTerms};
+use super::provider::{PaymentNames, ProviderDispute, ProviderPayment, ProviderRefund, provider_word};
 use super::request::{Evidence, RequestMethod};
-use super::settings::{SettingsChange, StaffRole};
 use jiff::{Timestamp, civil::DateTime};
 use std::collections::BTreeMap;
 
@@ -44,6 +43,16 @@ pub enum Command {
     Adjust(Adjust),
     /// A provider's payment event.
     RecordPayment(ProviderPayment),
+    /// A provider's event that shows two names of one payment and says nothing else about it.
+    NamePayment(PaymentNames),
+    /// A provider's refund event.
+    RecordRefund(ProviderRefund),
+    /// A provider's dispute event.
+    RecordDispute(ProviderDispute),
+    /// `refund.requested`
+    RequestRefund(RequestRefund),
+    /// `credit_request.reversed`
+    ReverseRequest(ReverseRequest),
     /// `credit_request.submitted`
     SubmitRequest(SubmitRequest),
     /// `credit_request.decided`
@@ -89,7 +98,12 @@ impl Command {
             Self::RecordUsage(_) => "usage.recorded",
             Self::Spend(_) => "credits.spend",
             Self::Adjust(_) => "credits.adjust",
-            Self::RecordPayment(payment) => payment.word(),
+            Self::RecordPayment(payment) => provider_word(&payment.terms.payment),
+            Self::NamePayment(names) => names.word(),
+            Self::RecordRefund(refund) => refund.names.word(),
+            Self::RecordDispute(dispute) => dispute.names.word(),
+            Self::RequestRefund(_) => "refund.requested",
+            Self::ReverseRequest(_) => "credit_request.reversed",
             Self::SubmitRequest(_) => "credit_request.submitted",
             Self::DecideRequest(_) => "credit_request.decided",
             Self::CancelRequest(_) => "credit_request.cancelled",
@@ -106,6 +120,12 @@ impl Command {
         }
     }
 
+    /// Whether it is a provider's event.
+    #[must_use]
+    pub fn is_of_provider(&self) -> bool {
+        matches!(self, Self::RecordPayment(_) | Self::NamePayment(_) | Self::RecordRefund(_) | Self::RecordDispute(_))
+    }
+
     /// Whether it may open the account it is about.
     #[must_use]
     pub fn may_open(&self) -> bool {
@@ -117,6 +137,11 @@ impl Command {
             | Self::StartSubscription(_)
             | Self::OpenAccount(_) => true,
             Self::RecordUsage(_)
+            | Self::NamePayment(_)
+            | Self::RecordRefund(_)
+            | Self::RecordDispute(_)
+            | Self::RequestRefund(_)
+            | Self::ReverseRequest(_)
             | Self::Spend(_)
             | Self::DecideRequest(_)
             | Self::CancelRequest(_)
@@ -128,43 +153,6 @@ impl Command {
             | Self::CancelSubscription { .. }
             | Self::ResumeSubscription { .. }
             | Self::ResetCycle(_) => false,
-        }
-    }
-}
-
-/// Something asked of a tenant as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantCommand {
-    /// `tenant.settings_changed`
-    ChangeSettings(Box<SettingsChange>),
-    /// `member.changed` without subject.
-    ChangeStaff {
-        /// Who.
-        member: Id,
-        /// As what.
-        role: StaffRole,
-    },
-    /// `member.removed` without subject.
-    RemoveStaff {
-        /// Who.
-        member: Id,
-    },
-    /// `cycle.reset` without subject: everything that is due by then.
-    ResetCycles {
-        /// Until when; moves a test clock.
-        as_of: Timestamp,
-    },
-}
-
-impl TenantCommand {
-    /// The message type it comes from.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::ChangeSettings(_) => "tenant.settings_changed",
-            Self::ChangeStaff { .. } => "member.changed",
-            Self::RemoveStaff { .. } => "member.removed",
-            Self::ResetCycles { .. } => "cycle.reset",
         }
     }
 }
@@ -235,30 +223,28 @@ pub struct Adjust {
     pub act: Act,
 }
 
-/// A provider's event about one payment, verified.
+/// `refund.requested`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderPayment {
-    /// What the event says about the payment, under the name it is about.
-    pub terms: PaymentTerms,
-    /// Other names of the same payment that the event shows. They say what it is called and not
-    /// what is asked, so they are no part of the content.
-    pub aliases: Vec<PaymentName>,
-    /// True when the provider has the money (or none was required).
-    pub paid: bool,
-    /// Live or test mode, where the event says so.
-    pub livemode: Option<bool>,
+pub struct RequestRefund {
+    /// The payment, by any of its names or as its provider calls it.
+    pub payment: Printable,
+    /// Who asks.
+    pub requested_by: Id,
+    /// Why.
+    pub reason: Prose,
 }
 
-impl ProviderPayment {
-    /// Every name of the payment that the event shows.
-    pub fn names(&self) -> impl Iterator<Item = PaymentName> + '_ {
-        let own = PaymentName { name: self.terms.payment.clone(), provider_id: self.terms.provider_id.clone() };
-        std::iter::once(own).chain(self.aliases.iter().cloned())
-    }
-
-    fn word(&self) -> &'static str {
-        if self.terms.payment.as_str().starts_with("paypal:") { "payment.paypal" } else { "payment.stripe" }
-    }
+/// `credit_request.reversed`: the money of an accepted request went back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReverseRequest {
+    /// Which request.
+    pub request: Id,
+    /// How much went back; absent: all.
+    pub amount: Option<Money>,
+    /// Who says so.
+    pub reversed_by: Id,
+    /// Why.
+    pub reason: Prose,
 }
 
 /// `credit_request.submitted`

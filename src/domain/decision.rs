@@ -5,10 +5,11 @@ use super::charge::Charge;
 use super::entry::Entry;
 use super::event::Event;
 use super::grant::Grant;
-use super::ids::Id;
+use super::ids::{Id, Printable};
 use super::payment::{KnownName, Payment};
 use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
+use super::reversal::{Dispute, Refund};
 use super::subscription::{HighWater, Reset, Subscription};
 use super::word::words;
 use jiff::Timestamp;
@@ -41,6 +42,10 @@ pub enum On {
     Account,
     /// A credit request to be submitted (30 days).
     Request(Id),
+    /// A credit request to be decided (30 days).
+    Decision(Id),
+    /// A payment to be known under one of these names (30 days).
+    Payment(Vec<Printable>),
     /// A subscription to start (30 days).
     Subscription(Id),
     /// An instant to come.
@@ -71,18 +76,34 @@ impl On {
         match self {
             Self::Account => "account",
             Self::Request(_) => "request",
+            Self::Decision(_) => "decision",
+            Self::Payment(_) => "payment",
             Self::Subscription(_) => "subscription",
             Self::Time(_) => "time",
             Self::Claim(_) => "claim",
         }
     }
 
-    /// The one for a word of the database, with the name or instant that was stored beside it.
+    /// What is waited for, by name; of several names each on its own line, which no name contains.
     #[must_use]
-    pub fn from_word(word: &str, name: Option<Id>, until: Option<Timestamp>) -> Option<Self> {
-        let claim = name.as_ref().and_then(|name| Claim::from_word(name.as_str())).map(Self::Claim);
-        let all = [Some(Self::Account), name.clone().map(Self::Request), name.map(Self::Subscription), until.map(Self::Time), claim];
-        all.into_iter().flatten().find(|on| on.word() == word)
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Self::Request(id) | Self::Decision(id) | Self::Subscription(id) => Some(id.to_string()),
+            Self::Payment(names) => Some(names.iter().map(Printable::as_str).collect::<Vec<_>>().join("\n")),
+            Self::Claim(claim) => Some(claim.word().to_owned()),
+            Self::Account | Self::Time(_) => None,
+        }
+    }
+
+    /// The one for a word of the database, with the [key](Self::key) or instant that was stored beside it.
+    #[must_use]
+    pub fn from_word(word: &str, key: Option<&str>, until: Option<Timestamp>) -> Option<Self> {
+        let id = key.and_then(|key| Id::new(key).ok());
+        let names = key.and_then(|key| key.split('\n').map(|name| Printable::new(name).ok()).collect());
+        let claim = key.and_then(Claim::from_word).map(Self::Claim);
+        let named = [id.clone().map(Self::Request), id.clone().map(Self::Decision), id.map(Self::Subscription), names.map(Self::Payment)];
+        let others = [Some(Self::Account), until.map(Self::Time), claim];
+        named.into_iter().chain(others).flatten().find(|on| on.word() == word)
     }
 }
 
@@ -110,6 +131,10 @@ pub enum Row {
     Payment(Payment),
     /// A name of a payment.
     PaymentName(KnownName),
+    /// A refund of a payment.
+    Refund(Refund),
+    /// A dispute about a payment.
+    Dispute(Dispute),
     /// A credit request.
     Request(CreditRequest),
     /// A charge.

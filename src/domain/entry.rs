@@ -104,9 +104,19 @@ kinds! {
     Unfrozen "unfrozen" Neutral,
     /// Debt arose.
     DebtIncurred "debt_incurred" Neutral,
+    /// Debt is not owed any more, because what it came from was undone.
+    DebtCancelled "debt_cancelled" Neutral,
+    /// Debt is not owed any more, because the tenant bears it.
+    WrittenOff "written_off" Neutral,
 }
 
 impl EntryKind {
+    /// True when it ends credits that nobody used.
+    #[must_use]
+    pub fn is_breakage(self) -> bool {
+        matches!(self, Self::Expired | Self::Forfeited | Self::Voided)
+    }
+
     /// The kind for a database or wire word and direction word.
     #[must_use]
     pub fn from_words(word: &str, direction: &str) -> Option<Self> {

@@ -4,8 +4,10 @@
 //! entries of a batch. Rendering is `message`'s.
 
 use super::account::Profile;
+use super::clawback::Clawed;
+use super::command::RequestRefund;
 use super::credits::Credits;
-use super::ids::{Id, MessageId, Printable};
+use super::ids::{Id, MessageId, Printable, Prose};
 use super::rejection::Rejection;
 use super::request::RequestStatus;
 use super::subscription::{Reset, Subscription};
@@ -76,6 +78,26 @@ pub enum Event {
         /// Still owed.
         debt: Credits,
     },
+    /// `purchase.refunded`, `dispute.opened`, `dispute.closed`
+    Reversed {
+        /// What happened.
+        what: Reversal,
+        /// The payment, by the name it is kept under.
+        payment: Printable,
+        /// How its reversal stands.
+        clawed: Clawed,
+        /// Owed by the account now.
+        debt: Credits,
+    },
+    /// `refund.requested`
+    RefundRequested(RefundAsked),
+    /// `refund.refused`
+    RefundRefused {
+        /// What was asked.
+        asked: RefundAsked,
+        /// Why, in the contract's order.
+        reasons: Vec<Rejection>,
+    },
     /// `subscription.changed`
     SubscriptionChanged(Box<Subscription>),
     /// `account.changed`
@@ -85,6 +107,39 @@ pub enum Event {
         /// What it says about itself.
         profile: Arc<Profile>,
     },
+}
+
+/// What happened to a payment's reversal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reversal {
+    /// A refund was made, or one that had been made failed.
+    Refunded,
+    /// A dispute was opened.
+    DisputeOpened,
+    /// A dispute was decided.
+    DisputeClosed,
+}
+
+/// A refund that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundAsked {
+    /// The message.
+    pub id: MessageId,
+    /// The payment, as it was named.
+    pub payment: Printable,
+    /// Who asked.
+    pub requested_by: Id,
+    /// Why.
+    pub reason: Prose,
+}
+
+impl RefundAsked {
+    /// By this message.
+    #[must_use]
+    pub fn of(id: &MessageId, asked: &RequestRefund) -> Self {
+        let RequestRefund { payment, requested_by, reason } = asked.clone();
+        Self { id: id.clone(), payment, requested_by, reason }
+    }
 }
 
 /// What was asked.

@@ -5,7 +5,7 @@
 
 use super::calendar::CalendarSpan;
 use super::credits::{Credits, Money, Overflow};
-use super::ids::{Id, MessageId};
+use super::ids::{Id, MessageId, Printable};
 use super::word::words;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -226,6 +226,8 @@ pub struct GrantTerms {
     pub generation: u32,
     /// The cycle it was granted in, for allowances, add-ons and their rollovers.
     pub cycle: Option<CycleId>,
+    /// The payment that bought it, or its root: what reverses the payment takes it back.
+    pub payment: Option<Printable>,
     /// The message or due thing that made it.
     pub cause: MessageId,
 }
@@ -249,6 +251,7 @@ impl GrantTerms {
             parent: None,
             generation: 0,
             cycle: None,
+            payment: None,
             cause,
         }
     }
@@ -277,6 +280,10 @@ pub struct Grant {
     pub remaining: Credits,
     /// Part of `remaining` that an open dispute or a closed account freezes.
     pub frozen: Credits,
+    /// Credits that were taken back because its payment was reversed.
+    pub clawed: Credits,
+    /// Credits that ended unused.
+    pub breakage: Credits,
     /// For grants closed by cycles: closes still to come before this one, from 1.
     pub closes_left: u32,
     /// The next refill that raises it, for grants that recur; a full one waits for none (`refill`).

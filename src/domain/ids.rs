@@ -115,6 +115,14 @@ name! {
     Link, NameError::Link, is_link
 }
 
+impl Printable {
+    /// `<word>:<id>`, for a word of at most 63 letters: an id is printable and short enough.
+    #[must_use]
+    pub fn joined(word: &'static str, id: &Id) -> Self {
+        Self(format!("{word}:{id}").into())
+    }
+}
+
 impl Prose {
     /// The text on one line of at most 128 characters, and true when that is not all of it.
     #[must_use]

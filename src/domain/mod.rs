@@ -27,11 +27,13 @@ pub mod grant;
 pub mod payment;
 pub mod rate_card;
 pub mod request;
+pub mod reversal;
 pub mod subscription;
 
 pub mod book;
 pub mod burn_down;
 pub mod catalog;
+pub mod clawback;
 pub mod closes;
 pub mod cycle;
 pub mod draft;
@@ -43,7 +45,9 @@ pub mod settings;
 pub mod command;
 pub mod decision;
 pub mod event;
+pub mod provider;
 pub mod rejection;
+pub mod tenant_command;
 
 pub mod advance;
 pub mod decide;

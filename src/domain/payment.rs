@@ -1,17 +1,23 @@
 //! A provider's payment and what it bought (semantics §5).
 //!
 //! Owns the terms that identify one payment, and its names: a provider shows one payment under
-//! several. Refunds and disputes act on it by target; the price check is `decide::purchase`'s.
+//! several. What reverses it is `reversal`'s; the price check is `decide::purchase`'s.
 
 use super::credits::{Credits, Money};
 use super::ids::{ID_CHARACTERS_MAX, Id, NameError, Printable};
 use super::word::words;
 
-/// The provider whose events are read, as its payments are named after it.
+/// A provider whose events are read, as its payments are named after it.
 pub const STRIPE: &str = "stripe";
 
+/// The other one.
+pub const PAYPAL: &str = "paypal";
+
+/// What accepted requests are named after: `request:<id>`.
+pub const REQUEST: &str = "request";
+
 /// Every provider a payment may be named after.
-pub const PROVIDERS: [&str; 1] = [STRIPE];
+pub const PROVIDERS: [&str; 2] = [STRIPE, PAYPAL];
 
 /// A name a provider has for a payment. A session and its PaymentIntent are two names of one
 /// payment (message contract, Webhooks).
@@ -32,6 +38,12 @@ impl PaymentName {
         let short: String = id.chars().take(ID_CHARACTERS_MAX).collect();
         Ok(Self { provider_id: Id::new(&short)?, name: Printable::new(&format!("{provider}:{id}"))? })
     }
+}
+
+/// What the payment of an accepted manual request is kept under: `request:<id>`.
+#[must_use]
+pub fn payment_of(request: &Id) -> Printable {
+    Printable::joined(REQUEST, request)
 }
 
 /// A name, and the payment it is known to stand for.
@@ -63,6 +75,15 @@ pub struct PaymentTerms {
     pub document: Option<Printable>,
 }
 
+impl PaymentTerms {
+    /// What its entries refer to: its name; of an accepted request, the request's id.
+    #[must_use]
+    pub fn reference(&self) -> Printable {
+        let request = self.payment.as_str().strip_prefix(REQUEST).and_then(|rest| rest.strip_prefix(':'));
+        request.and_then(|id| Printable::new(id).ok()).unwrap_or_else(|| self.payment.clone())
+    }
+}
+
 /// A package times a quantity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purchase {
@@ -77,12 +98,25 @@ words! {
     PaymentStatus {
         /// Known, but the provider has not said paid.
         Unpaid "unpaid",
+        /// The last that was heard of it is that it failed; it may be paid all the same.
+        Failed "failed",
         /// Staff decide, by the request of its id; also after they said no.
         Review "review",
         /// Credits were granted: at once, or by accepting its request. Nothing grants it again.
         Granted "granted",
         /// It turned out to be another payment, which all of its names lead to now.
         Joined "joined",
+    }
+}
+
+impl PaymentStatus {
+    /// True when credits were granted for it, or staff decide about it.
+    #[must_use]
+    pub fn is_taken_up(self) -> bool {
+        match self {
+            Self::Review | Self::Granted => true,
+            Self::Unpaid | Self::Failed | Self::Joined => false,
+        }
     }
 }
 
@@ -95,4 +129,16 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// Credits granted for it, bonus included.
     pub granted: Credits,
+    /// The most that its provider ever said was refunded in all, whether its refunds are known or not.
+    pub refunded_most: Money,
+    /// Credits of it that a reversal aimed at and that had ended unused: nothing is left to take.
+    pub excused: Credits,
+}
+
+impl Payment {
+    /// One that nothing was granted for and nothing reversed.
+    #[must_use]
+    pub fn new(terms: PaymentTerms, status: PaymentStatus) -> Self {
+        Self { terms, status, granted: Credits::ZERO, refunded_most: Money::ZERO, excused: Credits::ZERO }
+    }
 }

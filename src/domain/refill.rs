@@ -250,7 +250,7 @@ mod tests {
                         let mut draft = ledger.draft(now);
                         let wanted = Credits::whole(amount);
                         let covered = draft.burn(EntryKind::Used, wanted, None, Posting::default()).unwrap();
-                        draft.incur_debt(wanted.minus(covered).unwrap(), None, Posting::default()).unwrap();
+                        draft.incur_debt(wanted.minus(covered).unwrap(), crate::domain::draft::DebtFor::default(), Posting::default()).unwrap();
                         let mutation = draft.finish();
                         ledger.write(&mutation);
                     }

@@ -146,6 +146,7 @@ fn roll(draft: &mut Draft<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
             parent: Some(from.terms.number),
             generation: from.terms.generation.checked_add(1).ok_or(Overflow)?,
             cycle: from.terms.cycle.clone(),
+            payment: from.terms.payment.clone(),
             cause: draft.cause.clone(),
         },
         None,

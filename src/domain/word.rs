@@ -80,10 +80,11 @@ mod tests {
     use crate::domain::decision::{Claim, On};
     use crate::domain::entry::Direction;
     use crate::domain::grant::{GrantSource, GrantStatus};
-    use crate::domain::ids::Id;
+    use crate::domain::ids::{Id, Printable};
     use crate::domain::payment::PaymentStatus;
     use crate::domain::rejection::{QuarantineReason, Rejection};
     use crate::domain::request::{RequestMethod, RequestStatus};
+    use crate::domain::reversal::{DisputeStage, RefundStatus};
     use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Shortfall, StaffRole};
     use std::collections::BTreeSet;
 
@@ -115,16 +116,27 @@ mod tests {
         holds::<Purpose>();
         holds::<QuarantineReason>();
         holds::<Rejection>();
+        holds::<DisputeStage>();
+        holds::<RefundStatus>();
         holds::<RequestMethod>();
         holds::<RequestStatus>();
         holds::<Shortfall>();
         holds::<StaffRole>();
         let (name, until) = (Id::new("undecided").unwrap(), jiff::Timestamp::UNIX_EPOCH);
-        let waits = [On::Account, On::Request(name.clone()), On::Subscription(name.clone()), On::Time(until), On::Claim(Claim::Undecided)];
+        let names = ["stripe:pi_1", "stripe:ch 1"].map(|name| Printable::new(name).unwrap()).to_vec();
+        let waits = [
+            On::Account,
+            On::Request(name.clone()),
+            On::Decision(name.clone()),
+            On::Subscription(name),
+            On::Payment(names),
+            On::Time(until),
+            On::Claim(Claim::Undecided),
+        ];
         for on in waits {
-            assert_eq!(On::from_word(on.word(), Some(name.clone()), Some(until)), Some(on));
+            assert_eq!(On::from_word(on.word(), on.key().as_deref(), Some(until)), Some(on));
         }
-        assert_eq!((On::from_word("request", None, Some(until)), On::from_word("time", Some(name), None)), (None, None));
+        assert_eq!((On::from_word("request", None, Some(until)), On::from_word("time", Some("undecided"), None)), (None, None));
         for source in GrantSource::ALL {
             assert_eq!(GrantSource::from_stored_word(source.stored_word()), Some(source));
         }

@@ -7,9 +7,10 @@ use super::event::ENTRIES_MAX;
 use super::field::{Field, one_of};
 use super::schema::Draw;
 use super::state::{AccountState, SubscriptionState};
+use crate::domain::clawback::Clawed;
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Direction, Entry, EntryKind};
-use crate::domain::event::{Asked, Refusal};
+use crate::domain::event::{Asked, RefundAsked, Refusal};
 use crate::domain::ids::{Id, MessageId, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::subscription::Reset;
@@ -51,6 +52,11 @@ pub(super) const EVENTS: &[Sent] = &[
     of_account("account.changed", AccountState::json_schema),
     of_account("debt.incurred", DebtIncurred::json_schema),
     of_account("debt.repaid", DebtChange::json_schema),
+    of_account("purchase.refunded", DebtChange::json_schema),
+    of_account("dispute.opened", DebtChange::json_schema),
+    of_account("dispute.closed", DebtChange::json_schema),
+    of_account("refund.requested", RefundRequest::json_schema),
+    of_account("refund.refused", RefundRefused::json_schema),
     Sent { word: "message.quarantined", schema: QuarantineNotice::json_schema, attributes: &[] },
 ];
 
@@ -283,9 +289,48 @@ pub(super) struct DebtChange<'a> {
 }
 
 impl<'a> DebtChange<'a> {
+    pub(super) fn reversed(payment: &'a Printable, clawed: Clawed, debt: Credits) -> Self {
+        let Clawed { target, taken, shortfall } = clawed;
+        let payment = Some(payment.as_str());
+        Self { payment, target: Some(Shown(target)), taken: Some(Shown(taken)), shortfall: Shown(shortfall), debt: Shown(debt) }
+    }
+
     pub(super) fn of(payment: Option<&'a Printable>, taken: Option<Credits>, change: Credits, debt: Credits) -> Self {
         Self { payment: payment.map(Printable::as_str), target: None, taken: taken.map(Shown), shortfall: Shown(change), debt: Shown(debt) }
     }
+}
+
+/// A refund that was asked for.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RefundRequest<'a> {
+    #[serde(flatten)]
+    pub(super) id: Identity<'a>,
+    /// The payment, as it was named.
+    #[schemars(with = "Field<Printable>")]
+    pub(super) reference: &'a str,
+    #[schemars(with = "Field<Id>")]
+    pub(super) requested_by: &'a str,
+    #[schemars(with = "Field<Prose>")]
+    pub(super) reason: &'a str,
+}
+
+impl<'a> From<&'a RefundAsked> for RefundRequest<'a> {
+    fn from(asked: &'a RefundAsked) -> Self {
+        Self {
+            id: (&asked.id).into(),
+            reference: asked.payment.as_str(),
+            requested_by: asked.requested_by.as_str(),
+            reason: asked.reason.as_str(),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RefundRefused<'a> {
+    #[serde(flatten)]
+    pub(super) asked: RefundRequest<'a>,
+    #[schemars(with = "Vec<Field<Rejection>>")]
+    pub(super) reasons: Vec<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -9,11 +9,12 @@ use super::payload::Asked;
 use crate::domain::account::AccountKind;
 use crate::domain::alert::AlertLevel;
 use crate::domain::command::{
-    Act, Command, GrantCredits, ProfileChange, ProviderPayment, RequestedGoods, Spend, StartSubscription, SubmitRequest, TenantCommand,
-    TopupChange, Usage,
+    Act, Command, GrantCredits, ProfileChange, RequestedGoods, Spend, StartSubscription, SubmitRequest, TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
+use crate::domain::provider::{PaymentSaid, ProviderDispute, ProviderPayment, ProviderRefund};
 use crate::domain::settings::{OpenAccounts, PriorityChange, SettingChange, SettingsChange};
+use crate::domain::tenant_command::TenantCommand;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
@@ -22,6 +23,14 @@ use std::fmt::{self, Display, Write as _};
 pub(super) fn of_account(kind: &str, key: &AccountKey, at: Timestamp, asked: &Asked) -> Hash {
     let mut text = Text::begin(kind, &key.tenant);
     text.put("account", &key.account);
+    text.put("time", at.as_microsecond());
+    command(&mut text, &asked.command);
+    text.hash()
+}
+
+/// The hash of what a provider says of a payment without saying whose it is.
+pub(super) fn of_unaddressed(kind: &str, tenant: &Id, at: Timestamp, asked: &Asked) -> Hash {
+    let mut text = Text::begin(kind, tenant);
     text.put("time", at.as_microsecond());
     command(&mut text, &asked.command);
     text.hash()
@@ -106,6 +115,24 @@ fn command(text: &mut Text, asked: &Command) {
             act(text, &asked.act);
         }
         Command::RecordPayment(asked) => payment(text, asked),
+        Command::NamePayment(names) => {
+            for name in &names.0 {
+                text.put("payment", &name.name);
+            }
+        }
+        Command::RecordRefund(asked) => refund(text, asked),
+        Command::RecordDispute(asked) => dispute(text, asked),
+        Command::RequestRefund(asked) => {
+            text.put("payment", &asked.payment);
+            text.put("requested_by", &asked.requested_by);
+            text.put("reason", &asked.reason);
+        }
+        Command::ReverseRequest(asked) => {
+            text.put("request", &asked.request);
+            text.maybe("amount", asked.amount);
+            text.put("reversed_by", &asked.reversed_by);
+            text.put("reason", &asked.reason);
+        }
         Command::SubmitRequest(asked) => request(text, asked),
         Command::DecideRequest(asked) => {
             text.put("request", &asked.request);
@@ -202,7 +229,35 @@ fn payment(text: &mut Text, asked: &ProviderPayment) {
     text.maybe("before_tax", terms.before_tax);
     text.put("currency", &terms.currency);
     text.maybe("document", terms.document.as_ref());
-    text.put("paid", asked.paid);
+    text.put("paid", asked.said == PaymentSaid::Paid);
+    match asked.said {
+        PaymentSaid::Pending | PaymentSaid::Paid => {}
+        PaymentSaid::AttemptFailed => text.put("failed", "attempt"),
+        PaymentSaid::Failed => text.put("failed", "payment"),
+    }
+    text.maybe("livemode", asked.livemode);
+}
+
+fn refund(text: &mut Text, asked: &ProviderRefund) {
+    text.maybe("payment", asked.names.0.first().map(|name| &name.name));
+    text.put("currency", &asked.currency);
+    for refund in &asked.refunds {
+        text.put("refund", &refund.id);
+        text.put("amount", refund.amount);
+        text.put("status", refund.status.word());
+        text.put("created_at", refund.created_at.as_microsecond());
+    }
+    text.maybe("refunded", asked.refunded);
+    text.maybe("livemode", asked.livemode);
+}
+
+fn dispute(text: &mut Text, asked: &ProviderDispute) {
+    text.maybe("payment", asked.names.0.first().map(|name| &name.name));
+    text.put("dispute", &asked.dispute);
+    text.put("amount", asked.amount);
+    text.put("currency", &asked.currency);
+    text.put("stage", asked.stage.word());
+    text.put("opened_at", asked.opened_at.as_microsecond());
     text.maybe("livemode", asked.livemode);
 }
 

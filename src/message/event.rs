@@ -7,13 +7,13 @@
 use super::amount::Shown;
 use super::announced::{
     BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected, QuarantineNotice,
-    Refused, Request, SpendAccepted, words,
+    RefundRefused, RefundRequest, Refused, Request, SpendAccepted, words,
 };
 use super::state::{AccountState, SubscriptionState};
 use crate::domain::account::Account;
 use crate::domain::credits::Credits;
 use crate::domain::entry::Entry;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Reversal};
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestStatus;
@@ -93,6 +93,13 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
         }
         Event::DebtRepaid { payment, amount, debt } => {
             write(heading, "debt.repaid", &DebtChange::of(payment.as_ref(), Some(*amount), *amount, *debt))
+        }
+        Event::Reversed { what, payment, clawed, debt } => {
+            write(heading, reversal_kind(*what), &DebtChange::reversed(payment, *clawed, *debt))
+        }
+        Event::RefundRequested(asked) => write(heading, "refund.requested", &RefundRequest::from(asked)),
+        Event::RefundRefused { asked, reasons } => {
+            write(heading, "refund.refused", &RefundRefused { asked: asked.into(), reasons: words(reasons) })
         }
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
         Event::AccountChanged { status, profile } => write(heading, "account.changed", &AccountState::of(status, profile)),
@@ -267,6 +274,14 @@ fn write(heading: &Heading<'_>, kind: &'static str, data: &impl Serialize) -> Ou
 fn bytes(event: &impl Serialize) -> Vec<u8> {
     // Every key is a string and no number is a float: it cannot fail.
     serde_json::to_vec(event).unwrap_or_default()
+}
+
+fn reversal_kind(what: Reversal) -> &'static str {
+    match what {
+        Reversal::Refunded => "purchase.refunded",
+        Reversal::DisputeOpened => "dispute.opened",
+        Reversal::DisputeClosed => "dispute.closed",
+    }
 }
 
 fn request_kind(status: RequestStatus) -> &'static str {

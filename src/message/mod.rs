@@ -35,7 +35,7 @@ pub use line::Line;
 pub use outcome::Reply;
 pub use payload::types;
 pub use raw::{Queue, Raw};
-pub use read::{Incoming, Secrets, TenantMessage, Unreadable, read, reread};
+pub use read::{Incoming, Secrets, TenantMessage, Unaddressed, Unreadable, read, reread};
 pub use schema::schemas;
 pub use stripe::{BadSignature, sign, verify};
 

@@ -112,6 +112,14 @@ pub struct RawHead {
     correlation_id: Option<String>,
 }
 
+impl RawHead {
+    /// The same of a delivery that asks for no answer.
+    #[must_use]
+    pub fn unanswered(self) -> Self {
+        Self { reply_to: None, correlation_id: None, ..self }
+    }
+}
+
 impl Raw {
     /// The stored form of everything but the body. NUL characters, which the database refuses in
     /// JSON, are replaced.

@@ -11,9 +11,10 @@ use super::field::Spelt;
 use super::json;
 use super::raw::{CLOUDEVENT, CONTENT_ENCODING, Queue, Raw};
 use super::stripe;
-use crate::domain::command::{Message, TenantCommand};
-use crate::domain::ids::{Hash, Id, MessageId};
+use crate::domain::command::{Command, Message};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::QuarantineReason;
+use crate::domain::tenant_command::TenantCommand;
 use jiff::Timestamp;
 
 /// A message that was understood.
@@ -23,6 +24,8 @@ pub enum Incoming {
     Account(Box<Message>),
     /// About a tenant as a whole.
     Tenant(Box<TenantMessage>),
+    /// About a payment that it does not say whose it is.
+    Unaddressed(Box<Unaddressed>),
     /// Authentic, but nothing the ledger acts on.
     Ignored {
         /// Whose secret signed it.
@@ -32,6 +35,30 @@ pub enum Incoming {
         /// Hash of what was read of it.
         content: Hash,
     },
+}
+
+/// A provider's message about a payment, which does not say whose it is: the directory knows, or will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unaddressed {
+    /// Whose secret signed it.
+    pub tenant: Id,
+    /// The provider's event.
+    pub id: MessageId,
+    /// Hash of what it says, whoever it is about.
+    pub content: Hash,
+    /// The world's time.
+    pub occurred_at: Timestamp,
+    /// What it says, by the names it has for the payment.
+    pub command: Command,
+}
+
+impl Unaddressed {
+    /// The message, now that it is known whose it is.
+    #[must_use]
+    pub fn addressed(self, account: Id) -> Message {
+        let Self { tenant, id, content, occurred_at, command } = self;
+        Message { id, content, account: AccountKey { tenant, account }, occurred_at, command }
+    }
 }
 
 /// A message about a tenant as a whole.

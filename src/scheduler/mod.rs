@@ -1,10 +1,11 @@
 //! The scheduler: what happens without a message.
 //!
-//! Owns looking for accounts that are due, for waiting messages whose claim may be answered by now,
-//! and for tenant-wide resets (`resets`). Everything is written through the same lanes as messages,
+//! Owns looking for accounts that are due, for waiting messages whose claim may be answered by now, for
+//! those whose payment somebody claims by now (`unclaimed`), and for tenant-wide resets (`resets`). Everything is written through the same lanes as messages,
 //! so a late scheduler changes nothing and any number of them may run. Never moves a test clock.
 
 mod resets;
+mod unclaimed;
 
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
@@ -75,13 +76,14 @@ async fn round(
     let due = store.due(shard, ROUND_MAX).await?;
     // A message that cannot be asked about must not keep back what is due.
     let answered = answered(store, shard).await;
+    let found = unclaimed::round(store, lanes, shard).await;
     let accounts: BTreeSet<AccountKey> = due.into_iter().chain(answered.as_deref().unwrap_or_default().iter().cloned()).collect();
     let wanted: Vec<AccountKey> = accounts.into_iter().filter(|key| !broken.contains_key(key)).collect();
     let asked = wanted.len();
     let failed = write_due(lanes, wanted).await.unwrap_or_default();
     let wrote = failed.len() < asked;
     broken.extend(failed.into_iter().map(|key| (key, Instant::now())));
-    answered.map(|_| wrote)
+    answered.and(found).map(|found| wrote || found)
 }
 
 /// Asks the directory again about messages that wait for another account's; returns the accounts of

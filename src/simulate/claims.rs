@@ -6,10 +6,11 @@
 use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
-use crate::store::facts::{FactKind, claims, of_request, request_named};
+use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
+use crate::message::Unaddressed;
+use crate::store::facts::{FactKind, claims, of_request, payment_names, request_named};
 use crate::store::memory::Memory;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Who claims a fact.
 #[derive(Debug)]
@@ -63,10 +64,36 @@ impl Claims {
     }
 }
 
+impl Claims {
+    /// Whose the payment is that a message is about, if somebody's alone.
+    pub fn address(&self, message: &Unaddressed) -> Address {
+        let holder = |name: Printable| self.held.get(&(message.tenant.clone(), FactKind::Payment, name.to_string()));
+        let names = payment_names(&message.command).into_iter();
+        let accounts: BTreeSet<&AccountKey> = names.filter_map(holder).map(|held| &held.account).collect();
+        match accounts.len() {
+            0 => Address::Nobody,
+            1 => accounts.first().map_or(Address::Nobody, |only| Address::To(only.account.clone())),
+            _ => Address::Several,
+        }
+    }
+}
+
+/// Whose a payment is.
+pub enum Address {
+    /// This account's.
+    To(Id),
+    /// Nobody has claimed any of its names.
+    Nobody,
+    /// Its names belong to several accounts: a contradiction.
+    Several,
+}
+
 fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
     match kind {
         FactKind::Payment => book.payment_names.contains_key(key),
         FactKind::Request => book.requests.contains_key(key),
+        FactKind::Refund => book.refunds.contains_key(key),
+        FactKind::Dispute => book.disputes.contains_key(key),
         FactKind::Reference => book.charges.contains_key(key),
         FactKind::Evidence => book.requests.values().filter(|request| request.status.holds_evidence()).any(|request| {
             let evidence = request.terms.evidence.as_ref().map(|evidence| evidence.reference.as_str());

@@ -6,12 +6,13 @@
 
 mod claims;
 mod tenants;
+mod unclaimed;
 
 use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::ledger::{self, Batch};
@@ -28,6 +29,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 pub use tenants::load_catalog;
+use unclaimed::Unclaimed;
 
 /// What signs the webhooks of a simulated file, for every tenant.
 pub const TEST_SECRET: &[u8] = b"whsec_simulation_signs_with_this";
@@ -82,6 +84,8 @@ pub struct Effects {
 pub enum Open {
     /// What a message of the account waits for, and until when.
     Waits(AccountKey, On, Timestamp),
+    /// A message about this payment waits for somebody to claim it, until then.
+    Unclaimed(Printable, Timestamp),
     /// Why a message cannot be read.
     Unreadable(String),
 }
@@ -101,6 +105,8 @@ pub struct Simulation {
     claims: Claims,
     /// Messages that wait for another account's to be decided.
     undecided: Vec<Arc<Message>>,
+    /// Messages about payments of nobody.
+    unclaimed: Vec<Unclaimed>,
     /// Content of and reasons given to messages about tenants.
     answers: HashMap<(Id, MessageId), (Hash, Vec<String>)>,
     /// The recorded reasons that the line's message, a repeat, is answered with.
@@ -144,6 +150,7 @@ impl Simulation {
             Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => self.message(line, Some(*received_at)).await?,
         };
         self.retry_undecided().await?;
+        self.retry_unclaimed().await?;
         let mut reasons = std::mem::take(&mut self.repeated);
         reasons.extend(outcome.reasons().into_iter().map(str::to_owned));
         let (entries, events) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.events));
@@ -171,6 +178,13 @@ impl Simulation {
                 let outcome = self.tenant(&message).await?;
                 self.tell_refused(&outcome, &message);
                 let named = Aside { tenant: Some(&message.tenant), id: Some(&message.id), kind: Some(message.command.word()) };
+                self.tell_quarantined(&outcome, &raw, named);
+                Ok(outcome)
+            }
+            Ok(Incoming::Unaddressed(message)) => {
+                self.advance(received_at.map_or(message.occurred_at, |at| at.max(message.occurred_at))).await?;
+                let named = Aside { tenant: Some(&message.tenant), id: Some(&message.id), kind: Some(message.command.word()) };
+                let outcome = self.unaddressed(&message, &raw).await?;
                 self.tell_quarantined(&outcome, &raw, named);
                 Ok(outcome)
             }

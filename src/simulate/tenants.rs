@@ -5,11 +5,11 @@
 use super::{SimulateError, Simulation};
 use crate::catalog::{self, CatalogFile};
 use crate::domain::catalog::Catalog;
-use crate::domain::command::TenantCommand;
 use crate::domain::decision::Outcome;
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::settings::{Settings, Terms};
+use crate::domain::tenant_command::TenantCommand;
 use crate::failure::Failure;
 use crate::message::TenantMessage;
 use crate::message::line::CatalogText;

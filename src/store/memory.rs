@@ -143,6 +143,8 @@ impl MemoryAccount {
                 Row::Debt(row) => drop(book.debts.insert(row.number, row)),
                 Row::Payment(row) => drop(book.payments.insert(row.terms.payment.clone(), row)),
                 Row::PaymentName(row) => drop(book.payment_names.insert(row.name.name.clone(), row)),
+                Row::Refund(row) => drop(book.refunds.insert(row.id.clone(), row)),
+                Row::Dispute(row) => drop(book.disputes.insert(row.id.clone(), row)),
                 Row::Request(row) => drop(book.requests.insert(row.terms.id.clone(), row)),
                 Row::Charge(row) => drop(book.charges.insert(row.reference.clone(), row)),
                 Row::Subscription(row) => drop(book.subscriptions.insert(row.id.clone(), row)),

@@ -4,22 +4,24 @@
 
 pub mod facts;
 pub mod memory;
+pub mod needs;
 pub mod postgres;
 
 use crate::domain::account::Account;
 use crate::domain::apply::Answer;
 use crate::domain::book::{AccountState, Waiting};
-use crate::domain::command::{Command, Message};
+use crate::domain::command::Message;
 use crate::domain::decision::{Claim, Row};
 use crate::domain::entry::Entry;
 use crate::domain::grant::Grant;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageKey, Printable};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageKey};
 use crate::domain::rejection::QuarantineReason;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
 use crate::message::Change;
 use crate::message::raw::Raw;
 use jiff::Timestamp;
+pub use needs::{Named, Needs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::Arc;
@@ -54,95 +56,6 @@ impl Submission {
     pub fn new(message: Arc<Message>, raw: Arc<Raw>) -> Self {
         Self { message, raw, claim: Claim::Ours }
     }
-}
-
-/// Things named, each with the account it is looked for in.
-pub type Named<T> = BTreeSet<(AccountKey, T)>;
-
-/// What a batch needs beside the open rows of its accounts.
-#[derive(Debug, Default, Clone)]
-pub struct Needs {
-    /// Identities whose recorded answers are wanted.
-    pub messages: Named<MessageKey>,
-    /// Payments named, by any of their names.
-    pub payments: Named<Printable>,
-    /// Payments named by what their provider calls them.
-    pub provider_ids: Named<Id>,
-    /// Requests named.
-    pub requests: Named<Id>,
-    /// Evidence references named.
-    pub evidence: Named<Printable>,
-    /// Charges named.
-    pub charges: Named<Printable>,
-    /// Grants named.
-    pub grants: Named<Id>,
-    /// Subscriptions named.
-    pub subscriptions: Named<Id>,
-    /// True when high-water marks are wanted.
-    pub high_waters: bool,
-    /// The time of each tenant's first message: a test clock that was never set starts there.
-    pub first_times: BTreeMap<Id, Timestamp>,
-    /// Accounts that a message may open: what waits for that is wanted too.
-    pub opened: BTreeSet<AccountKey>,
-}
-
-impl Needs {
-    /// Adds the answer that a message may have had before.
-    pub fn look_up(&mut self, message: &Message) {
-        self.messages.insert((message.account.clone(), message.id.key()));
-    }
-
-    /// Adds what one message needs to be decided.
-    pub fn add(&mut self, message: &Message) {
-        let of = &message.account;
-        self.first_times.entry(of.tenant.clone()).or_insert(message.occurred_at);
-        match &message.command {
-            Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
-            Command::RecordPayment(payment) => {
-                for known in payment.names() {
-                    name(&mut self.payments, of, [&known.name]);
-                    name(&mut self.requests, of, [&known.provider_id]);
-                }
-            }
-            Command::Spend(spend) => name(&mut self.charges, of, [&spend.reference]),
-            Command::SubmitRequest(request) => {
-                name(&mut self.requests, of, [&request.request]);
-                name(&mut self.provider_ids, of, [&request.request]);
-                name(&mut self.evidence, of, request.evidence.as_ref().map(|evidence| &evidence.reference));
-            }
-            Command::DecideRequest(decision) => {
-                name(&mut self.requests, of, [&decision.request]);
-                name(&mut self.provider_ids, of, [&decision.request]);
-            }
-            Command::CancelRequest(cancel) => name(&mut self.requests, of, [&cancel.request]),
-            Command::StartSubscription(start) => {
-                name(&mut self.subscriptions, of, [&start.subscription]);
-                self.high_waters = true;
-            }
-            Command::ChangeSubscription(change) => {
-                name(&mut self.subscriptions, of, [&change.subscription]);
-                self.high_waters = true;
-            }
-            Command::CancelSubscription { subscription, .. } | Command::ResumeSubscription { subscription } => {
-                name(&mut self.subscriptions, of, [subscription]);
-            }
-            Command::ResetCycle(reset) => name(&mut self.subscriptions, of, reset.subscription.as_ref()),
-            Command::RecordUsage(_)
-            | Command::Adjust(_)
-            | Command::OpenAccount(_)
-            | Command::ChangeAccount(_)
-            | Command::FreezeAccount(_)
-            | Command::UnfreezeAccount(_)
-            | Command::CloseAccount(_) => {}
-        }
-        if message.command.may_open() {
-            self.opened.insert(of.clone());
-        }
-    }
-}
-
-fn name<'a, T: Clone + Ord + 'a>(named: &mut Named<T>, account: &AccountKey, names: impl IntoIterator<Item = &'a T>) {
-    named.extend(names.into_iter().map(|one| (account.clone(), one.clone())));
 }
 
 /// One account of a batch as it was loaded under its lock.

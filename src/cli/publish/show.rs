@@ -27,7 +27,7 @@ impl Known {
                 Some((message.account.tenant.clone(), Some(message.account.account.clone()), message.id.clone()))
             }
             Ok(Incoming::Tenant(message)) => Some((message.tenant.clone(), None, message.id.clone())),
-            Ok(Incoming::Ignored { .. }) | Err(_) => None,
+            Ok(Incoming::Unaddressed(_) | Incoming::Ignored { .. }) | Err(_) => None,
         };
         let fault = read.as_ref().err().map(|fault| (fault.reason.word(), fault.detail.clone()));
         Self { digest: told::short(&raw.digest().0), named, fault }

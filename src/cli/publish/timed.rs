@@ -44,7 +44,7 @@ impl Session<'_> {
         }
         let account = match incoming {
             Incoming::Account(message) => Some(message.account),
-            Incoming::Tenant(_) | Incoming::Ignored { .. } => None,
+            Incoming::Tenant(_) | Incoming::Unaddressed(_) | Incoming::Ignored { .. } => None,
         };
         self.send_alone(sending, account).await
     }

@@ -5,7 +5,7 @@ use crate::domain::account::AccountStatus;
 use crate::domain::command::Adjust;
 use crate::domain::credits::Overflow;
 use crate::domain::decision::{Decision, On};
-use crate::domain::draft::{Posting, spendable};
+use crate::domain::draft::{DebtFor, Posting, spendable};
 use crate::domain::entry::EntryKind;
 use crate::domain::grant::{GrantSource, GrantTerms};
 use crate::domain::rejection::Rejection;
@@ -39,7 +39,7 @@ pub fn decide(case: Case<'_>, command: &Adjust) -> Result<Decision, Overflow> {
         draft.repay_debt()?;
     } else {
         let burned = draft.burn(EntryKind::AdjustedOut, lower_by, None, posting.clone())?;
-        draft.incur_debt(lower_by.minus(burned)?, None, posting)?;
+        draft.incur_debt(lower_by.minus(burned)?, DebtFor::default(), posting)?;
     }
     Ok(accept(draft))
 }

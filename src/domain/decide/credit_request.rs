@@ -1,14 +1,16 @@
 //! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases (semantics §5).
 
+use super::payment_names::learn;
 use super::purchase::{Bought, grant_purchase, reviewed};
 use super::{Case, Draft, Reasons, accept};
 use crate::domain::account::AccountStatus;
+use crate::domain::clawback;
 use crate::domain::command::{CancelRequest, DecideRequest, RequestedGoods, SubmitRequest};
 use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
 use crate::domain::event::Event;
 use crate::domain::ids::{Id, Printable};
-use crate::domain::payment::{Payment, PaymentStatus};
+use crate::domain::payment::{Payment, PaymentName, PaymentStatus, PaymentTerms, Purchase, payment_of};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
 use jiff::SignedDuration;
@@ -160,22 +162,37 @@ fn grant_request(
     request.received = received;
     request.status = RequestStatus::Accepted;
     request.granted = share.purchased.plus(share.bonus)?;
-    // What a payment brought stands under the payment, however it was granted.
-    let reference = payment.map(|payment| payment.terms.payment.clone()).or_else(|| Printable::new(request.terms.id.as_str()).ok());
+    // What a payment brought stands under the payment, however it was granted; a manual purchase is its own.
+    let payment = payment.cloned().unwrap_or_else(|| manual(&request.terms, received));
+    let name = payment.terms.payment.clone();
     draft.occurred_at = draft.at();
     let bought = Bought {
         credits: share.purchased,
         bonus: share.bonus,
         paid: received.unwrap_or(price).min(price),
         expires_after: request.terms.expires_after,
-        reference,
+        payment: payment.terms.clone(),
     };
     grant_purchase(draft, &bought)?;
     draft.repay_debt()?;
-    if let Some(payment) = payment {
-        draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, granted: request.granted, ..payment.clone() }));
-    }
+    learn(draft, [PaymentName { name: name.clone(), provider_id: payment.terms.provider_id.clone() }], &name);
+    draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, granted: request.granted, ..payment }));
+    clawback::settle(draft, &name)?;
     Ok(())
+}
+
+/// The payment that an accepted request stands for: what reverses it acts on that.
+fn manual(request: &RequestTerms, received: Option<Money>) -> Payment {
+    let terms = PaymentTerms {
+        payment: payment_of(&request.id),
+        provider_id: request.id.clone(),
+        package: request.package.clone().map(|package| Purchase { package, quantity: 1 }),
+        amount: received.unwrap_or(request.price),
+        before_tax: None,
+        currency: request.currency.clone(),
+        document: request.evidence.as_ref().map(|evidence| evidence.reference.clone()),
+    };
+    Payment::new(terms, PaymentStatus::Unpaid)
 }
 
 /// The answer when the request is not pending: the same decision again returns the first result,

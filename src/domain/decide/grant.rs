@@ -51,6 +51,7 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
             parent: None,
             generation: 0,
             cycle: None,
+            payment: None,
             cause: case.message.id.clone(),
         },
         Some(reference),

@@ -6,8 +6,12 @@ mod account;
 mod adjust;
 mod credit_request;
 mod cycle_reset;
+mod dispute;
 mod grant;
+mod payment_names;
 mod purchase;
+mod refund;
+mod refund_request;
 mod spend;
 mod subscription;
 mod usage;
@@ -41,6 +45,11 @@ impl<'a> Case<'a> {
     fn draft(&self) -> Draft<'a> {
         Draft::new(self.book, self.terms, self.message.id.clone(), self.message.occurred_at.min(self.at), self.at)
     }
+
+    /// True for a provider's event of the mode, live or test, that the tenant does not take.
+    fn is_other_mode(&self, livemode: Option<bool>) -> bool {
+        livemode.zip(self.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted)
+    }
 }
 
 /// The decision; an amount that leaves its bounds refuses the command.
@@ -52,6 +61,11 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::Spend(command) => spend::decide(case, command),
         Command::Adjust(command) => adjust::decide(case, command),
         Command::RecordPayment(command) => purchase::decide(case, command),
+        Command::NamePayment(names) => Ok(purchase::name(case, names)),
+        Command::RecordRefund(command) => refund::decide(case, command),
+        Command::RecordDispute(command) => dispute::decide(case, command),
+        Command::RequestRefund(command) => refund_request::decide(case, command),
+        Command::ReverseRequest(command) => refund::reverse_request(case, command),
         Command::SubmitRequest(command) => credit_request::submit(case, command),
         Command::DecideRequest(command) => credit_request::decide(case, command),
         Command::CancelRequest(command) => Ok(credit_request::cancel(case, command)),

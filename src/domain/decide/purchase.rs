@@ -4,22 +4,23 @@
 //! What staff decide about one is `credit_request`'s.
 
 use super::credit_request::{announce, withdraw};
+use super::payment_names::{Contradiction, known, learn, named};
 use super::{Case, Draft, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::book::Book;
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::catalog::{Catalog, Package};
-use crate::domain::command::ProviderPayment;
+use crate::domain::clawback;
 use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
 use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
-use crate::domain::ids::{Id, Printable};
-use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentStatus, PaymentTerms, Purchase};
+use crate::domain::ids::Id;
+use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms, Purchase};
+use crate::domain::provider::{PaymentNames, PaymentSaid, ProviderPayment};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
 use crate::domain::settings::PriceCheck;
 use rust_decimal::Decimal;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// An event about a payment, and the payment as it is known so far.
 #[derive(Clone, Copy)]
@@ -42,16 +43,20 @@ struct Offer {
 
 pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    let other_mode = event.livemode.zip(case.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted);
-    if other_mode {
+    if case.is_other_mode(event.livemode) {
         return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
     }
-    let Ok(known) = known(case.book, event) else {
+    let Ok(known) = known(case.book, event.names(), |known| contradicts(known, &event.terms)) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     };
     let seen = Seen { case, event, known };
     if let Some(known) = known.filter(|known| known.status == PaymentStatus::Granted) {
-        return Ok(already(seen, known));
+        // The money cannot have failed to come and be here: a person must look.
+        let contradicted = event.said == PaymentSaid::Failed;
+        return Ok(if contradicted { Decision::Quarantined(QuarantineReason::IdempotencyConflict) } else { already(seen, known) });
+    }
+    if known.is_none() && !event.is_addressed {
+        return Ok(Decision::Waiting(On::Payment(event.names().map(|name| name.name).collect())));
     }
     let terms = merged(known, event);
     // Ours, because it names an account; but for what, nobody knows. Another event may say it.
@@ -59,7 +64,7 @@ pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overf
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
-    if !event.paid {
+    if event.said != PaymentSaid::Paid {
         return Ok(remember_unpaid(seen, terms));
     }
     let catalog = case.terms.catalog();
@@ -68,25 +73,6 @@ pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overf
     };
     let offer = offer(catalog, package, purchase)?;
     if price_fits(case.terms.settings.price_check, &offer, &terms) { grant(seen, terms, &offer) } else { Ok(review(seen, terms, &offer)) }
-}
-
-/// An event says of a payment what cannot be true with what is known.
-struct Contradiction;
-
-/// The payment that the names of an event stand for. Of payments that turn out to be one, those that
-/// were never paid say nothing; two of which money was taken up are no longer to be made one.
-fn known<'a>(book: &'a Book, event: &ProviderPayment) -> Result<Option<&'a Payment>, Contradiction> {
-    let found: BTreeMap<&Printable, &Payment> =
-        event.names().filter_map(|name| book.payment(&name.name)).map(|payment| (&payment.terms.payment, payment)).collect();
-    if found.values().any(|known| contradicts(&known.terms, &event.terms)) {
-        return Err(Contradiction);
-    }
-    let mut taken_up = found.values().copied().filter(|known| known.status != PaymentStatus::Unpaid);
-    match (taken_up.next(), taken_up.next()) {
-        (Some(_), Some(_)) => Err(Contradiction),
-        (Some(one), None) => Ok(Some(one)),
-        (None, _) => Ok(found.values().copied().next()),
-    }
 }
 
 /// Terms are compared where both events name them: account, package, amount, currency.
@@ -102,7 +88,7 @@ fn contradicts(known: &PaymentTerms, event: &PaymentTerms) -> bool {
 fn merged(known: Option<&Payment>, event: &ProviderPayment) -> PaymentTerms {
     let seen = &event.terms;
     let Some(Payment { terms: known, status, .. }) = known else { return seen.clone() };
-    let says_more = *status == PaymentStatus::Unpaid && event.aliases.iter().any(|alias| alias.name == known.payment);
+    let says_more = !status.is_taken_up() && event.aliases.iter().any(|alias| alias.name == known.payment);
     let named = if says_more { seen } else { known };
     PaymentTerms {
         payment: named.payment.clone(),
@@ -114,50 +100,49 @@ fn merged(known: Option<&Payment>, event: &ProviderPayment) -> PaymentTerms {
     }
 }
 
+/// An event that only shows what a payment is called.
+pub fn name(case: Case<'_>, names: &PaymentNames) -> Decision {
+    match known(case.book, names.0.iter().cloned(), |_| false) {
+        Err(Contradiction) => Decision::Quarantined(QuarantineReason::IdempotencyConflict),
+        Ok(None) => Decision::Waiting(On::Payment(names.printed())),
+        Ok(Some(payment)) => {
+            let mut draft = case.draft();
+            learn(&mut draft, names.0.iter().cloned(), &payment.terms.payment);
+            named(draft)
+        }
+    }
+}
+
 /// Nothing is left to do for a payment but to learn what else it is called.
 fn already(seen: Seen<'_>, known: &Payment) -> Decision {
     let mut draft = seen.case.draft();
-    learn_names(&mut draft, seen.event, &known.terms.payment);
+    learn(&mut draft, seen.event.names(), &known.terms.payment);
     named(draft)
-}
-
-/// A duplicate, with the names that were learnt from it.
-fn named(draft: Draft<'_>) -> Decision {
-    if draft.is_empty() { Decision::Duplicate } else { Decision::Named(Box::new(draft.finish())) }
-}
-
-/// From now on every name of the event leads to the payment, and so does whatever else led to where
-/// one of them led before.
-fn learn_names(draft: &mut Draft<'_>, event: &ProviderPayment, payment: &Printable) {
-    let before = event.names().filter_map(|name| Some(draft.book.payment_names.get(&name.name)?.payment.clone()));
-    let joined: BTreeSet<Printable> = before.filter(|before| before != payment).collect();
-    let moved = draft.book.payment_names.values().filter(|known| joined.contains(&known.payment)).map(|known| known.name.clone());
-    let names: BTreeSet<PaymentName> = moved.chain(event.names()).collect();
-    for name in names {
-        if draft.book.payment_names.get(&name.name).is_none_or(|known| known.payment != *payment) {
-            draft.put(Row::PaymentName(KnownName { name, payment: payment.clone() }));
-        }
-    }
-    for other in joined {
-        if let Some(other) = draft.book.payments.get(&other).cloned() {
-            draft.put(Row::Payment(Payment { status: PaymentStatus::Joined, ..other }));
-        }
-    }
 }
 
 /// Keeps a payment with the names its event shows.
 fn keep(draft: &mut Draft<'_>, event: &ProviderPayment, payment: Payment) {
-    learn_names(draft, event, &payment.terms.payment);
+    let name = payment.terms.payment.clone();
     draft.put(Row::Payment(payment));
+    learn(draft, event.names(), &name);
 }
 
 fn remember_unpaid(seen: Seen<'_>, terms: PaymentTerms) -> Decision {
-    if let Some(known) = seen.known.filter(|known| known.terms.payment == terms.payment) {
+    let failed = matches!(seen.event.said, PaymentSaid::Failed | PaymentSaid::AttemptFailed);
+    let before = seen.known.map(|known| known.status);
+    let status = match before {
+        // A late word of the beginning does not take back how it ended.
+        Some(status) if !failed || status.is_taken_up() => status,
+        Some(_) | None if failed => PaymentStatus::Failed,
+        Some(_) | None => PaymentStatus::Unpaid,
+    };
+    if let Some(known) = seen.known.filter(|known| known.terms.payment == terms.payment && known.status == status) {
         return already(seen, known);
     }
     let mut draft = seen.case.draft();
-    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Unpaid, granted: Credits::ZERO });
-    if seen.known.is_some() { named(draft) } else { accept(draft) }
+    let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), status));
+    keep(&mut draft, seen.event, Payment { terms, status, ..known });
+    if before == Some(status) { named(draft) } else { accept(draft) }
 }
 
 fn offer(catalog: &Catalog, package: &Package, purchase: &Purchase) -> Result<Offer, Overflow> {
@@ -194,16 +179,20 @@ fn grant(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision,
     if let Some(request) = pending_review(seen.case, &terms) {
         withdraw(&mut draft, request.clone(), None, Some("a later event showed the right amount".into()));
     }
+    let payment = terms.payment.clone();
     let bought = Bought {
         credits: offer.credits.minus(offer.bonus)?,
         bonus: offer.bonus,
         paid: terms.amount,
         expires_after: offer.expires_after,
-        reference: Some(terms.payment.clone()),
+        payment: terms.clone(),
     };
     grant_purchase(&mut draft, &bought)?;
     draft.repay_debt()?;
-    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, granted: offer.credits });
+    let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, granted: offer.credits, ..known });
+    // What was refunded before it was paid for.
+    clawback::settle(&mut draft, &payment)?;
     Ok(accept(draft))
 }
 
@@ -240,7 +229,8 @@ fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Decision {
     };
     announce(&mut draft, &request, None, Some(why_reviewed(&terms, offer)));
     draft.put(Row::Request(request));
-    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, granted: Credits::ZERO });
+    let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, ..known });
     accept(draft)
 }
 
@@ -279,7 +269,8 @@ pub struct Bought {
     /// All that was paid, for the cost basis.
     pub paid: Money,
     pub expires_after: Option<CalendarSpan>,
-    pub reference: Option<Printable>,
+    /// What it stands under, and what reverses it.
+    pub payment: PaymentTerms,
 }
 
 /// Grants a purchase and its bonus: the one place where bought credits arrive.
@@ -294,7 +285,8 @@ pub fn grant_purchase(draft: &mut Draft<'_>, bought: &Bought) -> Result<(), Over
         }
         let id: Id = draft.derived_id("gr");
         let terms = GrantTerms::plain(id, source, amount, draft.occurred_at, draft.cause.clone());
-        draft.grant(GrantTerms { cost_basis, end: end.clone(), ..terms }, bought.reference.clone())?;
+        let payment = Some(bought.payment.payment.clone());
+        draft.grant(GrantTerms { cost_basis, end: end.clone(), payment, ..terms }, Some(bought.payment.reference()))?;
     }
     Ok(())
 }
@@ -302,6 +294,7 @@ pub fn grant_purchase(draft: &mut Draft<'_>, bought: &Bought) -> Result<(), Over
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::payment::PaymentName;
 
     fn amount(text: &str) -> Credits {
         Credits::parse(text).unwrap()

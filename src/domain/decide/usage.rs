@@ -5,7 +5,7 @@ use crate::domain::account::AccountStatus;
 use crate::domain::command::Usage;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::decision::{Decision, On};
-use crate::domain::draft::{Posting, spendable};
+use crate::domain::draft::{DebtFor, Posting, spendable};
 use crate::domain::entry::EntryKind;
 use crate::domain::ids::{Printable, Prose};
 use crate::domain::rate_card::Rate;
@@ -59,6 +59,6 @@ pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
     let memo = Prose::new(&format!("{} × {}, catalog {version}", command.meter, command.quantity)).ok();
     let posting = Posting { memo, ..Posting::default() };
     let burned = draft.burn(EntryKind::Used, cost, Some(&command.meter), posting.clone())?;
-    draft.incur_debt(cost.minus(burned)?, Some(command.meter.clone()), posting)?;
+    draft.incur_debt(cost.minus(burned)?, DebtFor { scope: Some(command.meter.clone()), ..DebtFor::default() }, posting)?;
     Ok(accept(draft))
 }

@@ -2,8 +2,9 @@
 //! instant is possible is the core's.
 
 use super::{Asked, read};
-use crate::domain::command::{Command, ResetCycle, TenantCommand};
+use crate::domain::command::{Command, ResetCycle};
 use crate::domain::ids::Id;
+use crate::domain::tenant_command::TenantCommand;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::schema::only;

@@ -18,8 +18,9 @@ use super::fault::Fault;
 use super::json::Object;
 use super::raw::Queue;
 use super::schema::{self, Draw};
-use crate::domain::command::{Act, Command, TenantCommand};
+use crate::domain::command::{Act, Command};
 use crate::domain::ids::{Printable, Prose};
+use crate::domain::tenant_command::TenantCommand;
 use schemars::JsonSchema as _;
 use serde::Deserialize;
 
@@ -82,6 +83,8 @@ pub(super) const KINDS: &[Kind] = &[
     account("credit_request.submitted", Queue::Approvals, request::submitted, request::Submitted::json_schema),
     account("credit_request.decided", Queue::Approvals, request::decided, request::Decided::json_schema),
     account("credit_request.cancelled", Queue::Approvals, request::cancelled, request::Cancelled::json_schema),
+    account("credit_request.reversed", Queue::Approvals, request::reversed, request::Reversed::json_schema),
+    account("refund.requested", Queue::Commands, request::refund_requested, request::RefundRequested::json_schema),
     account("account.opened", Queue::Commands, account::opened, account::Opened::json_schema),
     account("account.changed", Queue::Commands, account::changed, account::Said::json_schema),
     account("account.frozen", Queue::Commands, account::frozen, account::Acted::json_schema),

@@ -1,8 +1,8 @@
-//! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases. Reads them; who may
-//! decide is the core's.
+//! `credit_request.submitted`, `.decided`, `.cancelled`, `.reversed`: manual purchases; `refund.requested`.
+//! Reads them; who may decide is the core's.
 
 use super::{Asked, read};
-use crate::domain::command::{CancelRequest, Command, DecideRequest, RequestedGoods, SubmitRequest};
+use crate::domain::command::{CancelRequest, Command, DecideRequest, RequestRefund, RequestedGoods, ReverseRequest, SubmitRequest};
 use crate::domain::ids::{Id, Link, Printable, Prose};
 use crate::domain::request::{Evidence, RequestMethod};
 use crate::message::amount::Amount;
@@ -107,4 +107,37 @@ pub(super) struct Cancelled {
 pub(super) fn cancelled(data: &str) -> Result<Asked, Fault> {
     let data: Cancelled = read(data)?;
     Ok(Command::CancelRequest(CancelRequest { request: data.request.0, cancelled_by: data.cancelled_by.0 }).into())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reversed {
+    request: Field<Id>,
+    amount: Option<Amount>,
+    reversed_by: Field<Id>,
+    reason: Field<Prose>,
+}
+
+pub(super) fn reversed(data: &str) -> Result<Asked, Fault> {
+    let data: Reversed = read(data)?;
+    Ok(Command::ReverseRequest(ReverseRequest {
+        request: data.request.0,
+        amount: data.amount.map(|amount| amount.0),
+        reversed_by: data.reversed_by.0,
+        reason: data.reason.0,
+    })
+    .into())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefundRequested {
+    payment: Field<Printable>,
+    requested_by: Field<Id>,
+    reason: Field<Prose>,
+}
+
+pub(super) fn refund_requested(data: &str) -> Result<Asked, Fault> {
+    let data: RefundRequested = read(data)?;
+    Ok(Command::RequestRefund(RequestRefund { payment: data.payment.0, requested_by: data.requested_by.0, reason: data.reason.0 }).into())
 }

@@ -2,11 +2,11 @@
 
 use super::{Asked, read};
 use crate::domain::burn_down::BurnKey;
-use crate::domain::command::TenantCommand;
 use crate::domain::ids::Id;
 use crate::domain::settings::{
     Insufficient, OpenAccounts, PriceCheck, PrioritiesChange, PriorityChange, SettingChange, SettingsChange, Shortfall, StaffRole,
 };
+use crate::domain::tenant_command::TenantCommand;
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
 use crate::message::field::{Field, Spelt, one_of};

@@ -1,7 +1,11 @@
 //! Stripe webhooks: whether they are authentic, and what they say about a payment.
 
 mod currency;
+mod dispute;
 mod event;
+mod object;
+mod payment;
+mod refund;
 mod verify;
 
 pub(super) use event::read;

@@ -39,6 +39,11 @@ fn whole() -> Vec<Value> {
             &json!({"request": "r-1", "decision": "accepted", "decided_by": "s-1", "reason": "it came", "received_amount": "35.00"}),
         ),
         event("credit_request.cancelled", &json!({"request": "r-1", "cancelled_by": "ana"})),
+        event(
+            "credit_request.reversed",
+            &json!({"request": "r-1", "amount": "35.00", "reversed_by": "s-1", "reason": "the transfer bounced"}),
+        ),
+        event("refund.requested", &json!({"payment": "stripe:pi_1", "requested_by": "ana", "reason": "bought twice"})),
         event("account.opened", &said_of_an_account()),
         event("account.changed", &said_of_an_account()),
         event("account.frozen", &act),
@@ -119,8 +124,6 @@ fn what_is_not_built_is_set_aside_as_an_unknown_type() {
         "credits.release",
         "credits.reverse",
         "credits.void",
-        "credit_request.reversed",
-        "refund.requested",
         "topup.failed",
         "credits.grant.v2",
     ] {

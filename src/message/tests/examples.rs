@@ -1,7 +1,10 @@
 //! The example files: one per type, each parsed, each fitting its schema, none left over.
 
 use super::*;
+use crate::domain::ids::Printable;
+use crate::domain::provider::PaymentSaid;
 use crate::message::types;
+use crate::store::facts::payment_names;
 use std::path::PathBuf;
 
 pub(super) fn examples() -> Vec<(String, String)> {
@@ -33,13 +36,27 @@ fn every_type_has_an_example_and_every_example_is_read() {
 }
 
 #[test]
-fn every_example_of_stripe_buys_what_it_says() {
+fn every_example_of_stripe_is_read_as_what_it_is() {
     let files: Vec<_> = examples().into_iter().filter(|(name, _)| name.starts_with("stripe.")).collect();
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 17);
     for (name, text) in files {
         let raw = webhooks::signed(&text);
-        let Ok(Incoming::Account(message)) = read(&raw, &secrets) else { panic!("{name}: {:?}", read(&raw, &secrets)) };
-        assert_eq!(message.account.to_string(), "acme/user-42");
-        assert!(matches!(message.command, Command::RecordPayment(payment) if payment.paid), "{name}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(name, format!("stripe.{}", event["type"].as_str().unwrap()));
+        let paid = |command: &Command| matches!(command, Command::RecordPayment(payment) if payment.said == PaymentSaid::Paid);
+        match read(&raw, &secrets).unwrap() {
+            Incoming::Account(message) => {
+                assert_eq!(message.account.to_string(), "acme/user-42", "{name}");
+                let buys = name.ends_with("succeeded") || name.ends_with("completed");
+                assert!(matches!(message.command, Command::RecordPayment(_)) && paid(&message.command) == buys, "{name}");
+            }
+            Incoming::Unaddressed(message) => {
+                let names = payment_names(&message.command);
+                assert_eq!(names.iter().map(Printable::as_str).collect::<Vec<_>>(), ["stripe:pi_3Qx", "stripe:ch_3Qx"], "{name}");
+                let refund = matches!(message.command, Command::RecordRefund(_)) && name.contains("refund");
+                assert!(refund || matches!(message.command, Command::RecordDispute(_)) && name.contains("dispute"), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
     }
 }

@@ -85,6 +85,7 @@ fn contents_of_the_examples_never_change() {
             let content = match read(&raw, &secrets).unwrap() {
                 Incoming::Account(message) => message.content,
                 Incoming::Tenant(message) => message.content,
+                Incoming::Unaddressed(message) => message.content,
                 Incoming::Ignored { content, .. } => content,
             };
             format!("{name} {content}")

@@ -13,8 +13,9 @@ mod webhooks;
 
 use super::raw::{CLOUDEVENT, Queue, Raw};
 use super::read::{Incoming, Unreadable, read};
-use crate::domain::command::{Command, TenantCommand};
+use crate::domain::command::Command;
 use crate::domain::ids::Id;
+use crate::domain::tenant_command::TenantCommand;
 pub(super) use schemas::fits;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ pub(super) fn deliver(event: &Value) -> Result<Incoming, Unreadable> {
 pub(super) fn fate(result: &Result<Incoming, Unreadable>) -> &'static str {
     match result {
         Ok(Incoming::Ignored { .. }) => "ignored",
+        Ok(Incoming::Unaddressed(_)) => "of somebody",
         Ok(_) => "read",
         Err(unreadable) => unreadable.reason.word(),
     }
@@ -85,6 +87,7 @@ pub(super) fn content(event: &Value) -> String {
     match deliver(event).unwrap() {
         Incoming::Account(message) => message.content.to_string(),
         Incoming::Tenant(message) => message.content.to_string(),
+        Incoming::Unaddressed(message) => message.content.to_string(),
         Incoming::Ignored { content, .. } => content.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! Stripe webhooks from header to command.
 
 use super::*;
-use crate::domain::command::ProviderPayment;
+use crate::domain::provider::{PaymentSaid, ProviderPayment};
 use crate::message::{reread, sign};
 
 const RECEIVED: i64 = 1_769_851_800;
@@ -70,7 +70,7 @@ fn a_session_is_a_payment() {
     let read = payment(&session());
     assert_eq!((read.terms.payment.as_str(), read.terms.provider_id.as_str()), ("stripe:pi_1", "pi_1"));
     assert_eq!((read.terms.amount.to_string(), read.terms.before_tax.unwrap().to_string()), ("23.8".into(), "20".into()));
-    assert_eq!((read.terms.currency.as_str(), read.paid, read.livemode), ("USD", true, Some(true)));
+    assert_eq!((read.terms.currency.as_str(), read.said, read.livemode), ("USD", PaymentSaid::Paid, Some(true)));
     let package = read.terms.package.unwrap();
     assert_eq!((package.package.as_str(), package.quantity), ("starter", 1));
 }
@@ -79,7 +79,7 @@ fn a_session_is_a_payment() {
 fn an_intent_is_the_same_payment() {
     let read = payment(&intent());
     assert_eq!((read.terms.payment.as_str(), read.terms.amount.to_string(), read.terms.before_tax), ("stripe:pi_1", "23.8".into(), None));
-    assert_eq!((read.paid, read.terms.package.unwrap().quantity, read.terms.currency.as_str()), (true, 3, "EUR"));
+    assert_eq!((read.said, read.terms.package.unwrap().quantity, read.terms.currency.as_str()), (PaymentSaid::Paid, 3, "EUR"));
     let older = with(intent(), "/data/object/amount_received", json!(null));
     assert_eq!(payment(&older).terms.amount.to_string(), "25");
 }
@@ -88,7 +88,10 @@ fn an_intent_is_the_same_payment() {
 fn a_session_without_an_intent_is_known_by_its_own_id() {
     let free = with(with(session(), "/data/object/payment_intent", json!(null)), "/data/object/amount_total", json!(380));
     let read = payment(&with(free, "/data/object/payment_status", json!("no_payment_required")));
-    assert_eq!((read.terms.payment.as_str(), read.paid, read.terms.before_tax.unwrap().to_string()), ("stripe:cs_1", true, "0".into()));
+    assert_eq!(
+        (read.terms.payment.as_str(), read.said, read.terms.before_tax.unwrap().to_string()),
+        ("stripe:cs_1", PaymentSaid::Paid, "0".into())
+    );
 }
 
 #[test]
@@ -101,11 +104,12 @@ fn related_objects_are_read_expanded_too() {
 
 #[test]
 fn paid_is_what_the_provider_says() {
-    for (status, paid) in [("paid", true), ("no_payment_required", true), ("unpaid", false), ("something_new", false)] {
-        assert_eq!(payment(&with(session(), "/data/object/payment_status", json!(status))).paid, paid, "{status}");
+    use PaymentSaid::{Paid, Pending};
+    for (status, said) in [("paid", Paid), ("no_payment_required", Paid), ("unpaid", Pending), ("something_new", Pending)] {
+        assert_eq!(payment(&with(session(), "/data/object/payment_status", json!(status))).said, said, "{status}");
     }
     let later = with(session(), "/type", json!("checkout.session.async_payment_succeeded"));
-    assert!(payment(&with(later, "/data/object/payment_status", json!("unpaid"))).paid);
+    assert_eq!(payment(&with(later, "/data/object/payment_status", json!("unpaid"))).said, Paid);
 }
 
 #[test]
@@ -113,19 +117,22 @@ fn b13_what_is_not_ours_is_ignored() {
     fates(
         &session(),
         &[
-            ("/type", json!("charge.refunded"), "ignored"),
             ("/type", json!("customer.created"), "ignored"),
             ("mode", json!("subscription"), "ignored"),
             ("mode", json!("setup"), "ignored"),
             ("mode", json!(null), "read"),
-            ("metadata", json!(null), "ignored"),
-            ("metadata", json!({}), "ignored"),
-            ("metadata", json!({"credit_package": "starter"}), "ignored"),
-            ("metadata", json!({"credit_account": "", "credit_package": "starter"}), "ignored"),
+            // Another event may say whose they are.
+            ("metadata", json!(null), "of somebody"),
+            ("metadata", json!({}), "of somebody"),
+            ("metadata", json!({"credit_package": "starter"}), "of somebody"),
+            ("metadata", json!({"credit_account": "", "credit_package": "starter"}), "of somebody"),
+            ("metadata", json!({"credit_package": "no id"}), "ignored"),
         ],
     );
+    let unreadable = with(with(session(), "/data/object/metadata", json!({})), "/data/object/currency", json!("money"));
+    assert_eq!(fate(&webhook(&unreadable)), "ignored", "what strangers write is no flaw");
     let strangers = with(with(session(), "/data/object/metadata", json!({})), "/data/object/client_reference_id", json!("cart 17/ä"));
-    assert_eq!(fate(&webhook(&strangers)), "ignored", "somebody else's reference is no flaw");
+    assert_eq!(fate(&webhook(&strangers)), "of somebody", "somebody else's reference is no flaw");
     let thin = json!({"id": "evt_9", "object": "v2.core.event", "type": "v1.billing.meter.error", "created": "2026-01-31T00:00:00Z"});
     assert_eq!(fate(&webhook(&thin)), "ignored");
 }
@@ -141,7 +148,7 @@ fn a_payment_for_one_of_our_accounts_is_ours_whether_or_not_it_says_for_what() {
         &[
             ("metadata", json!({"credit_account": "no id"}), "malformed"),
             ("metadata", json!({"credit_account": "u-1", "credit_package": ""}), "read"),
-            ("metadata", json!({"credit_account": "", "credit_package": ""}), "ignored"),
+            ("metadata", json!({"credit_account": "", "credit_package": ""}), "of somebody"),
         ],
     );
 }

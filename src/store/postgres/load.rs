@@ -7,11 +7,11 @@ use super::cache::{CachedAccount, Version};
 use super::load_rare::OpenTables;
 use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
 use super::write::{Places, PostgresTransaction};
-use super::written::Place;
+use super::written::{Place, small};
 use super::{PostgresStore, terms, waiting};
 use crate::domain::book::{AccountState, Answered, Book};
 use crate::domain::decision::Recorded;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::store::{Loaded, LoadedAccount, LoadedTenant, Named, Needs, OpenRows, Store, Unread};
 use jiff::Timestamp;
@@ -42,6 +42,14 @@ const GRANTS_NAMED: &str = select_grants!(
     "ctid as place, ",
     "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
 );
+
+const GRANTS_BOUGHT: &str = select_grants!(
+    "ctid as place, ",
+    "where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
+);
+
+const GRANTS_NUMBERED: &str =
+    select_grants!("ctid as place, ", "where shard = $1 and (account_id, number) in (select * from unnest($2::bigint[], $3::integer[]))");
 
 /// An account that is locked, and its tenant.
 #[derive(sqlx::FromRow)]
@@ -233,6 +241,26 @@ impl Batch {
 
     async fn grants_named(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
         let rows = self.named(connection, GRANTS_NAMED, &needs.grants).await?;
+        self.place_grants(rows)
+    }
+
+    /// Grants that payments bought, as far as they were not read with what is open.
+    pub(super) async fn grants_of(&mut self, connection: &mut PgConnection, payments: &Named<Printable>) -> Result<(), Failure> {
+        let rows = self.named(connection, GRANTS_BOUGHT, payments).await?;
+        self.place_grants(rows)
+    }
+
+    /// Grants by number, as far as they were not read with what is open.
+    pub(super) async fn grants_numbered(&mut self, connection: &mut PgConnection, wanted: &[(i64, u32)]) -> Result<(), Failure> {
+        let known = |account_id: i64, number: u32| {
+            self.accounts.get(&account_id).is_some_and(|loaded| loaded.state.book.grants.contains_key(&number))
+        };
+        let missing = wanted.iter().filter(|(account_id, number)| !known(*account_id, *number)).copied();
+        let (accounts, numbers): (Vec<i64>, Vec<i32>) = missing.map(|(account_id, number)| (account_id, small(number))).unzip();
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query_as(GRANTS_NUMBERED).bind(self.shard).bind(accounts).bind(numbers).fetch_all(connection).await?;
         self.place_grants(rows)
     }
 

@@ -4,8 +4,9 @@
 //! one of its messages names some.
 
 use super::load::Batch;
-use super::rows_money::{ChargeRow, DebtRow, HighWaterRow, PaymentNameRow, PaymentRow, RequestRow, SubscriptionRow};
+use super::rows_money::{ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, RefundRow, RequestRow, SubscriptionRow};
 use crate::domain::ids::{Id, Printable};
+use crate::domain::payment::PaymentStatus;
 use crate::failure::Failure;
 use crate::store::{Named, Needs, OpenRows};
 use sqlx::PgConnection;
@@ -74,13 +75,62 @@ impl Batch {
             book.payment_names.insert(known.name.name.clone(), known);
         }
         let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        // A payment that was granted is what it is, unless it is reversed; of another one that may still come.
+        let mut open: Named<Printable> = Named::new();
         for row in self.named::<PaymentRow, _>(connection, sql, &payments).await? {
             let payment = row.payment()?;
             let book = self.book(row.account_id)?;
+            let name = (book.account.key.clone(), payment.terms.payment.clone());
+            if payment.status != PaymentStatus::Granted || needs.refunds_asked {
+                open.insert(name);
+            }
             requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
             book.payments.insert(payment.terms.payment.clone(), payment);
         }
+        let reversed = needs.reversed.iter().filter_map(|(key, name)| {
+            let known = self.accounts.values().find(|loaded| loaded.state.book.account.key == *key)?;
+            Some((key.clone(), known.state.book.payment(name)?.terms.payment.clone()))
+        });
+        let reversed: Named<Printable> = reversed.collect();
+        self.reversals(connection, &open.union(&reversed).cloned().collect(), needs).await?;
+        self.what_was_bought(connection, &reversed).await?;
         Ok(requests)
+    }
+
+    /// Refunds and disputes of payments, and those that messages name.
+    async fn reversals(&mut self, connection: &mut PgConnection, payments: &Named<Printable>, needs: &Needs) -> Result<(), Failure> {
+        let of_payments =
+            "select * from refunds where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        let named = "select * from refunds where shard = $1 and (account_id, refund) in (select * from unnest($2::bigint[], $3::text[]))";
+        let mut refunds: Vec<RefundRow> = self.named(connection, of_payments, payments).await?;
+        refunds.extend(self.named::<RefundRow, _>(connection, named, &needs.refunds).await?);
+        for row in refunds {
+            let refund = row.refund()?;
+            self.book(row.account_id)?.refunds.insert(refund.id.clone(), refund);
+        }
+        let of_payments =
+            "select * from disputes where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        let named = "select * from disputes where shard = $1 and (account_id, dispute) in (select * from unnest($2::bigint[], $3::text[]))";
+        let mut disputes: Vec<DisputeRow> = self.named(connection, of_payments, payments).await?;
+        disputes.extend(self.named::<DisputeRow, _>(connection, named, &needs.disputes).await?);
+        for row in disputes {
+            let dispute = row.dispute()?;
+            self.book(row.account_id)?.disputes.insert(dispute.id.clone(), dispute);
+        }
+        Ok(())
+    }
+
+    /// Grants that payments bought, shortfalls of their reversal, and the grants that repaid those.
+    async fn what_was_bought(&mut self, connection: &mut PgConnection, payments: &Named<Printable>) -> Result<(), Failure> {
+        self.grants_of(connection, payments).await?;
+        let sql = "select * from debts where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        let mut repaid_by: Vec<(i64, u32)> = Vec::new();
+        for row in self.named::<DebtRow, _>(connection, sql, payments).await? {
+            let debt = row.debt()?;
+            repaid_by.extend(debt.repaid_by.keys().map(|grant| (row.account_id, *grant)));
+            self.book(row.account_id)?.debts.insert(debt.number, debt);
+        }
+        self.grants_numbered(connection, &repaid_by).await
     }
 
     async fn requests(

@@ -27,6 +27,7 @@ pub mod tenant;
 pub mod terms;
 mod waiting;
 mod write;
+mod write_payments;
 mod write_rare;
 mod written;
 

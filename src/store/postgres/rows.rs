@@ -212,8 +212,8 @@ macro_rules! select_grants {
             "select ",
             $beside,
             "account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
-             expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, cause_source, cause_id, status, \
-             remaining, frozen, closes_left, refill_at from grants ",
+             expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, payment, cause_source, \
+             cause_id, status, remaining, frozen, clawed, breakage, closes_left, refill_at from grants ",
             $rest
         )
     };
@@ -239,11 +239,14 @@ pub struct GrantRow {
     pub subscription: Option<String>,
     pub cycle_k: Option<i32>,
     pub cycle_n: Option<i32>,
+    pub payment: Option<String>,
     pub cause_source: String,
     pub cause_id: String,
     pub status: String,
     pub remaining: Decimal,
     pub frozen: Decimal,
+    pub clawed: Decimal,
+    pub breakage: Decimal,
     pub closes_left: i32,
     pub refill_at: Option<SqlTimestamp>,
 }
@@ -277,11 +280,14 @@ impl GrantRow {
                 parent: self.parent.map(|parent| number(parent.into())).transpose()?,
                 generation: number(self.generation.into())?,
                 cycle,
+                payment: optional_printable(self.payment.as_ref())?,
                 cause: message_id(&self.cause_source, &self.cause_id)?,
             }),
             status: word("grant status", &self.status)?,
             remaining: credits(self.remaining)?,
             frozen: credits(self.frozen)?,
+            clawed: credits(self.clawed)?,
+            breakage: credits(self.breakage)?,
             closes_left: number(self.closes_left.into())?,
             refill_at: self.refill_at.map(SqlTimestamp::to_jiff),
         })

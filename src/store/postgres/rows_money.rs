@@ -9,6 +9,7 @@ use crate::domain::charge::Charge;
 use crate::domain::ids::Link;
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
+use crate::domain::reversal::{Dispute, Refund};
 use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
 use crate::failure::Failure;
 use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
@@ -27,10 +28,18 @@ pub struct DebtRow {
     cause_source: String,
     cause_id: String,
     reference: Option<String>,
+    payment: Option<String>,
+    paid_only: bool,
+    written_off: Decimal,
+    undone: Decimal,
+    repaid_grants: Vec<i32>,
+    repaid_amounts: Vec<Decimal>,
 }
 
 impl DebtRow {
     pub fn debt(&self) -> Result<Debt, Failure> {
+        let repaid = self.repaid_grants.iter().zip(&self.repaid_amounts);
+        let repaid = repaid.map(|(grant, amount)| Ok((number((*grant).into())?, credits(*amount)?)));
         Ok(Debt {
             number: number(self.number.into())?,
             amount: credits(self.amount)?,
@@ -38,6 +47,55 @@ impl DebtRow {
             scope: optional_id(self.scope.as_ref())?,
             cause: message_id(&self.cause_source, &self.cause_id)?,
             reference: optional_printable(self.reference.as_ref())?,
+            payment: optional_printable(self.payment.as_ref())?,
+            paid_only: self.paid_only,
+            written_off: credits(self.written_off)?,
+            undone: credits(self.undone)?,
+            repaid_by: repaid.collect::<Result<_, Failure>>()?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct RefundRow {
+    pub account_id: i64,
+    refund: String,
+    payment: String,
+    amount: Decimal,
+    status: String,
+    created_at: SqlTimestamp,
+}
+
+impl RefundRow {
+    pub fn refund(&self) -> Result<Refund, Failure> {
+        Ok(Refund {
+            id: printable(&self.refund)?,
+            payment: printable(&self.payment)?,
+            amount: credits(self.amount)?,
+            status: word("refund status", &self.status)?,
+            created_at: self.created_at.to_jiff(),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct DisputeRow {
+    pub account_id: i64,
+    dispute: String,
+    payment: String,
+    amount: Decimal,
+    stage: String,
+    opened_at: SqlTimestamp,
+}
+
+impl DisputeRow {
+    pub fn dispute(&self) -> Result<Dispute, Failure> {
+        Ok(Dispute {
+            id: printable(&self.dispute)?,
+            payment: printable(&self.payment)?,
+            amount: credits(self.amount)?,
+            stage: word("dispute stage", &self.stage)?,
+            opened_at: self.opened_at.to_jiff(),
         })
     }
 }
@@ -55,6 +113,8 @@ pub struct PaymentRow {
     document: Option<String>,
     status: String,
     granted: Decimal,
+    refunded_most: Decimal,
+    excused: Decimal,
 }
 
 impl PaymentRow {
@@ -75,6 +135,8 @@ impl PaymentRow {
             },
             status: word("payment status", &self.status)?,
             granted: credits(self.granted)?,
+            refunded_most: credits(self.refunded_most)?,
+            excused: credits(self.excused)?,
         })
     }
 }

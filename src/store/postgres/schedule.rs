@@ -73,14 +73,15 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] of the database, or of a message this worker cannot read.
     pub async fn claimants(&self, shard: i16, most: i64) -> Result<Vec<Claimant>, Failure> {
-        let rows: Vec<(i64, Option<String>, Json<RawHead>, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<(i64, String, Option<String>, Json<RawHead>, Vec<u8>)> = sqlx::query_as(
             "update waiting set waits_until = clock_timestamp() \
                + least(greatest(clock_timestamp() - arrived_at, interval '250 milliseconds'), interval '10 seconds') \
              where shard = $1 and waits_on = 'claim' and (account_id, message_key) in \
                (select account_id, message_key from waiting where shard = $1 and waits_on = 'claim' \
                 and (waits_until is null or waits_until <= clock_timestamp()) \
                 order by waits_until nulls first limit $2 for update skip locked) \
-             returning account_id, waits_key, raw, body",
+             returning account_id, (select account from accounts a where a.shard = $1 and a.account_id = waiting.account_id), \
+             waits_key, raw, body",
         )
         .bind(shard)
         .bind(most)
@@ -88,11 +89,15 @@ impl PostgresStore {
         .await?;
         let unreadable = |account_id: i64| super::rows::unreadable("waiting message of account row", &account_id.to_string());
         let mut claimants = Vec::with_capacity(rows.len());
-        for (account_id, claim, head, body) in rows {
+        for (account_id, account, claim, head, body) in rows {
             let raw = Raw::from_parts(head.0, body).ok_or_else(|| unreadable(account_id))?;
-            let Ok(Incoming::Account(message)) = reread(&raw) else { return Err(unreadable(account_id)) };
+            let message = match reread(&raw) {
+                Ok(Incoming::Account(message)) => *message,
+                Ok(Incoming::Unaddressed(message)) => message.addressed(id(&account)?),
+                Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => return Err(unreadable(account_id)),
+            };
             let claim = claim.as_deref().and_then(Claim::from_word).ok_or_else(|| unreadable(account_id))?;
-            claimants.push(Claimant { account_id, message: *message, claim });
+            claimants.push(Claimant { account_id, message, claim });
         }
         Ok(claimants)
     }

@@ -9,10 +9,10 @@ use super::outbox;
 use super::refused;
 use super::resets::ResetJob;
 use super::terms::SettingsRow;
-use crate::domain::command::TenantCommand;
 use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::tenant_command::TenantCommand;
 use crate::failure::Failure;
 use crate::message::outcome::Reply;
 use crate::message::raw::Raw;
@@ -194,13 +194,18 @@ pub(super) struct Answering<'a> {
 
 impl<'a> Answering<'a> {
     fn of(home: (i16, i64), ask: &'a TenantAsk, raw: &'a Raw) -> Self {
+        Self::to(home, (&ask.tenant, &ask.id, ask.content), raw)
+    }
+
+    /// The answer to a message of a tenant that came in this delivery.
+    pub(super) fn to(home: (i16, i64), (tenant, id, content): (&'a Id, &'a MessageId, Hash), raw: &'a Raw) -> Self {
         let (reply_to, correlation_id) = (raw.reply_to.as_deref(), raw.correlation_id.as_deref());
-        Self { home, tenant: &ask.tenant, id: &ask.id, content: ask.content, reply_to, correlation_id }
+        Self { home, tenant, id, content, reply_to, correlation_id }
     }
 
     /// What the message's identity stands for already: its content, and the recorded outcome when it
     /// does not wait.
-    async fn known(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, Option<Recorded>)>, Failure> {
+    pub(super) async fn known(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, Option<Recorded>)>, Failure> {
         let found: Option<(Vec<u8>, Option<String>, Option<Vec<String>>)> = sqlx::query_as(
             "select content, outcome, reasons from outcomes where shard = $1 and account_id = $2 and message_key = $3 \
              union all select content, null, null from reset_jobs where tenant = $4 and message_key = $3",
@@ -236,7 +241,7 @@ impl<'a> Answering<'a> {
         self.reply(connection, outcome, None).await
     }
 
-    async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&Recorded>) -> Result<(), Failure> {
+    pub(super) async fn reply(&self, connection: &mut PgConnection, outcome: &Outcome, of: Option<&Recorded>) -> Result<(), Failure> {
         let Self { home, tenant, id, reply_to, correlation_id, .. } = *self;
         let Some(reply_to) = reply_to else { return Ok(()) };
         let body = Reply { tenant: Some(tenant), account: None, id: Some(id), outcome, entries: &[], of }.body();

@@ -6,14 +6,14 @@
 //! Never decides whether something is set free: the fold does, over what was read.
 
 use super::load::{Batch, instant};
-use super::rows::{hash, id, unreadable};
+use super::rows::{hash, unreadable};
 use super::write::write_rows;
 use super::written::written;
 use crate::domain::account::AccountStatus;
 use crate::domain::apply::recorded_time;
 use crate::domain::book::{Answered, Waiting};
 use crate::domain::decision::On;
-use crate::domain::ids::{AccountKey, Id, MessageKey};
+use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::failure::Failure;
 use crate::message;
 use crate::message::raw::{Raw, RawHead};
@@ -37,20 +37,27 @@ const FREE: &str = "\
     with asked (account_id, at, is_open) as (select * from unnest($2::bigint[], $3::timestamptz[], $4::bool[])), \
     named (account_id, waits_on, waits_key) as ( \
         select account_id, 'request', key from unnest($5::bigint[], $6::text[]) as one (account_id, key) \
+        union all select account_id, 'decision', key from unnest($5::bigint[], $6::text[]) as one (account_id, key) \
         union all select account_id, 'subscription', key from unnest($7::bigint[], $8::text[]) as one (account_id, key)), \
+    named_payment (account_id, name) as (select * from unnest($10::bigint[], $11::text[])), \
     free as ( \
         select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) as bytes from asked join waiting w using (account_id) \
-        where w.shard = $1 and w.waits_on = any('{account,request,subscription,time,claim}') and w.due_at <= asked.at \
+        where w.shard = $1 and w.waits_on = any('{account,request,decision,subscription,payment,time,claim}') and w.due_at <= asked.at \
         union all \
         select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
         where w.shard = $1 and w.waits_on = 'account' and w.due_at > asked.at and asked.is_open \
         union all \
         select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
-        where w.shard = $1 and w.waits_on = any('{request,subscription,claim}') and w.due_at > asked.at and ( \
+        where w.shard = $1 and w.waits_on = any('{request,decision,subscription,payment,claim}') and w.due_at > asked.at and ( \
             w.waits_on = 'claim' and w.waits_key <> 'undecided' \
             or exists (select from named n where (n.account_id, n.waits_on, n.waits_key) = (w.account_id, w.waits_on, w.waits_key)) \
-            or w.waits_on = 'request' and exists (select from credit_requests r \
-                where r.shard = $1 and r.account_id = w.account_id and r.request = w.waits_key) \
+            or w.waits_on = 'payment' and exists (select from named_payment n \
+                where n.account_id = w.account_id and n.name = any (string_to_array(w.waits_key, E'\\n'))) \
+            or w.waits_on = 'payment' and exists (select from payment_names p \
+                where p.shard = $1 and p.account_id = w.account_id and p.name = any (string_to_array(w.waits_key, E'\\n'))) \
+            or w.waits_on in ('request', 'decision') and exists (select from credit_requests r \
+                where r.shard = $1 and r.account_id = w.account_id and r.request = w.waits_key \
+                and (w.waits_on = 'request' or r.status <> 'pending')) \
             or w.waits_on = 'subscription' and exists (select from subscriptions s \
                 where s.shard = $1 and s.account_id = w.account_id and s.subscription = w.waits_key))) \
     select account_id, message_key, bytes from free order by arrived_at, message_key limit $9";
@@ -62,7 +69,7 @@ const REPEATED: &str = "select account_id, message_key, content from waiting \
     where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[]))";
 
 const NEXT_DUE: &str = "select account_id, min(due_at) from unnest($2::bigint[]) as asked (account_id) \
-    cross join unnest('{account,request,subscription,time,claim}'::text[]) as word (waits_on) \
+    cross join unnest('{account,request,decision,subscription,payment,time,claim}'::text[]) as word (waits_on) \
     cross join lateral (select due_at from waiting w where w.shard = $1 and w.account_id = asked.account_id \
         and w.waits_on = word.waits_on and w.message_key <> all($3) order by due_at limit 1) as first \
     group by account_id";
@@ -99,6 +106,7 @@ async fn free(
         open.push(account.status != AccountStatus::Unopened || needs.opened.contains(&account.key));
     }
     let (request_accounts, requests) = batch.pairs(&needs.requests, Id::to_string);
+    let (payment_accounts, payments) = batch.pairs(&needs.payments, Printable::to_string);
     let (subscription_accounts, subscriptions) = batch.pairs(&needs.subscriptions, Id::to_string);
     let rows: Vec<(i64, Uuid, i32)> = sqlx::query_as(FREE)
         .bind(batch.shard)
@@ -110,6 +118,8 @@ async fn free(
         .bind(subscription_accounts)
         .bind(subscriptions)
         .bind(READ_MAX)
+        .bind(payment_accounts)
+        .bind(payments)
         .fetch_all(connection)
         .await?;
     let mut bytes = 0_i64;
@@ -132,12 +142,13 @@ async fn bodies(connection: &mut PgConnection, batch: &mut Batch, needs: &mut Co
     for (account_id, on, key, until, deadline, head, body) in rows {
         let raw = Raw::from_parts(head.0, body).map(Arc::new);
         let Some(raw) = raw else { return Err(unreadable("queue of account row", &account_id.to_string())) };
-        let message = match message::reread(&raw) {
-            Ok(message::Incoming::Account(message)) => Arc::new(*message),
-            Ok(_) | Err(_) => return Err(unreadable("waiting message of account row", &account_id.to_string())),
+        let owner = batch.accounts.get(&account_id).map(|loaded| loaded.state.book.account.key.account.clone());
+        let message = match (message::reread(&raw), owner) {
+            (Ok(message::Incoming::Account(message)), _) => Arc::new(*message),
+            (Ok(message::Incoming::Unaddressed(message)), Some(owner)) => Arc::new(message.addressed(owner)),
+            (Ok(_) | Err(_), _) => return Err(unreadable("waiting message of account row", &account_id.to_string())),
         };
-        let key = key.as_deref().map(id).transpose()?;
-        let on = On::from_word(&on, key, until.map(SqlTimestamp::to_jiff)).ok_or_else(|| unreadable("wait", &on))?;
+        let on = On::from_word(&on, key.as_deref(), until.map(SqlTimestamp::to_jiff)).ok_or_else(|| unreadable("wait", &on))?;
         needs.to_mut().add(&message);
         needs.to_mut().look_up(&message);
         if let Some(loaded) = batch.accounts.get_mut(&account_id) {
@@ -182,7 +193,7 @@ written! {
         id: &'a str,
         content: &'a [u8],
         waits_on: &'static str,
-        waits_key: Option<&'a str>,
+        waits_key: Option<String>,
         waits_until: Option<SqlTimestamp>,
         deadline: SqlTimestamp,
         raw: Json<RawHead>,
@@ -192,12 +203,7 @@ written! {
 
 impl<'a> WrittenWaiting<'a> {
     fn of(account_id: i64, waiting: &'a Waiting, raw: &'a Raw) -> Self {
-        let (waits_key, waits_until) = match &waiting.on {
-            On::Request(id) | On::Subscription(id) => (Some(id.as_str()), None),
-            On::Time(at) => (None, Some(instant(*at))),
-            On::Claim(claim) => (Some(claim.word()), None),
-            On::Account => (None, None),
-        };
+        let waits_until = if let On::Time(at) = &waiting.on { Some(instant(*at)) } else { None };
         Self {
             account_id,
             message_key: Uuid::from_bytes(waiting.message.id.key().0),
@@ -205,7 +211,7 @@ impl<'a> WrittenWaiting<'a> {
             id: waiting.message.id.id.as_str(),
             content: &waiting.message.content.0,
             waits_on: waiting.on.word(),
-            waits_key,
+            waits_key: waiting.on.key(),
             waits_until,
             deadline: instant(waiting.deadline),
             raw: Json(raw.head()),
@@ -243,8 +249,11 @@ async fn make_due(connection: &mut PgConnection, shard: i16, write: &AccountWrit
     sqlx::query(
         "with freed as (update waiting w set waits_on = 'time', waits_key = null, waits_until = $3 \
              where w.shard = $1 and w.account_id = $2 and (w.waits_on = 'account' \
-                 or w.waits_on = 'request' and exists (select from credit_requests r \
-                     where r.shard = $1 and r.account_id = $2 and r.request = w.waits_key) \
+                 or w.waits_on = 'payment' and exists (select from payment_names p \
+                     where p.shard = $1 and p.account_id = $2 and p.name = any (string_to_array(w.waits_key, E'\\n'))) \
+                 or w.waits_on in ('request', 'decision') and exists (select from credit_requests r \
+                     where r.shard = $1 and r.account_id = $2 and r.request = w.waits_key \
+                     and (w.waits_on = 'request' or r.status <> 'pending')) \
                  or w.waits_on = 'subscription' and exists (select from subscriptions s \
                      where s.shard = $1 and s.account_id = $2 and s.subscription = w.waits_key)) returning 1) \
          update accounts set next_due_at = least(next_due_at, $3) where shard = $1 and account_id = $2 and exists (select from freed)",

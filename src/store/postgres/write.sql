@@ -15,7 +15,7 @@ with changed_accounts as (
 ), changed_grants as (
     update grants set
         status = now.status, is_open = now.is_open, remaining = now.remaining, frozen = now.frozen,
-        closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
+        clawed = now.clawed, breakage = now.breakage, closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
     from unnest($3::changed_grant[]) as now
     where grants.ctid = now.place and grants.shard = $1 and grants.account_id = now.account_id
       and grants.number = now.number

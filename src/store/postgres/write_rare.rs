@@ -1,4 +1,4 @@
-//! Rows that few batches write: debts, payments, requests, charges, subscriptions, profiles.
+//! Rows that few batches write: payments (`write_payments`), requests, charges, subscriptions, profiles.
 //!
 //! Owns one statement per table, executed when a batch has rows for it, however many.
 
@@ -6,13 +6,14 @@ use super::load::instant;
 use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use super::write::write_rows;
+use super::write_payments::{
+    DEBTS, DISPUTES, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDispute, WrittenPayment, WrittenPaymentName, WrittenRefund,
+};
 use super::written::{small, written};
-use crate::domain::account::Debt;
 use crate::domain::charge::Charge;
 use crate::domain::credits::Credits;
 use crate::domain::decision::Row;
-use crate::domain::ids::{Id, Link, Printable};
-use crate::domain::payment::{KnownName, Payment};
+use crate::domain::ids::{Id, Link};
 use crate::domain::request::CreditRequest;
 use crate::domain::subscription::{HighWater, Reset, Subscription};
 use crate::failure::Failure;
@@ -21,19 +22,6 @@ use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp, ToSqlx as _}
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-
-const DEBTS: &str = "insert into debts (shard, account_id, number, amount, remaining, scope, cause_source, cause_id, reference) \
-     select $1, new.* from unnest($2::written_debt[]) as new \
-     on conflict (shard, account_id, number) do update set remaining = excluded.remaining";
-
-const PAYMENTS: &str = "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
-     document, status, granted) select $1, new.* from unnest($2::written_payment[]) as new \
-     on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
-     before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, granted = excluded.granted";
-
-const PAYMENT_NAMES: &str = "insert into payment_names (shard, account_id, name, provider_id, payment) \
-     select $1, new.* from unnest($2::written_payment_name[]) as new \
-     on conflict (shard, account_id, name) do update set payment = excluded.payment";
 
 const REQUESTS: &str = "insert into credit_requests (shard, account_id, request, package, credits, bonus, expires_after, price, currency, \
      method, requested_by, evidence_reference, evidence_url, status, submitted_at, expires_at, decided_by, received, granted) \
@@ -71,6 +59,8 @@ pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[Ac
     write_rows(connection, DEBTS, shard, rare.debts).await?;
     write_rows(connection, PAYMENTS, shard, rare.payments).await?;
     write_rows(connection, PAYMENT_NAMES, shard, rare.payment_names).await?;
+    write_rows(connection, REFUNDS, shard, rare.refunds).await?;
+    write_rows(connection, DISPUTES, shard, rare.disputes).await?;
     write_rows(connection, REQUESTS, shard, rare.requests).await?;
     write_rows(connection, CHARGES, shard, rare.charges).await?;
     write_rows(connection, SUBSCRIPTIONS, shard, rare.subscriptions).await?;
@@ -84,6 +74,8 @@ struct Rare<'a> {
     debts: Vec<WrittenDebt<'a>>,
     payments: Vec<WrittenPayment<'a>>,
     payment_names: Vec<WrittenPaymentName<'a>>,
+    refunds: Vec<WrittenRefund<'a>>,
+    disputes: Vec<WrittenDispute<'a>>,
     requests: Vec<WrittenRequest<'a>>,
     charges: Vec<WrittenCharge<'a>>,
     subscriptions: Vec<WrittenSubscription<'a>>,
@@ -101,6 +93,8 @@ impl<'a> Rare<'a> {
                 Row::Debt(row) => self.debts.push(WrittenDebt::of(account_id, row)),
                 Row::Payment(row) => self.payments.push(WrittenPayment::of(account_id, row)),
                 Row::PaymentName(row) => self.payment_names.push(WrittenPaymentName::of(account_id, row)),
+                Row::Refund(row) => self.refunds.push(WrittenRefund::of(account_id, row)),
+                Row::Dispute(row) => self.disputes.push(WrittenDispute::of(account_id, row)),
                 Row::Request(row) => self.requests.push(WrittenRequest::of(account_id, row)),
                 Row::Charge(row) => self.charges.push(WrittenCharge::of(account_id, row)),
                 Row::Subscription(row) => self.subscriptions.push(WrittenSubscription::of(account_id, row)),
@@ -109,87 +103,6 @@ impl<'a> Rare<'a> {
                 Row::Profile(profile) => self.profiles.push(WrittenProfile { account_id, about: AboutRow::of(profile) }),
             }
         }
-    }
-}
-
-written! {
-    /// A debt, new or partly repaid.
-    WrittenDebt = "written_debt" {
-        account_id: i64,
-        number: i32,
-        amount: Decimal,
-        remaining: Decimal,
-        scope: Option<&'a str>,
-        cause_source: &'a str,
-        cause_id: &'a str,
-        reference: Option<&'a str>,
-    }
-}
-
-impl<'a> WrittenDebt<'a> {
-    fn of(account_id: i64, row: &'a Debt) -> Self {
-        Self {
-            account_id,
-            number: small(row.number),
-            amount: row.amount.decimal(),
-            remaining: row.remaining.decimal(),
-            scope: row.scope.as_ref().map(Id::as_str),
-            cause_source: row.cause.source.as_str(),
-            cause_id: row.cause.id.as_str(),
-            reference: row.reference.as_ref().map(Printable::as_str),
-        }
-    }
-}
-
-written! {
-    /// A payment.
-    WrittenPayment = "written_payment" {
-        account_id: i64,
-        payment: &'a str,
-        provider_id: &'a str,
-        package: Option<&'a str>,
-        quantity: Option<i64>,
-        amount: Decimal,
-        before_tax: Option<Decimal>,
-        currency: &'a str,
-        document: Option<&'a str>,
-        status: &'static str,
-        granted: Decimal,
-    }
-}
-
-impl<'a> WrittenPayment<'a> {
-    fn of(account_id: i64, row: &'a Payment) -> Self {
-        let terms = &row.terms;
-        Self {
-            account_id,
-            payment: terms.payment.as_str(),
-            provider_id: terms.provider_id.as_str(),
-            package: terms.package.as_ref().map(|purchase| purchase.package.as_str()),
-            quantity: terms.package.as_ref().map(|purchase| i64::from(purchase.quantity)),
-            amount: terms.amount.decimal(),
-            before_tax: terms.before_tax.map(Credits::decimal),
-            currency: terms.currency.as_str(),
-            document: terms.document.as_ref().map(Printable::as_str),
-            status: row.status.word(),
-            granted: row.granted.decimal(),
-        }
-    }
-}
-
-written! {
-    /// A name of a payment.
-    WrittenPaymentName = "written_payment_name" {
-        account_id: i64,
-        name: &'a str,
-        provider_id: &'a str,
-        payment: &'a str,
-    }
-}
-
-impl<'a> WrittenPaymentName<'a> {
-    fn of(account_id: i64, row: &'a KnownName) -> Self {
-        Self { account_id, name: row.name.name.as_str(), provider_id: row.name.provider_id.as_str(), payment: row.payment.as_str() }
     }
 }
 
@@ -378,9 +291,6 @@ mod tests {
 
     #[test]
     fn rare_rows_have_one_order_of_columns() {
-        check(WrittenDebt::SHAPE, DEBTS);
-        check(WrittenPayment::SHAPE, PAYMENTS);
-        check(WrittenPaymentName::SHAPE, PAYMENT_NAMES);
         check(WrittenRequest::SHAPE, REQUESTS);
         check(WrittenCharge::SHAPE, CHARGES);
         check(WrittenSubscription::SHAPE, SUBSCRIPTIONS);

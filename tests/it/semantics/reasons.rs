@@ -238,14 +238,13 @@ scenarios! { CATALOG;
 }
 
 /// Reasons of the contract that no implemented type gives yet.
-const RESERVED: [Rejection; 7] = [
+const RESERVED: [Rejection; 6] = [
     Rejection::UnknownEntry,
     Rejection::UnknownGrant,
     Rejection::UnknownHold,
     Rejection::MemberLimitReached,
     Rejection::QuoteExpired,
     Rejection::HoldClosed,
-    Rejection::NonRefundable,
 ];
 
 /// Reasons the machinery around the ledger gives: the files that test them.

@@ -63,6 +63,8 @@ fn open_part(mut state: AccountState) -> AccountState {
     book.subscriptions.retain(|_, one| !one.ended);
     book.payments.clear();
     book.payment_names.clear();
+    book.refunds.clear();
+    book.disputes.clear();
     book.charges.clear();
     book.high_waters.clear();
     state.answered.clear();

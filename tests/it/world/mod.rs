@@ -11,13 +11,15 @@ mod recorded;
 use credit_ledger::catalog;
 use credit_ledger::domain::book::AccountState;
 use credit_ledger::domain::catalog::Catalog;
-use credit_ledger::domain::command::{Message, TenantCommand};
+use credit_ledger::domain::command::Message;
 use credit_ledger::domain::decision::Outcome;
 use credit_ledger::domain::ids::{AccountKey, Id};
 use credit_ledger::domain::rejection::Rejection;
 use credit_ledger::domain::settings::{Settings, Terms};
+use credit_ledger::domain::tenant_command::TenantCommand;
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
+use credit_ledger::store::facts::{Wait, payment_names};
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{LoadedTenant, Submission};
 use database::Database;
@@ -34,6 +36,8 @@ const ORIGIN: &str = "test";
 /// The tenant of every message that names none.
 pub const TENANT: &str = "acme";
 /// The tenant's Stripe signing secret.
+/// The account that pays in scenarios with webhooks.
+const PAYER: &str = "u";
 const SECRET: &[u8] = b"whsec_0123456789abcdef";
 /// When every scenario begins.
 pub const BEGIN: &str = "2026-01-01T00:00:00Z";
@@ -268,6 +272,18 @@ impl World {
         match read {
             Ok(Incoming::Account(message)) => self.submit(*message, raw).await,
             Ok(Incoming::Tenant(message)) => alone(self.instruct(*message, &raw).await),
+            // Whose it is, the directory says; here it can only be one account's.
+            Ok(Incoming::Unaddressed(message)) => {
+                let names = payment_names(&message.command);
+                let memory = self.memory.lock().await;
+                let book = memory.accounts.get(&key(PAYER)).map(|known| &known.state.book);
+                let is_known = book.is_some_and(|book| names.iter().any(|name| book.payment_names.contains_key(name)));
+                drop(memory);
+                if !is_known && Wait::of(&message.command) == Wait::Answered {
+                    return alone(Outcome::Ignored);
+                }
+                self.submit(message.addressed(id(PAYER)), raw).await
+            }
             Ok(Incoming::Ignored { .. }) => alone(Outcome::Ignored),
             Err(unreadable) => alone(Outcome::Quarantined(unreadable.reason)),
         }

@@ -7,7 +7,7 @@ use crate::domain::decision::On;
 use crate::domain::ids::{Id, MessageId};
 use crate::failure::Failure;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::rows::{id, message_id, unreadable};
+use crate::store::postgres::rows::{message_id, unreadable};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::types::Uuid;
@@ -35,8 +35,7 @@ struct WaitRow {
 
 impl WaitRow {
     fn wait(&self) -> Result<Wait, Failure> {
-        let key = self.waits_key.as_deref().map(id).transpose()?;
-        let on = On::from_word(&self.waits_on, key, self.waits_until.map(SqlTimestamp::to_jiff));
+        let on = On::from_word(&self.waits_on, self.waits_key.as_deref(), self.waits_until.map(SqlTimestamp::to_jiff));
         Ok(Wait {
             message: message_id(&self.source, &self.id)?,
             on: on.ok_or_else(|| unreadable("wait", &self.waits_on))?,

@@ -15,7 +15,9 @@ with bought as (
     from credit_requests r left join payments p on p.shard = $1 and p.account_id = r.account_id and p.provider_id = r.request
     where r.shard = $1 and r.method = 'payment'
 ), sold as (
-    select account_id, 'payment ' || payment as what, payment as reference, granted from payments where shard = $1
+    -- The entries of an accepted request refer to the request.
+    select account_id, 'payment ' || payment as what, regexp_replace(payment, '^request:', '') as reference, granted
+    from payments where shard = $1
     union all
     select account_id, 'request ' || request, request, granted from credit_requests where shard = $1 and method <> 'payment'
 ), paid as (
@@ -42,6 +44,11 @@ with bought as (
         select account_id, cause_source, cause_id, sum(amount) as amount from debts where shard = $1
         group by account_id, cause_source, cause_id
     ) as d full join owed using (account_id, cause_source, cause_id)
+    union all
+    -- What is neither owed, nor borne by the tenant, nor undone, some grant repaid.
+    select account_id, 'amount of debt ' || number || ' for the reversal of ' || payment || ' = what became of it', amount,
+           remaining + written_off + undone + coalesce((select sum(repaid) from unnest(repaid_amounts) as repaid), 0)
+    from debts where shard = $1 and payment is not null
 )
 select coalesce(a.tenant || '/' || a.account, 'account row ' || account_id) as account, what as check,
        coalesce(trim_scale(stored)::text, 'none') as stored, coalesce(trim_scale(computed)::text, 'none') as computed

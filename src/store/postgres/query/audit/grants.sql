@@ -4,7 +4,10 @@ with touches as (
     from entries e cross join lateral unnest(e.touched_grants, e.touched_changes) as t (number, change)
     where e.shard = $1
 ), touched as (
-    select account_id, number, sum(change) as change from touches group by account_id, number
+    select account_id, number, sum(change) as change,
+           -sum(change) filter (where kind in ('expired', 'forfeited', 'voided')) as breakage,
+           -sum(change) filter (where kind = 'clawed_back') as clawed
+    from touches group by account_id, number
 ), firsts as (
     select distinct on (account_id, number) account_id, number, change from touches order by account_id, number, seq
 ), known as (
@@ -32,6 +35,9 @@ cross join lateral (values
      trim_scale(known.credits)::text,
      case when known.number is not null then trim_scale(coalesce(firsts.change, known.credits))::text end),
     ('is_open', ' = what its state says', known.is_open::text, known.must_be_open::text),
+    ('breakage', ' = what ended unused', trim_scale(known.breakage)::text, trim_scale(coalesce(touched.breakage, 0))::text),
+    ('clawed', ' is not more than entries took back', trim_scale(known.clawed)::text,
+     trim_scale(least(known.clawed, coalesce(touched.clawed, 0)))::text),
     ('the parent', ' exists', known.parent::text, parent.number::text),
     ('use', ' ends with it', 'entry ' || late.seq, null)
 ) as v (what, rule, stored, computed)

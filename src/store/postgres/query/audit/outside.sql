@@ -16,6 +16,10 @@ with beyond as (
     union all
     select 'payment_names' as name, shard, count(*) as rows from payment_names where shard < 0 or shard >= $1 group by shard
     union all
+    select 'refunds' as name, shard, count(*) as rows from refunds where shard < 0 or shard >= $1 group by shard
+    union all
+    select 'disputes' as name, shard, count(*) as rows from disputes where shard < 0 or shard >= $1 group by shard
+    union all
     select 'credit_requests' as name, shard, count(*) as rows from credit_requests where shard < 0 or shard >= $1 group by shard
     union all
     select 'charges' as name, shard, count(*) as rows from charges where shard < 0 or shard >= $1 group by shard
@@ -30,6 +34,10 @@ with beyond as (
     union all
     select 'directory' as name, shard, count(*) as rows from directory where shard < 0 or shard >= $1 group by shard
     union all
+    select 'unclaimed' as name, shard, count(*) as rows from unclaimed where shard < 0 or shard >= $1 group by shard
+    union all
+    select 'unclaimed_names' as name, shard, count(*) as rows from unclaimed_names where shard < 0 or shard >= $1 group by shard
+    union all
     select 'quarantine' as name, shard, count(*) as rows from quarantine where shard < 0 or shard >= $1 group by shard
     union all
     select 'attempts' as name, shard, count(*) as rows from attempts where shard < 0 or shard >= $1 group by shard
@@ -41,6 +49,9 @@ with beyond as (
     union all
     select tenant, 'directory', count(*) from directory d
     where not exists (select from tenants t where t.tenant = d.tenant) group by tenant
+    union all
+    select tenant, 'unclaimed', count(*) from unclaimed u
+    where not exists (select from tenants t where t.tenant = u.tenant) group by tenant
     union all
     select tenant, 'reset_jobs', count(*) from reset_jobs r
     where not exists (select from tenants t where t.tenant = r.tenant) group by tenant

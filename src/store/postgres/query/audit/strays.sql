@@ -21,6 +21,12 @@ with strays as (
     select account_id, 'payment_names' as name, count(*) as rows from payment_names t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
+    select account_id, 'refunds' as name, count(*) as rows from refunds t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
+    select account_id, 'disputes' as name, count(*) as rows from disputes t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
     select account_id, 'credit_requests' as name, count(*) as rows from credit_requests t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
@@ -54,6 +60,14 @@ with strays as (
     select account_id, 'name of payment ' || payment from payments p
     where shard = $1 and not exists (
         select from payment_names n where n.shard = $1 and n.account_id = p.account_id and n.name = p.payment)
+    union all
+    select account_id, 'payment ' || payment || ' of ' || what from (
+        select account_id, payment, 'refund ' || refund as what from refunds where shard = $1
+        union all select account_id, payment, 'dispute ' || dispute from disputes where shard = $1
+        union all select account_id, payment, 'grant ' || grant_id from grants where shard = $1 and payment is not null
+        union all select account_id, payment, 'debt ' || number from debts where shard = $1 and payment is not null
+    ) as named where not exists (
+        select from payments p where p.shard = $1 and p.account_id = named.account_id and p.payment = named.payment and p.status <> 'joined')
     union all
     select account_id, 'payment of request ' || request from credit_requests r
     where shard = $1 and method = 'payment' and not exists (

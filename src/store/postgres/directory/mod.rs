@@ -3,6 +3,10 @@
 //! Owns claims. A claim changes no balance; it is final once the fact exists in its account, and
 //! open to others once every message that went on with it was refused (semantics §9).
 
+mod unclaimed;
+
+pub use unclaimed::{Address, Unclaimed};
+
 use super::PostgresStore;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
@@ -33,6 +37,8 @@ fn exists(kind: FactKind) -> &'static str {
             "exists (select from credit_requests join home using (account_id) where shard = $1 \
              and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
         }
+        FactKind::Refund => "exists (select from refunds join home using (account_id) where shard = $1 and refund = $4)",
+        FactKind::Dispute => "exists (select from disputes join home using (account_id) where shard = $1 and dispute = $4)",
         FactKind::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",
     }
 }

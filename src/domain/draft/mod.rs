@@ -2,21 +2,23 @@
 //!
 //! Owns the pairing of every change with its entry. Never refuses: whoever drafts has checked.
 
-use super::account::{AccountStatus, Debt};
+mod debts;
+mod grants;
+
+pub use debts::DebtFor;
+
+use super::account::AccountStatus;
 use super::book::Book;
-use super::burn_down;
 use super::command::Act;
 use super::credits::{Credits, Overflow};
 use super::decision::{Mutation, Row};
 use super::entry::{Entry, EntryKind, Touch};
 use super::event::Event;
-use super::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
+use super::grant::Grant;
 use super::ids::{Id, MessageId, Printable, Prose};
-use super::refill;
 use super::settings::Terms;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// The numbers one entry changes, beside its kind.
 #[derive(Debug, Clone, Default)]
@@ -175,120 +177,6 @@ impl<'a> Draft<'a> {
         id
     }
 
-    /// Makes a grant: its number is the account's next. Active at once (with its In entry) unless
-    /// its `effective_at` is ahead of `occurred_at`.
-    ///
-    /// # Errors
-    /// [`Overflow`] when a number leaves its bounds.
-    pub fn grant(&mut self, terms: GrantTerms, reference: Option<Printable>) -> Result<u32, Overflow> {
-        let number = self.book.account.grants.checked_add(1).ok_or(Overflow)?;
-        self.book.account.grants = number;
-        let terms = GrantTerms { number, ..terms };
-        let closes_left = terms.rollover.as_ref().and_then(|rule| rule.cycles).filter(|_| terms.parent.is_some());
-        let pending = terms.effective_at > self.occurred_at;
-        let grant = Grant {
-            status: GrantStatus::Pending,
-            remaining: Credits::ZERO,
-            frozen: Credits::ZERO,
-            closes_left: closes_left.unwrap_or(1),
-            refill_at: None,
-            terms: Arc::new(terms),
-        };
-        self.book.grants.insert(number, grant);
-        self.grants.insert(number);
-        if !pending {
-            self.activate(number, reference)?;
-        }
-        Ok(number)
-    }
-
-    /// Writes the In entry of a pending grant.
-    ///
-    /// # Errors
-    /// [`Overflow`] when a number leaves its bounds.
-    pub fn activate(&mut self, number: u32, reference: Option<Printable>) -> Result<(), Overflow> {
-        let closed = self.book.account.status == AccountStatus::Closed;
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
-        let amount = grant.terms.credits;
-        let kind = match grant.terms.source {
-            GrantSource::Purchased => EntryKind::Purchased,
-            GrantSource::Promotional | GrantSource::Bonus => EntryKind::Granted,
-            GrantSource::Adjustment => EntryKind::AdjustedIn,
-            GrantSource::Plan => EntryKind::Allowance,
-            GrantSource::Addon => EntryKind::Addon,
-            GrantSource::Rollover { .. } => EntryKind::RolledIn,
-        };
-        grant.status = GrantStatus::Active;
-        grant.remaining = amount;
-        grant.frozen = if closed { amount } else { Credits::ZERO };
-        let frozen = grant.frozen;
-        self.grants.insert(number);
-        let touched = vec![Touch { grant: number, change: amount }];
-        self.post(kind, Posting { amount, frozen, touched, reference, ..Posting::default() })
-    }
-
-    /// Credits that a message touching `scope` could burn now.
-    ///
-    /// # Errors
-    /// [`Overflow`] cannot happen while the invariants hold.
-    pub fn spendable(&self, scope: Option<&Id>) -> Result<Credits, Overflow> {
-        spendable(&self.book, scope)
-    }
-
-    /// Burns up to `amount` in burn order with one entry; returns what was burned.
-    ///
-    /// # Errors
-    /// [`Overflow`] cannot happen while the invariants hold.
-    pub fn burn(&mut self, kind: EntryKind, amount: Credits, scope: Option<&Id>, posting: Posting) -> Result<Credits, Overflow> {
-        let touched = self.take(amount, |grant| grant.spendable(scope))?;
-        let burned = Credits::sum(touched.iter().map(|touch| touch.change.negated()))?;
-        if burned.is_positive() {
-            self.post(kind, Posting { amount: burned, touched, ..posting })?;
-        }
-        Ok(burned)
-    }
-
-    /// Lowers grants in burn order by up to `amount`, each by at most what `limit` says.
-    fn take(&mut self, amount: Credits, limit: impl Fn(&Grant) -> Result<Credits, Overflow>) -> Result<Vec<Touch>, Overflow> {
-        let settings = &self.terms.settings;
-        let zone = self.book.account.profile.zone.rules();
-        let mut order: Vec<&mut Grant> = self.book.grants.values_mut().filter(|grant| grant.status == GrantStatus::Active).collect();
-        order.sort_by(|left, right| burn_down::compare(settings, left, right));
-        let mut left = amount;
-        let mut touched = Vec::new();
-        for grant in order {
-            if !left.is_positive() {
-                break;
-            }
-            let part = limit(grant)?.min(left);
-            if part.is_positive() {
-                grant.remaining = grant.remaining.minus(part)?;
-                refill::wake(grant, self.passed, zone);
-                left = left.minus(part)?;
-                self.grants.insert(grant.terms.number);
-                touched.push(Touch { grant: grant.terms.number, change: part.negated() });
-            }
-        }
-        Ok(touched)
-    }
-
-    /// Takes `amount` out of one grant with an entry of `kind`; frozen credits leave with it when
-    /// nothing unfrozen is left, and are unfrozen by the same entry.
-    ///
-    /// # Errors
-    /// [`Overflow`] cannot happen while `amount ≤ remaining`.
-    pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
-        grant.remaining = grant.remaining.minus(amount)?;
-        refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
-        let frozen = grant.frozen.min(grant.remaining);
-        let frozen_change = frozen.minus(grant.frozen)?;
-        grant.frozen = frozen;
-        self.grants.insert(number);
-        let touched = vec![Touch { grant: number, change: amount.negated() }];
-        self.post(kind, Posting { amount, frozen: frozen_change, touched, ..Posting::default() })
-    }
-
     /// Counts a close for a grant; false when this draft, which is one instant or one message, has
     /// counted one already.
     pub fn count_close(&mut self, number: u32) -> bool {
@@ -303,63 +191,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Records what credits did not cover as debt.
-    ///
-    /// # Errors
-    /// [`Overflow`] when the debt leaves its bounds.
-    pub fn incur_debt(&mut self, amount: Credits, scope: Option<Id>, posting: Posting) -> Result<(), Overflow> {
-        if !amount.is_positive() {
-            return Ok(());
-        }
-        let number = self.book.account.debts.checked_add(1).ok_or(Overflow)?;
-        self.book.account.debts = number;
-        let reference = posting.reference.clone();
-        let debt = Debt { number, amount, remaining: amount, scope, cause: self.cause.clone(), reference: reference.clone() };
-        self.book.debts.insert(number, debt);
-        self.debts.insert(number);
-        self.post(EntryKind::DebtIncurred, Posting { debt: amount, ..posting })?;
-        self.announce(Event::DebtIncurred { payment: None, amount, debt: self.book.account.debt, reference });
-        Ok(())
-    }
-
-    /// Repays debt with spendable credits, oldest first, in burn order; a scoped grant repays only
-    /// debt within its scope (semantics §6).
-    ///
-    /// # Errors
-    /// [`Overflow`] cannot happen while the invariants hold.
-    pub fn repay_debt(&mut self) -> Result<(), Overflow> {
-        if !self.book.account.debt.is_positive() {
-            return Ok(());
-        }
-        let owed: Vec<u32> = self.book.debts.values().filter(|debt| debt.remaining.is_positive()).map(|debt| debt.number).collect();
-        let mut repaid = Credits::ZERO;
-        for number in owed {
-            let Some(debt) = self.book.debts.get(&number) else { continue };
-            let (remaining, scope, reference) = (debt.remaining, debt.scope.clone(), debt.reference.clone());
-            let touched = self.take(remaining, |grant| grant.spendable(scope.as_ref()))?;
-            let amount = Credits::sum(touched.iter().map(|touch| touch.change.negated()))?;
-            if !amount.is_positive() {
-                continue;
-            }
-            if let Some(debt) = self.book.debts.get_mut(&number) {
-                debt.remaining = debt.remaining.minus(amount)?;
-                self.debts.insert(number);
-            }
-            let posting = Posting { amount, debt: amount.negated(), touched, reference, ..Posting::default() };
-            self.post(EntryKind::DebtRepaid, posting)?;
-            repaid = repaid.plus(amount)?;
-        }
-        if repaid.is_positive() {
-            self.announce(Event::DebtRepaid { payment: None, amount: repaid, debt: self.book.account.debt });
-        }
-        Ok(())
-    }
-
     /// Adds or replaces a row other than a grant or debt.
     pub fn put(&mut self, row: Row) {
         match row.clone() {
             Row::Payment(payment) => drop(self.book.payments.insert(payment.terms.payment.clone(), payment)),
             Row::PaymentName(known) => drop(self.book.payment_names.insert(known.name.name.clone(), known)),
+            Row::Refund(refund) => drop(self.book.refunds.insert(refund.id.clone(), refund)),
+            Row::Dispute(dispute) => drop(self.book.disputes.insert(dispute.id.clone(), dispute)),
             Row::Request(request) => drop(self.book.requests.insert(request.terms.id.clone(), request)),
             Row::Charge(charge) => drop(self.book.charges.insert(charge.reference.clone(), charge)),
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),
