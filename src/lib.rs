@@ -39,6 +39,8 @@ pub mod reconcile;
 
 pub mod simulate;
 
+pub mod permute;
+
 pub mod cli;
 
 pub mod bench;

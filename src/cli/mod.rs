@@ -9,6 +9,7 @@ mod account;
 mod admin;
 mod health;
 mod messages;
+mod permute;
 mod publish;
 mod quarantine;
 mod reconcile;
@@ -126,6 +127,12 @@ pub enum Command {
         {\"tenant\": \"acme\", \"catalog\": \"catalog.toml\"}\n\n\
         Exit status: 0 every line was read, whatever the outcomes; 2 a line or a file cannot be read.")]
     Simulate(simulate::SimulateArgs),
+    /// Try the messages of a file in other orders and with repeats; needs no service.
+    #[command(after_help = "Example: credit-ledger permute webhooks.jsonl\n\
+        Webhooks, credit_request.* and refund.requested change places with each other; any other line keeps its place, and \
+        what stands between two of them stays there. Up to 720 orders are all tried, of more some are drawn.\n\n\
+        Exit status: 0 every order ends with the same balances; 1 one does not; 2 a line or a file cannot be read.")]
+    Permute(permute::PermuteArgs),
     /// Write JSON Schemas of all messages and an AsyncAPI document.
     #[command(after_help = "Example: credit-ledger schema --dir docs")]
     Schema(schema::SchemaArgs),
@@ -270,6 +277,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Reconcile(args) => reconcile::run(&services, &args).await?,
         Command::Publish(args) => publish::run(&services, &args).await?,
         Command::Simulate(args) => simulate::run(&services, &args).await?,
+        Command::Permute(args) => permute::run(&services, &args).await?,
         Command::Schema(args) => schema::run(&args)?,
         Command::Health(args) => health::run(&args).await?,
         Command::Completions { shell } => completions(shell)?,

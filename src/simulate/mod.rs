@@ -8,8 +8,10 @@ mod claims;
 mod tenants;
 mod unclaimed;
 
+use crate::domain::account::Account;
 use crate::domain::book::Book;
 use crate::domain::command::Message;
+use crate::domain::credits::Credits;
 use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
@@ -25,7 +27,7 @@ use crate::store::{Content, Submission};
 use claims::Claims;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 pub use tenants::load_catalog;
@@ -53,6 +55,19 @@ impl From<LineError> for SimulateError {
     fn from(error: LineError) -> Self {
         Self::Line(error.to_string())
     }
+}
+
+/// The four numbers of an account (semantics §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Σ remaining of effective grants.
+    pub balance: Credits,
+    /// Reserved by holds.
+    pub held: Credits,
+    /// Kept back.
+    pub frozen: Credits,
+    /// Owed.
+    pub debt: Credits,
 }
 
 /// What a line did, or shows.
@@ -328,6 +343,18 @@ impl Simulation {
             self.due.insert((next, key.clone()));
             self.due_of.insert(key.clone(), next);
         }
+    }
+
+    /// What every account ends with.
+    pub async fn numbers(&self) -> BTreeMap<AccountKey, Numbers> {
+        let memory = self.store.lock().await;
+        let numbers = |account: &Account| Numbers {
+            balance: account.balance,
+            held: account.held,
+            frozen: account.frozen,
+            debt: account.debt,
+        };
+        memory.accounts.iter().map(|(key, known)| (key.clone(), numbers(&known.state.book.account))).collect()
     }
 
     async fn show(&self, key: &AccountKey, at: Option<Timestamp>, basis: Basis) -> Result<AccountView, SimulateError> {

@@ -35,7 +35,7 @@ insufficient = "allow"
 
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
-fn event(id: &str, kind: &str, object: Value) -> Value {
+fn event(id: &str, kind: &str, object: &Value) -> Value {
     json!({"id": id, "type": kind, "livemode": false, "created": instant(CREATED).as_second(), "data": {"object": object}})
 }
 
@@ -43,7 +43,7 @@ fn event(id: &str, kind: &str, object: Value) -> Value {
 pub(super) fn refund(id: &str, refund: &str, payment: &str, minor: u32, status: &str) -> Value {
     let object = json!({"id": refund, "object": "refund", "amount": minor, "currency": "usd", "status": status,
         "charge": format!("ch_{payment}"), "payment_intent": payment, "created": instant(CREATED).as_second()});
-    event(id, if status == "failed" { "refund.failed" } else { "refund.created" }, object)
+    event(id, if status == "failed" { "refund.failed" } else { "refund.created" }, &object)
 }
 
 /// The charge of a payment with the sum of all that was refunded of it.
@@ -51,7 +51,7 @@ pub(super) fn refunded(id: &str, payment: &str, minor: u32) -> Value {
     event(
         id,
         "charge.refunded",
-        json!({"id": format!("ch_{payment}"), "object": "charge", "amount": 10_000, "amount_refunded": minor,
+        &json!({"id": format!("ch_{payment}"), "object": "charge", "amount": 10_000, "amount_refunded": minor,
         "currency": "usd", "payment_intent": payment}),
     )
 }
