@@ -132,7 +132,7 @@ async fn waits(store: &PostgresStore, key: &AccountKey, home: Home) -> anyhow::R
     let (all, waits) = store.waits(home, WAITS_MAX).await?;
     let Some(all) = usize::try_from(all).ok().filter(|all| *all > 0) else { return Ok(String::new()) };
     let mut lines = vec![format!("{} not in these numbers:", told::count(all, "message waits and is", "messages wait and are"))];
-    lines.extend(waits.iter().map(|wait| format!("  {} waits {}", wait.message, told::wait(key, &wait.on, wait.deadline))));
+    lines.extend(waits.iter().map(|wait| format!("  {} waits {}", wait.message, told::wait(Some(key), &wait.on, wait.deadline))));
     lines.extend((all > waits.len()).then(|| format!("  and {} more", all.saturating_sub(waits.len()))));
     Ok(format!("\n{}", lines.join("\n")))
 }
@@ -214,10 +214,17 @@ pub async fn outcome(services: &Services, args: &OutcomeArgs) -> anyhow::Result<
     let named = |text: &str| Printable::new(text).map_err(|error| BadInput::new(format!("{text:?}: {error}")));
     let message = MessageId { source: named(&args.source)?, id: named(&args.id)? };
     let store = services.store().await?;
-    let Some(found) = store.find_outcome(&args.tenant, account.as_ref(), &message).await? else {
-        return Err(not_found(&store, args, &message).await);
-    };
+    // A provider's event does not say whose it is: until somebody claims its payment it is the tenant's.
+    let unclaimed = store.wait_of_nobody(&args.tenant, &message).await?;
+    let mut found = unclaimed.as_ref().map(|_| Found::waiting());
+    for of in [account.as_ref(), None] {
+        if found.is_none() {
+            found = store.find_outcome(&args.tenant, of, &message).await?;
+        }
+    }
+    let Some(found) = found else { return Err(not_found(&store, args, &message).await) };
     let wait = match &account {
+        _ if unclaimed.is_some() => unclaimed,
         Some(account) if found.outcome == WAITING => store.wait(&args.tenant, account, &message).await?,
         Some(_) | None => None,
     };
@@ -261,9 +268,9 @@ fn outcome_json(found: &Found, wait: Option<&Wait>) -> anyhow::Result<String> {
 fn outcome_text(found: &Found, wait: Option<&Wait>, (args, account): (&OutcomeArgs, Option<Id>)) -> String {
     let reasons = if found.reasons.is_empty() { String::new() } else { format!(": {}", found.reasons.join(", ")) };
     let mut lines = vec![format!("{}{reasons}", found.outcome)];
-    if let Some((wait, account)) = wait.zip(account) {
-        let key = AccountKey { tenant: args.tenant.clone(), account };
-        lines.push(told::wait(&key, &wait.on, wait.deadline));
+    if let Some(wait) = wait {
+        let of = account.map(|account| AccountKey { tenant: args.tenant.clone(), account });
+        lines.push(told::wait(of.as_ref(), &wait.on, wait.deadline));
     } else if found.outcome == WAITING {
         lines.push("until everything of the tenant that is due is written".to_owned());
     }

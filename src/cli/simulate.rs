@@ -70,8 +70,7 @@ fn text(line: usize, effects: &Effects) -> String {
     let reasons = effects.reasons.join(", ");
     let mut text = format!("{line}: {}{}{reasons}", effects.outcome.word(), if reasons.is_empty() { "" } else { ": " });
     let open = effects.open.as_ref().map(|open| match open {
-        Open::Waits(account, on, deadline) => told::wait(account, on, *deadline),
-        Open::Unclaimed(payment, deadline) => told::unclaimed(payment, *deadline),
+        Open::Waits(account, on, deadline) => told::wait(account.as_ref(), on, *deadline),
         Open::Unreadable(detail) => detail.clone(),
     });
     // Writing to a String cannot fail.

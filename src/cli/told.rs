@@ -12,10 +12,10 @@ use std::fmt::Display;
 const DIGEST_LETTERS: usize = 12;
 
 /// What is waited for, until when, and how to give it.
-pub fn wait(account: &AccountKey, on: &On, deadline: Timestamp) -> String {
+pub fn wait(account: Option<&AccountKey>, on: &On, deadline: Timestamp) -> String {
     let (what, by) = match on {
         On::Account => (
-            format!("for the account {account} to be opened"),
+            format!("for the account{} to be opened", account.map_or_else(String::new, |account| format!(" {account}"))),
             "its first credit (a grant, payment, request or subscription) or account.opened opens it",
         ),
         On::Request(request) => (format!("for the request {request} to be submitted"), "credit_request.submitted gives it"),
@@ -34,14 +34,6 @@ pub fn wait(account: &AccountKey, on: &On, deadline: Timestamp) -> String {
         }
     };
     format!("{what}, until {}; {by}", second(deadline))
-}
-
-/// Until when a provider's message waits for its payment.
-pub fn unclaimed(payment: &Printable, deadline: Timestamp) -> String {
-    format!(
-        "for the payment {payment} to become some account's, until {}, then it is ignored; the provider's event about the payment itself gives it",
-        second(deadline)
-    )
 }
 
 /// The same for programs.
@@ -92,7 +84,7 @@ mod tests {
             (On::Time(at), ["the time 2026-01-02 03:04:05 UTC", "test clock", "cycle.reset"]),
             (On::Claim(Claim::Undecided), ["another account's message", "until 2026-01-02 03:04:05 UTC", "by itself"]),
         ] {
-            let said = wait(&account, &on, at);
+            let said = wait(Some(&account), &on, at);
             assert!(words.iter().all(|word| said.contains(word)), "{said}");
             assert_eq!(wait_json(&on, at)["what"], on.word());
         }

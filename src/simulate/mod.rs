@@ -14,7 +14,7 @@ use crate::domain::command::Message;
 use crate::domain::credits::Credits;
 use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
-use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
+use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::ledger::{self, Batch};
@@ -97,10 +97,8 @@ pub struct Effects {
 /// What an outcome leaves open.
 #[derive(Debug)]
 pub enum Open {
-    /// What a message of the account waits for, and until when.
-    Waits(AccountKey, On, Timestamp),
-    /// A message about this payment waits for somebody to claim it, until then.
-    Unclaimed(Printable, Timestamp),
+    /// What a message waits for, and until when; of which account, if it is known.
+    Waits(Option<AccountKey>, On, Timestamp),
     /// Why a message cannot be read.
     Unreadable(String),
 }
@@ -283,7 +281,7 @@ impl Simulation {
         let memory = self.store.lock().await;
         let waiting = &memory.accounts.get(&message.account)?.state.waiting;
         let found = waiting.iter().find(|waiting| waiting.message.id == message.id)?;
-        Some(Open::Waits(message.account.clone(), found.on.clone(), found.deadline))
+        Some(Open::Waits(Some(message.account.clone()), found.on.clone(), found.deadline))
     }
 
     /// Asks again about messages that wait for another account's, until none of them is set free.
@@ -348,12 +346,8 @@ impl Simulation {
     /// What every account ends with.
     pub async fn numbers(&self) -> BTreeMap<AccountKey, Numbers> {
         let memory = self.store.lock().await;
-        let numbers = |account: &Account| Numbers {
-            balance: account.balance,
-            held: account.held,
-            frozen: account.frozen,
-            debt: account.debt,
-        };
+        let numbers =
+            |account: &Account| Numbers { balance: account.balance, held: account.held, frozen: account.frozen, debt: account.debt };
         memory.accounts.iter().map(|(key, known)| (key.clone(), numbers(&known.state.book.account))).collect()
     }
 

@@ -5,7 +5,7 @@
 
 use super::claims::Address;
 use super::{Open, Simulation};
-use crate::domain::decision::Outcome;
+use crate::domain::decision::{On, Outcome};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::{Raw, Unaddressed};
@@ -50,13 +50,12 @@ impl Simulation {
             return Ok(outcome);
         }
         let deadline = self.clock.unwrap_or(message.occurred_at).checked_add(KEPT).unwrap_or(Timestamp::MAX);
-        let first = payment_names(&message.command).into_iter().next();
         let raw = if waits { raw.clone() } else { Raw { reply_to: None, correlation_id: None, ..raw.clone() } };
         self.unclaimed.push(Unclaimed { message: message.clone(), raw: Arc::new(raw), deadline });
         if !waits {
             return Ok(Outcome::Ignored);
         }
-        self.open = first.map(|first| Open::Unclaimed(first, deadline));
+        self.open = Some(Open::Waits(None, On::Payment(payment_names(&message.command)), deadline));
         Ok(Outcome::Waiting)
     }
 

@@ -21,6 +21,7 @@ mod soak;
 mod suspects;
 mod tenants;
 mod tidy;
+mod unclaimed;
 mod waiting;
 mod worker;
 mod world;

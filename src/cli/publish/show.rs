@@ -99,7 +99,7 @@ impl Session<'_> {
                 };
                 let key = AccountKey { tenant: tenant.clone(), account: account.clone() };
                 let ask = || format!("what for: credit-ledger outcome {tenant} {account} '{}' '{}'", message.source, message.id);
-                Some(wait.map_or_else(ask, |wait| told::wait(&key, &wait.on, wait.deadline)))
+                Some(wait.map_or_else(ask, |wait| told::wait(Some(&key), &wait.on, wait.deadline)))
             }
             ("waiting", Some((tenant, None, message))) => Some(format!(
                 "until everything that is due is written; then: credit-ledger outcome {tenant} - '{}' '{}'",

@@ -6,7 +6,7 @@ mod burn_order;
 mod cycles;
 mod disputes;
 mod identity;
-mod order;
+pub mod order;
 mod payment_names;
 mod payment_reviews;
 mod plans;

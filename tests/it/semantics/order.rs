@@ -155,29 +155,31 @@ fn manual(accepted: bool, reversed: Option<u32>) -> Vec<Value> {
 pub fn sets() -> impl Strategy<Value = Vec<Value>> {
     let request = proptest::option::of((any::<bool>(), proptest::option::of(1_u32..=100)));
     let shortfall = prop_oneof![Just("debt"), Just("take_other_paid"), Just("write_off")];
-    (shortfall, 0_u32..1800, fate(), proptest::collection::vec(fate(), 0..3), request).prop_map(|(shortfall, used, spent, fates, request)| {
-        let mut lines = setting(shortfall);
-        let gift = json!({"credits": "500", "reason": "welcome", "actor": "bob"});
-        lines.push(told("gift", "credits.grant", &gift));
-        // Which purchase repaid a debt of before decides what a tenant has to bear, or whose credits are bought.
-        let used = if shortfall == "debt" { used } else { used.min(1500) };
-        // What an open dispute keeps frozen repays nothing: there, what came first stays different.
-        let closed = |fate: &Fate| Fate {
-            dispute: fate.dispute.map(|(percent, last)| (percent, if last == "opened" && used > 500 { "withdrawn" } else { last })),
-            ..fate.clone()
-        };
-        let mut messages = closed(&spent).messages(9, "usd");
-        lines.push(messages.remove(0));
-        lines.push(told("use", "usage.recorded", &json!({"meter": "unit", "quantity": used})));
-        lines.extend(messages);
-        for (number, fate) in fates.iter().enumerate() {
-            lines.extend(closed(fate).messages(number, "usd"));
-        }
-        if let Some((accepted, reversed)) = request {
-            lines.extend(manual(accepted, reversed));
-        }
-        lines
-    })
+    (shortfall, 0_u32..1800, fate(), proptest::collection::vec(fate(), 0..3), request).prop_map(
+        |(shortfall, used, spent, fates, request)| {
+            let mut lines = setting(shortfall);
+            let gift = json!({"credits": "500", "reason": "welcome", "actor": "bob"});
+            lines.push(told("gift", "credits.grant", &gift));
+            // Which purchase repaid a debt of before decides what a tenant has to bear, or whose credits are bought.
+            let used = if shortfall == "debt" { used } else { used.min(1500) };
+            // What an open dispute keeps frozen repays nothing: there, what came first stays different.
+            let closed = |fate: &Fate| Fate {
+                dispute: fate.dispute.map(|(percent, last)| (percent, if last == "opened" && used > 500 { "withdrawn" } else { last })),
+                ..fate.clone()
+            };
+            let mut messages = closed(&spent).messages(9, "usd");
+            lines.push(messages.remove(0));
+            lines.push(told("use", "usage.recorded", &json!({"meter": "unit", "quantity": used})));
+            lines.extend(messages);
+            for (number, fate) in fates.iter().enumerate() {
+                lines.extend(closed(fate).messages(number, "usd"));
+            }
+            if let Some((accepted, reversed)) = request {
+                lines.extend(manual(accepted, reversed));
+            }
+            lines
+        },
+    )
 }
 
 pub fn parsed(lines: &[Value]) -> Vec<(usize, Line)> {

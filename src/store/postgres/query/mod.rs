@@ -65,7 +65,9 @@ pub struct Found {
 }
 
 impl Found {
-    fn waiting() -> Self {
+    /// Nothing has become of it yet.
+    #[must_use]
+    pub fn waiting() -> Self {
         Self { outcome: "waiting".into(), reasons: Vec::new(), entries: Vec::new(), held_up_by: Vec::new() }
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::ids::{Id, MessageId};
 use crate::failure::Failure;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::rows::{message_id, unreadable};
+use crate::store::shard_of;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::types::Uuid;
@@ -65,6 +66,24 @@ impl PostgresStore {
         .fetch_all(self.pool())
         .await?;
         Ok((all, rows.iter().map(WaitRow::wait).collect::<Result<_, _>>()?))
+    }
+
+    /// What a provider's message waits for that nobody has claimed the payment of; `None` when it does not wait.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn wait_of_nobody(&self, tenant: &Id, message: &MessageId) -> Result<Option<Wait>, Failure> {
+        let row: Option<WaitRow> = sqlx::query_as(
+            "select source, id, 'payment' as waits_on, (select string_agg(name, E'\\n' order by name) from unclaimed_names \
+               where shard = $1 and tenant = $2 and message_key = $3) as waits_key, null::timestamptz as waits_until, deadline \
+             from unclaimed where shard = $1 and tenant = $2 and message_key = $3 and not is_answered",
+        )
+        .bind(shard_of(tenant.as_str(), "", self.shards()))
+        .bind(tenant.as_str())
+        .bind(Uuid::from_bytes(message.key().0))
+        .fetch_optional(self.pool())
+        .await?;
+        row.as_ref().map(WaitRow::wait).transpose()
     }
 
     /// What one message waits for; `None` when it does not wait.
