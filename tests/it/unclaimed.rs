@@ -180,7 +180,9 @@ impl Deployment {
     /// Sends lines as `publish` does and waits until all are answered.
     async fn publish_file(&self, lines: &[Value]) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        lines.iter().for_each(|line| writeln!(file, "{line}").unwrap());
+        for line in lines {
+            writeln!(file, "{line}").unwrap();
+        }
         let told = self.tool(&["publish", file.path().to_str().unwrap()]).output().await.unwrap();
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     }

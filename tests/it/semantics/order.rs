@@ -31,7 +31,7 @@ pub fn told(id: &str, kind: &str, data: &Value) -> Value {
         "time": "2026-01-01T00:00:00Z", "data": data})
 }
 
-fn webhook(id: String, kind: &str, object: &Value) -> Value {
+fn webhook(id: &str, kind: &str, object: &Value) -> Value {
     json!({"webhook": "stripe", "tenant": "acme",
         "event": {"id": id, "type": kind, "livemode": false, "created": AT, "data": {"object": object}}})
 }
@@ -77,14 +77,14 @@ impl Fate {
         let meta = json!({"credit_account": "u", "credit_package": self.package});
         let id = |what: &str| format!("evt_{number}_{what}");
         let mut messages = vec![webhook(
-            id("session"),
+            &id("session"),
             "checkout.session.completed",
             &json!({"id": format!("cs_{number}"), "mode": "payment", "payment_status": "paid", "amount_total": price, "currency": currency,
                 "payment_intent": payment, "metadata": meta}),
         )];
         let own = if self.names_itself { meta } else { json!({}) };
         let intent = json!({"id": payment, "amount": price, "amount_received": price, "currency": currency, "latest_charge": charge, "metadata": own});
-        messages.push(webhook(id("intent"), "payment_intent.succeeded", &intent));
+        messages.push(webhook(&id("intent"), "payment_intent.succeeded", &intent));
         let named = |mut object: Value| {
             object["charge"] = json!(charge);
             if !self.only_by_charge {
@@ -99,17 +99,17 @@ impl Fate {
             let object = |status: &str| {
                 named(json!({"id": format!("re_{number}_{index}"), "amount": minor, "currency": currency, "status": status, "created": AT}))
             };
-            messages.push(webhook(id(&format!("r{index}a")), "refund.created", &object("pending")));
+            messages.push(webhook(&id(&format!("r{index}a")), "refund.created", &object("pending")));
             match ends {
-                Some("failed") => messages.push(webhook(id(&format!("r{index}b")), "refund.failed", &object("failed"))),
+                Some("failed") => messages.push(webhook(&id(&format!("r{index}b")), "refund.failed", &object("failed"))),
                 Some(_) => {}
-                None => messages.push(webhook(id(&format!("r{index}b")), "refund.updated", &object("succeeded"))),
+                None => messages.push(webhook(&id(&format!("r{index}b")), "refund.updated", &object("succeeded"))),
             }
         }
         if self.charge_shows && refunded > 0 {
             let mut sum = json!({"id": charge, "amount_refunded": refunded, "currency": currency});
             sum["payment_intent"] = json!(payment);
-            messages.push(webhook(id("charge"), "charge.refunded", &sum));
+            messages.push(webhook(&id("charge"), "charge.refunded", &sum));
         }
         messages.extend(self.disputed(number, price, &named, currency));
         messages
@@ -119,7 +119,7 @@ impl Fate {
         let Some((percent, last)) = self.dispute else { return Vec::new() };
         let event = |what: &str, status: &str| {
             let object = json!({"id": format!("dp_{number}"), "amount": price * percent / 100, "currency": currency, "status": status, "created": AT});
-            webhook(format!("evt_{number}_d_{what}"), &format!("charge.dispute.{what}"), &named(object))
+            webhook(&format!("evt_{number}_d_{what}"), &format!("charge.dispute.{what}"), &named(object))
         };
         let mut events = vec![event("created", "needs_response")];
         if last != "opened" {
