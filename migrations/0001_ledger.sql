@@ -451,8 +451,14 @@ create table subscriptions (
     cycle_end     timestamptz not null,
     cycle_catalog integer  not null,
     cycle_allowance numeric(24,6) not null,
+    -- What its provider calls it, and the time of the last event of it that was heeded.
+    provider_name text collate "C",
+    told_at       timestamptz,
+    -- Until when it is paid, for plans that grant by payment.
+    paid_until    timestamptz,
     constraint subscriptions_pkey primary key (shard, account_id, subscription),
-    constraint subscriptions_cycle_check check (cycle_start < cycle_end)
+    constraint subscriptions_cycle_check check (cycle_start < cycle_end),
+    constraint subscriptions_told_at_check check ((provider_name is null) = (told_at is null))
 );
 
 create table high_waters (
@@ -694,7 +700,7 @@ create type written_subscription as (
     account_id bigint, subscription text, started_with jsonb, period text, allowance_every text, anchor timestamp,
     time_zone text, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean, cycle_k integer,
     cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
-    cycle_allowance numeric(24,6)
+    cycle_allowance numeric(24,6), provider_name text, told_at timestamptz, paid_until timestamptz
 );
 
 create type written_high_water as (account_id bigint, item text, issued numeric(24,6), until timestamptz);

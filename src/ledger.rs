@@ -218,7 +218,8 @@ impl Fold<'_> {
             at,
         };
         for waiting in changes.waiting {
-            let still = state.waiting.iter().any(|one| one.message.id == waiting.message.id);
+            // One that was set free may have come to wait for something else: the last is what it waits for.
+            let still = state.waiting.contains(&waiting);
             if let (true, Some(raw)) = (still, deliveries.of(&waiting.message)) {
                 write.waiting.push((waiting, raw.clone()));
             }

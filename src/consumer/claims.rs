@@ -12,7 +12,6 @@ use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
 use crate::lanes::Lanes;
 use crate::message::{Raw, Unaddressed};
-use crate::store::facts::Wait;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::directory::Address;
 use crate::store::postgres::tenant::TenantAsk;
@@ -142,7 +141,7 @@ impl Onward {
     fn parked(&self, message: Box<Unaddressed>, raw: Arc<Raw>, outcome: &Outcome, finish: Finish) {
         match outcome {
             Outcome::Quarantined(reason) => self.set_aside_unaddressed(&message, raw, *reason, finish),
-            _ if Wait::of(&message.command) == Wait::Answered => {
+            Outcome::Ignored => {
                 let Unaddressed { tenant, id, content, .. } = *message;
                 let ask = TenantAsk { origin: self.lanes.origin().to_owned(), tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));

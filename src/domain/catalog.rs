@@ -89,6 +89,14 @@ pub enum PriceTarget {
     Addon(Id),
 }
 
+impl Catalog {
+    /// What a provider's price or plan id stands for.
+    #[must_use]
+    pub fn target(&self, price: &Printable) -> Option<&PriceTarget> {
+        self.stripe_prices.get(price).or_else(|| self.paypal_plans.get(price))
+    }
+}
+
 /// One immutable version of a tenant's catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {

@@ -10,7 +10,9 @@ use super::charge::Purpose;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
-use super::provider::{PaymentNames, ProviderDispute, ProviderPayment, ProviderRefund, provider_word};
+use super::provider::{
+    PaymentNames, ProviderDispute, ProviderInvoice, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionNames, provider_word,
+};
 use super::request::{Evidence, RequestMethod};
 use jiff::{Timestamp, civil::DateTime};
 use std::collections::BTreeMap;
@@ -49,6 +51,12 @@ pub enum Command {
     RecordRefund(ProviderRefund),
     /// A provider's dispute event.
     RecordDispute(ProviderDispute),
+    /// A provider's event about a subscription.
+    RecordSubscription(ProviderSubscription),
+    /// A provider's event about an invoice of a subscription.
+    RecordInvoice(Box<ProviderInvoice>),
+    /// A provider's event that shows a subscription and names of its first payment, and nothing else.
+    NameSubscription(SubscriptionNames),
     /// `refund.requested`
     RequestRefund(RequestRefund),
     /// `credit_request.reversed`
@@ -102,6 +110,9 @@ impl Command {
             Self::NamePayment(names) => names.word(),
             Self::RecordRefund(refund) => refund.names.word(),
             Self::RecordDispute(dispute) => dispute.names.word(),
+            Self::RecordSubscription(ProviderSubscription { name, .. })
+            | Self::NameSubscription(SubscriptionNames { subscription: name, .. }) => provider_word(&name.name),
+            Self::RecordInvoice(invoice) => provider_word(&invoice.terms.payment),
             Self::RequestRefund(_) => "refund.requested",
             Self::ReverseRequest(_) => "credit_request.reversed",
             Self::SubmitRequest(_) => "credit_request.submitted",
@@ -123,7 +134,16 @@ impl Command {
     /// Whether it is a provider's event.
     #[must_use]
     pub fn is_of_provider(&self) -> bool {
-        matches!(self, Self::RecordPayment(_) | Self::NamePayment(_) | Self::RecordRefund(_) | Self::RecordDispute(_))
+        matches!(
+            self,
+            Self::RecordPayment(_)
+                | Self::NamePayment(_)
+                | Self::RecordRefund(_)
+                | Self::RecordDispute(_)
+                | Self::RecordSubscription(_)
+                | Self::RecordInvoice(_)
+                | Self::NameSubscription(_)
+        )
     }
 
     /// Whether it may open the account it is about.
@@ -133,6 +153,7 @@ impl Command {
             Self::Grant(_)
             | Self::Adjust(_)
             | Self::RecordPayment(_)
+            | Self::RecordSubscription(_)
             | Self::SubmitRequest(_)
             | Self::StartSubscription(_)
             | Self::OpenAccount(_) => true,
@@ -140,6 +161,8 @@ impl Command {
             | Self::NamePayment(_)
             | Self::RecordRefund(_)
             | Self::RecordDispute(_)
+            | Self::RecordInvoice(_)
+            | Self::NameSubscription(_)
             | Self::RequestRefund(_)
             | Self::ReverseRequest(_)
             | Self::Spend(_)

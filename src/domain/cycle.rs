@@ -36,6 +36,32 @@ fn sold<'a, Item>(terms: &'a Terms, version: u32, find: impl Fn(&'a Catalog) -> 
         .or_else(|| terms.catalogs.values().rev().find_map(|catalog| find(catalog)))
 }
 
+/// What credits of a subscription are issued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Issue {
+    /// A cycle opens. With a plan that grants by payment it is issued if it was paid ahead.
+    Opening,
+    /// Plan or units changed. With a plan that grants by payment that waits for its invoice.
+    Change,
+    /// A payment of this name was made for it.
+    Paid(Printable),
+}
+
+impl Issue {
+    /// Whether the plan grants now.
+    fn grants(&self, plan: &Plan, one: &Subscription) -> bool {
+        match (plan.grant_on, self) {
+            (GrantOn::Cycle, _) | (GrantOn::Payment, Self::Paid(_)) => true,
+            (GrantOn::Payment, Self::Opening) => one.paid_until.is_some_and(|until| until > one.cycle.start),
+            (GrantOn::Payment, Self::Change) => false,
+        }
+    }
+
+    fn payment(&self) -> Option<Printable> {
+        if let Self::Paid(payment) = self { Some(payment.clone()) } else { None }
+    }
+}
+
 /// How a cycle opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
@@ -61,7 +87,7 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
         }
     }
     let wanted = subscription.current.clone();
-    let granted = issue(draft, &subscription.id, &wanted)?;
+    let granted = issue(draft, &subscription.id, &wanted, &Issue::Opening)?;
     closes::foresee(draft);
     Ok(granted)
 }
@@ -72,10 +98,10 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
-pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted) -> Result<Credits, Overflow> {
+pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, what: &Issue) -> Result<Credits, Overflow> {
     let Some(one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(Credits::ZERO) };
     let Some(plan) = plan(draft.terms, &wanted.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
-    if plan.grant_on == GrantOn::Payment {
+    if !what.grants(plan, &one) {
         return Ok(Credits::ZERO);
     }
     let share = if plan.prorate { Share::of_the_rest(&one.cycle, draft.occurred_at) } else { Share::WHOLE };
@@ -84,7 +110,8 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted) -> Resul
     let difference = whole.minus(issued)?.at_least_zero();
     let mut granted = Credits::ZERO;
     if difference.is_positive() {
-        grant_for_cycle(draft, &one, GrantSource::Plan, difference, plan.scope.clone())?;
+        let lot = Lot { source: GrantSource::Plan, credits: difference, scope: plan.scope.clone(), payment: what.payment() };
+        grant_for_cycle(draft, &one, lot)?;
         granted = difference;
     }
     let highest = whole.max(issued);
@@ -93,20 +120,53 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted) -> Resul
     one.cycle.allowance = highest;
     draft.put(Row::Subscription(one.clone()));
     for (addon, units) in &wanted.addons {
-        granted = granted.plus(issue_units(draft, &one, (addon, *units), share)?)?;
+        granted = granted.plus(issue_units(draft, &one, (addon, *units), (share, what))?)?;
+    }
+    Ok(granted)
+}
+
+/// Grants what a cycle that is over would have had, into the running one, when the plan grants by payment.
+///
+/// # Errors
+/// [`Overflow`] when a number leaves its bounds.
+pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, what: &Issue) -> Result<Credits, Overflow> {
+    let Some(plan) = plan(draft.terms, &one.current.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
+    if plan.grant_on == GrantOn::Cycle {
+        return Ok(Credits::ZERO);
+    }
+    let units = one.current.addons.iter().filter_map(|(id, units)| Some((addon(draft.terms, id, one.cycle.catalog)?, *units)));
+    let credits = units.map(|(addon, units)| addon.credits_per_unit.share_down(Decimal::from(units), Decimal::ONE));
+    let mut granted = plan.allowance;
+    let lots: Vec<(GrantSource, Credits)> = std::iter::once(Ok((GrantSource::Plan, plan.allowance)))
+        .chain(credits.map(|credits| Ok((GrantSource::Addon, credits?))))
+        .collect::<Result<_, Overflow>>()?;
+    for (source, credits) in lots {
+        if source == GrantSource::Addon {
+            granted = granted.plus(credits)?;
+        }
+        if credits.is_positive() {
+            let scope = if source == GrantSource::Plan { plan.scope.clone() } else { Vec::new() };
+            grant_for_cycle(draft, one, Lot { source, credits, scope, payment: what.payment() })?;
+        }
     }
     Ok(granted)
 }
 
 /// Credits for units beyond those that were issued; a plan that prorates prorates them too.
-fn issue_units(draft: &mut Draft<'_>, one: &Subscription, (id, units): (&Id, u32), share: Share) -> Result<Credits, Overflow> {
+fn issue_units(
+    draft: &mut Draft<'_>,
+    one: &Subscription,
+    (id, units): (&Id, u32),
+    (share, what): (Share, &Issue),
+) -> Result<Credits, Overflow> {
     let Some(addon) = addon(draft.terms, id, one.cycle.catalog) else { return Ok(Credits::ZERO) };
     let high_water = issued(draft, addon_item(id).as_ref());
     let units = Credits::whole(units);
     let more = units.minus(high_water)?.at_least_zero();
     let credits = share.of(addon.credits_per_unit.share_down(more.decimal(), Decimal::ONE)?)?;
     if credits.is_positive() {
-        grant_for_cycle(draft, one, GrantSource::Addon, credits, Vec::new())?;
+        let lot = Lot { source: GrantSource::Addon, credits, scope: Vec::new(), payment: what.payment() };
+        grant_for_cycle(draft, one, lot)?;
     }
     mark(draft, addon_item(id), units.max(high_water), one.cycle.end);
     Ok(credits)
@@ -160,17 +220,21 @@ impl Share {
     }
 }
 
-fn grant_for_cycle(
-    draft: &mut Draft<'_>,
-    one: &Subscription,
+/// Credits of a cycle.
+struct Lot {
     source: GrantSource,
     credits: Credits,
     scope: Vec<Id>,
-) -> Result<(), Overflow> {
+    payment: Option<Printable>,
+}
+
+fn grant_for_cycle(draft: &mut Draft<'_>, one: &Subscription, lot: Lot) -> Result<(), Overflow> {
+    let Lot { source, credits, scope, payment } = lot;
     let id = draft.derived_id("cy");
     let terms = GrantTerms::plain(id, source, credits, draft.occurred_at, draft.cause.clone());
     let end = GrantEnd::Cycle { at: one.cycle.end, expires_at: None };
-    draft.grant(GrantTerms { end, scope, cycle: Some(one.cycle_id()), ..terms }, None)?;
+    let reference = payment.clone();
+    draft.grant(GrantTerms { end, scope, cycle: Some(one.cycle_id()), payment, ..terms }, reference)?;
     Ok(())
 }
 

@@ -76,6 +76,12 @@ pub struct PaymentTerms {
 }
 
 impl PaymentTerms {
+    /// The name these are the terms of, and other names of the same payment.
+    pub fn names<'a>(&self, aliases: &'a [PaymentName]) -> impl Iterator<Item = PaymentName> + use<'a> {
+        let own = PaymentName { name: self.payment.clone(), provider_id: self.provider_id.clone() };
+        std::iter::once(own).chain(aliases.iter().cloned())
+    }
+
     /// What its entries refer to: its name; of an accepted request, the request's id.
     #[must_use]
     pub fn reference(&self) -> Printable {

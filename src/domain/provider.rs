@@ -1,8 +1,9 @@
-//! What a provider's events say: payments, their names, refunds, disputes.
+//! What a provider's events say: payments, their names, refunds, disputes, subscriptions and their invoices.
 //!
 //! Owns their normalised content, verified and free of the provider's form. Nothing here says what follows
 //! from it: `decide` does.
 
+use super::calendar::Interval;
 use super::credits::Money;
 use super::ids::{Id, Printable};
 use super::payment::{PAYPAL, PaymentName, PaymentTerms};
@@ -41,8 +42,7 @@ pub struct ProviderPayment {
 impl ProviderPayment {
     /// Every name of the payment that the event shows.
     pub fn names(&self) -> impl Iterator<Item = PaymentName> + '_ {
-        let own = PaymentName { name: self.terms.payment.clone(), provider_id: self.terms.provider_id.clone() };
-        std::iter::once(own).chain(self.aliases.iter().cloned())
+        self.terms.names(&self.aliases)
     }
 }
 
@@ -113,4 +113,69 @@ pub struct ProviderDispute {
     pub opened_at: Timestamp,
     /// Live or test mode, where the event says so.
     pub livemode: Option<bool>,
+}
+
+/// Where a provider says a subscription is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionSaid {
+    /// It has not begun: its first payment is open.
+    Pending,
+    /// It runs, also while a payment is late.
+    Running,
+    /// It is over.
+    Over,
+}
+
+/// A provider's event about a subscription, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderSubscription {
+    /// `stripe:sub_…`; the ledger knows it by the provider's id.
+    pub name: PaymentName,
+    /// What is subscribed to, by the provider's price ids, and how many of each.
+    pub items: Vec<(Printable, u32)>,
+    /// The paid interval, when the event says so.
+    pub interval: Option<Interval>,
+    /// The instant its cycles are counted from.
+    pub anchor: Timestamp,
+    /// Where it is.
+    pub said: SubscriptionSaid,
+    /// It ends with the paid interval.
+    pub cancels: bool,
+    /// Live or test mode, where the event says so.
+    pub livemode: Option<bool>,
+}
+
+/// A provider's event about an invoice of a subscription, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderInvoice {
+    /// The invoice as a payment, under the invoice's name.
+    pub terms: PaymentTerms,
+    /// Its other names that the event shows: PaymentIntent, charge.
+    pub aliases: Vec<PaymentName>,
+    /// The subscription.
+    pub subscription: PaymentName,
+    /// Where the event says the payment is.
+    pub said: PaymentSaid,
+    /// Until when it pays for the subscription.
+    pub paid_until: Timestamp,
+    /// The provider's price ids of what it is about, by which a stranger's is told; no part of the content.
+    pub prices: Vec<Printable>,
+    /// Live or test mode, where the event says so.
+    pub livemode: Option<bool>,
+}
+
+impl ProviderInvoice {
+    /// Every name of the payment that the event shows.
+    pub fn names(&self) -> impl Iterator<Item = PaymentName> + '_ {
+        self.terms.names(&self.aliases)
+    }
+}
+
+/// A provider's event that only shows what belongs together: a subscription, and names of its first payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionNames {
+    /// The subscription.
+    pub subscription: PaymentName,
+    /// Its session and first invoice.
+    pub payments: Vec<PaymentName>,
 }

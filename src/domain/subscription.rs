@@ -61,8 +61,22 @@ pub struct Subscription {
     pub cancelled: bool,
     /// Over.
     pub ended: bool,
+    /// What its provider calls it, and the time of the last event of it that was heeded; absent for one that no
+    /// provider tells of.
+    pub told: Option<Told>,
+    /// Until when it is paid, for plans that grant by payment.
+    pub paid_until: Option<Timestamp>,
     /// The running or, once ended, the last cycle.
     pub cycle: Cycle,
+}
+
+/// What a provider tells of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// `stripe:sub_…`.
+    pub name: Printable,
+    /// When the last event that was heeded happened: an older one is old news.
+    pub at: Timestamp,
 }
 
 impl Subscription {

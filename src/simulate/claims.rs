@@ -6,9 +6,9 @@
 use crate::domain::book::Book;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
-use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
+use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::message::Unaddressed;
-use crate::store::facts::{FactKind, claims, of_request, payment_names, request_named};
+use crate::store::facts::{FactKind, claims, of_request, request_named, shown};
 use crate::store::memory::Memory;
 use std::collections::{BTreeSet, HashMap};
 
@@ -67,9 +67,8 @@ impl Claims {
 impl Claims {
     /// Whose the payment is that a message is about, if somebody's alone.
     pub fn address(&self, message: &Unaddressed) -> Address {
-        let holder = |name: Printable| self.held.get(&(message.tenant.clone(), FactKind::Payment, name.to_string()));
-        let names = payment_names(&message.command).into_iter();
-        let accounts: BTreeSet<&AccountKey> = names.filter_map(holder).map(|held| &held.account).collect();
+        let holder = |(kind, name): (FactKind, String)| self.held.get(&(message.tenant.clone(), kind, name));
+        let accounts: BTreeSet<&AccountKey> = shown(&message.command).into_iter().filter_map(holder).map(|held| &held.account).collect();
         match accounts.len() {
             0 => Address::Nobody,
             1 => accounts.first().map_or(Address::Nobody, |only| Address::To(only.account.clone())),
@@ -92,6 +91,7 @@ fn exists(book: &Book, kind: FactKind, key: &str) -> bool {
     match kind {
         FactKind::Payment => book.payment_names.contains_key(key),
         FactKind::Request => book.requests.contains_key(key),
+        FactKind::Subscription => book.subscriptions.values().any(|one| one.told.as_ref().is_some_and(|told| told.name.as_str() == key)),
         FactKind::Refund => book.refunds.contains_key(key),
         FactKind::Dispute => book.disputes.contains_key(key),
         FactKind::Reference => book.charges.contains_key(key),

@@ -36,13 +36,14 @@ impl Simulation {
             Address::Several => return Ok(Outcome::Quarantined(QuarantineReason::IdempotencyConflict)),
             Address::Nobody => {}
         }
-        let waits = Wait::of(&message.command) == Wait::Open;
+        let terms = self.store.lock().await.tenants.get(&message.tenant).map(|tenant| tenant.terms.clone());
+        let known = terms.is_some();
+        let waits = terms.is_some_and(|terms| Wait::of(&message.command, &terms.catalogs) == Wait::Open);
         let same = self.unclaimed.iter().find(|kept| kept.message.tenant == message.tenant && kept.message.id == message.id);
         if let Some(kept) = same.filter(|_| waits) {
             let conflicts = kept.message.content != message.content;
             return Ok(if conflicts { Outcome::Quarantined(QuarantineReason::IdempotencyConflict) } else { Outcome::Waiting });
         }
-        let known = self.store.lock().await.tenants.contains_key(&message.tenant);
         let answered = waits && self.answers.contains_key(&(message.tenant.clone(), message.id.clone()));
         if (!waits || answered || !known)
             && let Some(outcome) = self.identity(known, &message.tenant, &message.id, message.content)

@@ -3,10 +3,13 @@
 //! Owns what is claimed for an account before the ledger sees a message, and what is only looked up.
 //! Whose a fact is, the directory knows; never decides.
 
+use crate::domain::catalog::Catalog;
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PROVIDERS, PaymentName};
 use crate::domain::provider::{ProviderDispute, ProviderRefund};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What kind of fact is claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +20,8 @@ pub enum FactKind {
     Request,
     /// The evidence of a request, with its method.
     Evidence,
+    /// A provider's subscription.
+    Subscription,
     /// A provider's refund.
     Refund,
     /// A provider's dispute.
@@ -33,6 +38,7 @@ impl FactKind {
             Self::Payment => "payment",
             Self::Request => "request",
             Self::Evidence => "evidence",
+            Self::Subscription => "subscription",
             Self::Refund => "refund",
             Self::Dispute => "dispute",
             Self::Reference => "reference",
@@ -43,13 +49,11 @@ impl FactKind {
 /// The facts a message claims for its account.
 #[must_use]
 pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
-    let of_payment = payment_names(&message.command).into_iter().map(|name| (FactKind::Payment, name.to_string()));
+    let shown = shown(&message.command).into_iter();
     match &message.command {
-        Command::RecordPayment(_) | Command::NamePayment(_) => of_payment.collect(),
-        Command::RecordRefund(event) => {
-            of_payment.chain(event.refunds.iter().map(|refund| (FactKind::Refund, refund.id.to_string()))).collect()
-        }
-        Command::RecordDispute(event) => of_payment.chain([(FactKind::Dispute, event.dispute.to_string())]).collect(),
+        Command::RecordRefund(event) => shown.chain(event.refunds.iter().map(|refund| (FactKind::Refund, refund.id.to_string()))).collect(),
+        Command::RecordDispute(event) => shown.chain([(FactKind::Dispute, event.dispute.to_string())]).collect(),
+        command if command.is_of_provider() => shown.collect(),
         Command::Spend(spend) => vec![(FactKind::Reference, spend.reference.to_string())],
         Command::SubmitRequest(request) => {
             let evidence =
@@ -60,16 +64,31 @@ pub fn claims(message: &Message) -> Vec<(FactKind, String)> {
     }
 }
 
-/// The names of a payment that a provider's message shows.
+/// What a provider's message shows that says whose it is: names of a payment, a subscription.
 #[must_use]
-pub fn payment_names(command: &Command) -> Vec<Printable> {
+pub fn shown(command: &Command) -> Vec<(FactKind, String)> {
+    let payments =
+        |names: &mut dyn Iterator<Item = PaymentName>| -> Vec<_> { names.map(|name| (FactKind::Payment, name.name.to_string())).collect() };
+    let subscription = |name: &PaymentName| (FactKind::Subscription, name.name.to_string());
     match command {
-        Command::RecordPayment(payment) => payment.names().map(|name| name.name).collect(),
+        Command::RecordPayment(payment) => payments(&mut payment.names()),
         Command::NamePayment(names)
         | Command::RecordRefund(ProviderRefund { names, .. })
-        | Command::RecordDispute(ProviderDispute { names, .. }) => names.printed(),
+        | Command::RecordDispute(ProviderDispute { names, .. }) => payments(&mut names.0.iter().cloned()),
+        Command::RecordSubscription(event) => vec![subscription(&event.name)],
+        Command::RecordInvoice(event) => payments(&mut event.names()).into_iter().chain([subscription(&event.subscription)]).collect(),
+        Command::NameSubscription(names) => {
+            payments(&mut names.payments.iter().cloned()).into_iter().chain([subscription(&names.subscription)]).collect()
+        }
         _ => Vec::new(),
     }
+}
+
+/// The names of a payment among them.
+#[must_use]
+pub fn payment_names(command: &Command) -> Vec<Printable> {
+    let payments = shown(command).into_iter().filter(|(kind, _)| *kind == FactKind::Payment);
+    payments.filter_map(|(_, name)| Printable::new(&name).ok()).collect()
 }
 
 /// What becomes of a provider's message about a payment that nobody has claimed.
@@ -83,10 +102,18 @@ pub enum Wait {
 }
 
 impl Wait {
-    /// For a message that says this.
+    /// For a message that says this, in a tenant with these catalogs.
     #[must_use]
-    pub fn of(command: &Command) -> Self {
-        if matches!(command, Command::RecordRefund(_) | Command::RecordDispute(_)) { Self::Open } else { Self::Answered }
+    pub fn of(command: &Command, catalogs: &BTreeMap<u32, Arc<Catalog>>) -> Self {
+        let mapped = |price: &Printable| catalogs.values().any(|catalog| catalog.target(price).is_some());
+        let waits = match command {
+            Command::RecordRefund(_) | Command::RecordDispute(_) => true,
+            // It pays for a subscription that may be ours.
+            Command::RecordSubscription(event) => event.items.iter().any(|(price, _)| mapped(price)),
+            Command::RecordInvoice(event) => event.prices.iter().any(mapped),
+            _ => false,
+        };
+        if waits { Self::Open } else { Self::Answered }
     }
 }
 

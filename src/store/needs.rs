@@ -5,7 +5,7 @@
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::domain::payment::payment_of;
-use crate::domain::provider::{ProviderDispute, ProviderRefund};
+use crate::domain::provider::{ProviderDispute, ProviderRefund, ProviderSubscription};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,23 +60,13 @@ impl Needs {
         self.first_times.entry(of.tenant.clone()).or_insert(message.occurred_at);
         match &message.command {
             Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
-            Command::RecordPayment(payment) => {
-                for known in payment.names() {
-                    name(&mut self.payments, of, [&known.name]);
-                    name(&mut self.requests, of, [&known.provider_id]);
-                }
-            }
-            Command::NamePayment(names) => name(&mut self.payments, of, &names.printed()),
-            Command::RecordRefund(ProviderRefund { names, refunds, .. }) => {
-                name(&mut self.payments, of, &names.printed());
-                name(&mut self.reversed, of, &names.printed());
-                name(&mut self.refunds, of, refunds.iter().map(|refund| &refund.id));
-            }
-            Command::RecordDispute(ProviderDispute { names, dispute, .. }) => {
-                name(&mut self.payments, of, &names.printed());
-                name(&mut self.reversed, of, &names.printed());
-                name(&mut self.disputes, of, [dispute]);
-            }
+            Command::RecordPayment(_)
+            | Command::NamePayment(_)
+            | Command::RecordRefund(_)
+            | Command::RecordDispute(_)
+            | Command::RecordSubscription(_)
+            | Command::RecordInvoice(_)
+            | Command::NameSubscription(_) => self.add_told(of, &message.command),
             Command::RequestRefund(refund) => {
                 name(&mut self.payments, of, [&refund.payment]);
                 name(&mut self.provider_ids, of, Id::new(refund.payment.as_str()).ok().as_ref());
@@ -120,6 +110,39 @@ impl Needs {
         }
         if message.command.may_open() {
             self.opened.insert(of.clone());
+        }
+    }
+
+    /// What a provider's message names.
+    fn add_told(&mut self, of: &AccountKey, command: &Command) {
+        match command {
+            Command::RecordPayment(payment) => {
+                for known in payment.names() {
+                    name(&mut self.payments, of, [&known.name]);
+                    name(&mut self.requests, of, [&known.provider_id]);
+                }
+            }
+            Command::NamePayment(names) => name(&mut self.payments, of, &names.printed()),
+            Command::RecordSubscription(ProviderSubscription { name: known, .. }) => {
+                name(&mut self.subscriptions, of, [&known.provider_id]);
+                self.high_waters = true;
+            }
+            Command::RecordInvoice(invoice) => {
+                name(&mut self.payments, of, invoice.names().map(|known| known.name).collect::<Vec<_>>().iter());
+                name(&mut self.subscriptions, of, [&invoice.subscription.provider_id]);
+                self.high_waters = true;
+            }
+            Command::RecordRefund(ProviderRefund { names, refunds, .. }) => {
+                name(&mut self.payments, of, &names.printed());
+                name(&mut self.reversed, of, &names.printed());
+                name(&mut self.refunds, of, refunds.iter().map(|refund| &refund.id));
+            }
+            Command::RecordDispute(ProviderDispute { names, dispute, .. }) => {
+                name(&mut self.payments, of, &names.printed());
+                name(&mut self.reversed, of, &names.printed());
+                name(&mut self.disputes, of, [dispute]);
+            }
+            _ => {}
         }
     }
 }

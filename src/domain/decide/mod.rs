@@ -8,7 +8,9 @@ mod credit_request;
 mod cycle_reset;
 mod dispute;
 mod grant;
+mod invoice;
 mod payment_names;
+mod provider_subscription;
 mod purchase;
 mod refund;
 mod refund_request;
@@ -64,6 +66,10 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::NamePayment(names) => Ok(purchase::name(case, names)),
         Command::RecordRefund(command) => refund::decide(case, command),
         Command::RecordDispute(command) => dispute::decide(case, command),
+        Command::RecordSubscription(command) => provider_subscription::record(case, command),
+        Command::RecordInvoice(command) => invoice::record(case, command),
+        // The directory has learnt whose they are; of the payment the account hears by its own event.
+        Command::NameSubscription(_) => Ok(Decision::Ignored),
         Command::RequestRefund(command) => refund_request::decide(case, command),
         Command::ReverseRequest(command) => refund::reverse_request(case, command),
         Command::SubmitRequest(command) => credit_request::submit(case, command),

@@ -7,7 +7,7 @@ use crate::domain::catalog::Addon;
 use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::{Credits, Overflow};
-use crate::domain::cycle::{self, Opening};
+use crate::domain::cycle::{self, Issue, Opening};
 use crate::domain::decision::Row;
 use crate::domain::decision::{Decision, On};
 use crate::domain::draft::Draft;
@@ -15,13 +15,18 @@ use crate::domain::event::Event;
 use crate::domain::ids::Id;
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::settings::Terms;
-use crate::domain::subscription::{Cycle, Subscription, Wanted};
+use crate::domain::subscription::{Cycle, Subscription, Told, Wanted};
 use std::collections::BTreeMap;
 
 /// The most units an add-on may have.
 const UNITS_MAX: u32 = 1_000_000;
 
 pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Overflow> {
+    start_as(case, command, None)
+}
+
+/// Starts a subscription that a provider may tell of.
+pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option<Told>) -> Result<Decision, Overflow> {
     let account = &case.book.account;
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
@@ -61,6 +66,8 @@ pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Ov
         next: None,
         cancelled: false,
         ended: false,
+        told,
+        paid_until: None,
         cycle: cycle.clone(),
     };
     let mut draft = case.draft();
@@ -81,7 +88,23 @@ pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, 
         plan: command.plan.clone().unwrap_or_else(|| known.next.as_ref().unwrap_or(&known.current).plan.clone()),
         addons: command.addons.as_ref().map_or_else(|| known.next.as_ref().unwrap_or(&known.current).addons.clone(), with_units),
     };
-    let Some(catalog) = case.terms.catalog() else { return Ok(Decision::Rejected(vec![Rejection::UnknownPlan])) };
+    if let Some(refusal) = unchangeable(case, known, &wanted) {
+        return Ok(refusal);
+    }
+    if wanted == known.current && known.next.is_none() {
+        return Ok(Decision::Duplicate);
+    }
+    let mut draft = case.draft();
+    draft.occurred_at = case.at;
+    move_to(&mut draft, known.clone(), wanted)?;
+    draft.repay_debt()?;
+    announce(&mut draft, &command.subscription);
+    Ok(accept(draft))
+}
+
+/// Why a subscription cannot become what is wanted.
+pub(super) fn unchangeable(case: Case<'_>, known: &Subscription, wanted: &Wanted) -> Option<Decision> {
+    let Some(catalog) = case.terms.catalog() else { return Some(Decision::Rejected(vec![Rejection::UnknownPlan])) };
     let plan = catalog.plans.get(&wanted.plan);
     let keeps_plan = [Some(&known.current), known.next.as_ref()].into_iter().flatten().any(|had| had.plan == wanted.plan);
     let every = plan.and_then(|plan| plan.allowance_every).unwrap_or(known.interval);
@@ -90,24 +113,18 @@ pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, 
     reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
     // A plan with cycles of another length cannot take over a running cycle.
     reasons.add_if(!keeps_plan && (plan.is_none() || every != known.allowance_every), Rejection::UnknownPlan);
-    reasons.add_if(!addons_fit(case, &wanted, Some(known)), Rejection::UnknownAddon);
-    if let Some(refusal) = reasons.refusal() {
-        return Ok(refusal);
-    }
-    if wanted == known.current && known.next.is_none() {
-        return Ok(Decision::Duplicate);
-    }
-    let mut draft = case.draft();
-    draft.occurred_at = case.at;
-    let mut one = known.clone();
-    one.current = raised(case.terms, known, &wanted);
+    reasons.add_if(!addons_fit(case, wanted, Some(known)), Rejection::UnknownAddon);
+    reasons.refusal()
+}
+
+/// Makes a subscription what is wanted: increases at once, decreases at the end of the paid interval.
+pub(super) fn move_to(draft: &mut Draft<'_>, mut one: Subscription, wanted: Wanted) -> Result<(), Overflow> {
+    one.current = raised(draft.terms, &one, &wanted);
     one.next = (one.current != wanted).then_some(wanted);
-    let now = one.current.clone();
+    let (id, now) = (one.id.clone(), one.current.clone());
     draft.put(Row::Subscription(one));
-    cycle::issue(&mut draft, &command.subscription, &now)?;
-    draft.repay_debt()?;
-    announce(&mut draft, &command.subscription);
-    Ok(accept(draft))
+    cycle::issue(draft, &id, &now, &Issue::Change)?;
+    Ok(())
 }
 
 /// What holds from now on: increases at once, decreases not before the end of the paid interval.
@@ -171,13 +188,13 @@ fn active<'a>(case: Case<'a>, subscription: &Id) -> Result<&'a Subscription, Dec
     }
 }
 
-fn announce(draft: &mut Draft<'_>, subscription: &Id) {
+pub(super) fn announce(draft: &mut Draft<'_>, subscription: &Id) {
     if let Some(one) = draft.book.subscriptions.get(subscription).cloned() {
         draft.announce(Event::SubscriptionChanged(Box::new(one)));
     }
 }
 
-fn with_units(addons: &BTreeMap<Id, u32>) -> BTreeMap<Id, u32> {
+pub(super) fn with_units(addons: &BTreeMap<Id, u32>) -> BTreeMap<Id, u32> {
     addons.iter().filter(|(_, units)| **units > 0).map(|(addon, units)| (addon.clone(), *units)).collect()
 }
 

@@ -3,7 +3,7 @@
 //! Owns the list of event types that are read. Never asks Stripe anything.
 
 use super::object::second;
-use super::{dispute, payment, refund};
+use super::{dispute, invoice, payment, refund, subscription};
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{AccountKey, Id, MessageId, Printable};
 use crate::domain::payment::STRIPE;
@@ -92,6 +92,11 @@ fn said(event: &Event<'_>) -> Result<Said, Fault> {
         | "charge.dispute.funds_withdrawn"
         | "charge.dispute.funds_reinstated"
         | "charge.dispute.closed" => dispute::dispute(object()?, &event.kind, livemode),
+        "customer.subscription.created" | "customer.subscription.updated" | "customer.subscription.deleted" => {
+            subscription::subscription(object()?, &event.kind, livemode)
+        }
+        "invoice.paid" | "invoice.payment_failed" => invoice::invoice(object()?, &event.kind, livemode),
+        "invoice_payment.paid" => invoice::payment(object()?),
         _ => Ok(Said::Nothing),
     }
 }

@@ -3,9 +3,11 @@
 mod currency;
 mod dispute;
 mod event;
+mod invoice;
 mod object;
 mod payment;
 mod refund;
+mod subscription;
 mod verify;
 
 pub(super) use event::read;

@@ -30,6 +30,20 @@ impl Reference {
     }
 }
 
+/// What the seller wrote on the object. Other keys are other people's.
+#[derive(Deserialize, Default)]
+pub(super) struct Metadata {
+    pub(super) credit_account: Option<String>,
+    pub(super) credit_package: Option<String>,
+    pub(super) credit_quantity: Option<String>,
+}
+
+/// The account that the seller named there.
+pub(super) fn account_of(metadata: Option<&Object<Metadata>>) -> Result<Option<Id>, Fault> {
+    let Some(named) = metadata.and_then(|metadata| written(metadata.0.credit_account.as_ref())) else { return Ok(None) };
+    Id::new(named).map(Some).map_err(|_| Fault::malformed("the account that was named is no id"))
+}
+
 /// Reads the object of an event.
 pub(super) fn read<'a, T: Deserialize<'a>>(object: &'a str) -> Result<T, Fault> {
     let Object(read): Object<T> = serde_json::from_str(object).map_err(|error| Fault::from(error).within("data.object"))?;

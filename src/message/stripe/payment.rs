@@ -3,11 +3,11 @@
 //! Owns which of their fields name the account, the goods and the money.
 
 use super::event::Said;
-use super::object::{Reference, currency, money, name, read, written};
+use super::object::{Metadata, Reference, currency, money, name, read, written};
 use crate::domain::command::Command;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms, Purchase};
-use crate::domain::provider::{PaymentSaid, ProviderPayment};
+use crate::domain::provider::{PaymentSaid, ProviderPayment, SubscriptionNames};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
 use serde::Deserialize;
@@ -27,6 +27,7 @@ struct Session {
     client_reference_id: Option<String>,
     payment_intent: Option<Reference>,
     invoice: Option<Reference>,
+    subscription: Option<Reference>,
 }
 
 #[derive(Deserialize)]
@@ -53,14 +54,6 @@ struct Charges {
     data: Vec<Reference>,
 }
 
-/// What the seller wrote on the object. Other keys are other people's.
-#[derive(Deserialize, Default)]
-struct Metadata {
-    credit_account: Option<String>,
-    credit_package: Option<String>,
-    credit_quantity: Option<String>,
-}
-
 /// What both kinds of object say about a payment.
 struct Seen {
     name: PaymentName,
@@ -81,6 +74,9 @@ pub(super) fn session(object: &str, kind: &str, livemode: Option<bool>) -> Resul
     let session: Session = read(object)?;
     // A subscription's session only links, and a set-up session takes no money: it says "no payment
     // required" and must not buy anything. Before 2019 there was no mode, only payments.
+    if session.mode.as_deref() == Some("subscription") {
+        return link(session);
+    }
     if session.mode.as_deref().is_some_and(|mode| mode != "payment") {
         return Ok(Said::Nothing);
     }
@@ -111,6 +107,17 @@ pub(super) fn session(object: &str, kind: &str, livemode: Option<bool>) -> Resul
         said,
     };
     payment(seen, livemode)
+}
+
+/// A subscription's session: whose the subscription is, and what its first payment is called.
+fn link(session: Session) -> Result<Said, Fault> {
+    let Some(subscription) = session.subscription else { return Ok(Said::Nothing) };
+    let named = session.metadata.as_ref().and_then(|metadata| written(metadata.0.credit_account.as_ref()));
+    let account = named.or(written(session.client_reference_id.as_ref())).and_then(|named| Id::new(named).ok());
+    let payments = [session.invoice.map(Reference::id), session.payment_intent.map(Reference::id)];
+    let payments = payments.into_iter().flatten().chain([session.id]).filter_map(|id| name(&id).ok()).collect();
+    let command = Command::NameSubscription(SubscriptionNames { subscription: name(&subscription.id())?, payments });
+    Ok(account.map_or_else(|| Said::OfSomebody(command.clone()), |account| Said::Of(account, command.clone())))
 }
 
 /// A PaymentIntent's event.

@@ -208,6 +208,8 @@ fn states_are_announced_whole() {
         next: Some(Wanted { addons: BTreeMap::new(), ..wanted }),
         cancelled: false,
         ended: false,
+        told: None,
+        paid_until: None,
         cycle: Cycle {
             k: 0,
             n: 1,

@@ -164,6 +164,23 @@ impl PostgresStore {
         Ok(clock.to_jiff())
     }
 
+    /// The terms of a tenant as they are now; `None` when there is no such tenant.
+    pub(super) async fn terms_of(
+        &self,
+        connection: &mut PgConnection,
+        tenant: &Id,
+    ) -> Result<Option<Arc<crate::domain::settings::Terms>>, Failure> {
+        let revision: Option<i64> = sqlx::query_scalar("select revision from tenants where tenant = $1")
+            .bind(tenant.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(revision) = revision else { return Ok(None) };
+        Ok(Some(match self.cached(tenant).filter(|terms| terms.revision == revision) {
+            Some(terms) => terms,
+            None => self.remember(terms::load(connection, tenant).await?),
+        }))
+    }
+
     fn cached(&self, tenant: &Id) -> Option<Arc<crate::domain::settings::Terms>> {
         self.terms.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(tenant).cloned()
     }

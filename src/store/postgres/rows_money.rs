@@ -10,7 +10,7 @@ use crate::domain::ids::Link;
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::reversal::{Dispute, Refund};
-use crate::domain::subscription::{Cycle, HighWater, Subscription, Wanted};
+use crate::domain::subscription::{Cycle, HighWater, Subscription, Told, Wanted};
 use crate::failure::Failure;
 use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
 use rust_decimal::Decimal;
@@ -267,6 +267,9 @@ pub struct SubscriptionRow {
     cycle_end: SqlTimestamp,
     cycle_catalog: i32,
     cycle_allowance: Decimal,
+    provider_name: Option<String>,
+    told_at: Option<SqlTimestamp>,
+    paid_until: Option<SqlTimestamp>,
 }
 
 impl SubscriptionRow {
@@ -282,6 +285,11 @@ impl SubscriptionRow {
             next: self.wanted_next.as_ref().map(|next| next.0.wanted()).transpose()?,
             cancelled: self.is_cancelled,
             ended: self.is_ended,
+            told: match (&self.provider_name, self.told_at) {
+                (Some(name), Some(at)) => Some(Told { name: printable(name)?, at: at.to_jiff() }),
+                _ => None,
+            },
+            paid_until: self.paid_until.map(SqlTimestamp::to_jiff),
             cycle: Cycle {
                 k: self.cycle_k,
                 n: number(self.cycle_n.into())?,

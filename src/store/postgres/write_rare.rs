@@ -33,12 +33,14 @@ const CHARGES: &str = "insert into charges (shard, account_id, reference, purpos
      select $1, new.* from unnest($2::written_charge[]) as new";
 
 const SUBSCRIPTIONS: &str = "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, \
-     time_zone, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance) \
+     time_zone, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance, \
+     provider_name, told_at, paid_until) \
      select $1, new.* from unnest($2::written_subscription[]) as new \
      on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
      is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
      cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
-     cycle_allowance = excluded.cycle_allowance";
+     cycle_allowance = excluded.cycle_allowance, provider_name = excluded.provider_name, told_at = excluded.told_at, \
+     paid_until = excluded.paid_until";
 
 const HIGH_WATERS: &str = "insert into high_waters (shard, account_id, item, issued, until) \
      select $1, new.* from unnest($2::written_high_water[]) as new \
@@ -200,6 +202,9 @@ written! {
         cycle_end: SqlTimestamp,
         cycle_catalog: i32,
         cycle_allowance: Decimal,
+        provider_name: Option<&'a str>,
+        told_at: Option<SqlTimestamp>,
+        paid_until: Option<SqlTimestamp>,
     }
 }
 
@@ -223,6 +228,9 @@ impl<'a> WrittenSubscription<'a> {
             cycle_end: instant(row.cycle.end),
             cycle_catalog: small(row.cycle.catalog),
             cycle_allowance: row.cycle.allowance.decimal(),
+            provider_name: row.told.as_ref().map(|told| told.name.as_str()),
+            told_at: row.told.as_ref().map(|told| instant(told.at)),
+            paid_until: row.paid_until.map(instant),
         }
     }
 }

@@ -63,6 +63,7 @@ fn told() -> impl Strategy<Value = (&'static str, Value)> {
         1 => (name.clone(), any::<bool>()).prop_map(|(sub, at_cycle_end)| ("subscription.cancelled", json!({"subscription": sub, "at_cycle_end": at_cycle_end}))),
         1 => name.clone().prop_map(|request| ("credit_request.submitted",
             json!({"request": request, "credits": "50", "price": "5", "currency": "USD", "method": "crypto", "requested_by": "mia"}))),
+        1 => name.clone().prop_map(|request| ("credit_request.reversed", json!({"request": request, "reversed_by": "bob", "reason": "r"}))),
         1 => (name, any::<bool>()).prop_map(|(request, yes)| ("credit_request.decided",
             json!({"request": request, "decision": if yes { "accepted" } else { "rejected" }, "decided_by": "bob"}))),
         1 => Just(("account.opened", json!({"kind": "user", "owner": "u"}))),

@@ -17,6 +17,7 @@ mod requests;
 mod reversals;
 mod rollover;
 mod spends;
+mod stripe_subscriptions;
 mod time;
 mod usage;
 mod waiting;

@@ -9,7 +9,7 @@ mod invariants;
 mod recorded;
 
 use credit_ledger::catalog;
-use credit_ledger::domain::book::AccountState;
+use credit_ledger::domain::book::{AccountState, Book};
 use credit_ledger::domain::catalog::Catalog;
 use credit_ledger::domain::command::Message;
 use credit_ledger::domain::decision::Outcome;
@@ -19,7 +19,7 @@ use credit_ledger::domain::settings::{Settings, Terms};
 use credit_ledger::domain::tenant_command::TenantCommand;
 use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
-use credit_ledger::store::facts::{Wait, payment_names};
+use credit_ledger::store::facts::{FactKind, Wait, shown as shown_by};
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{LoadedTenant, Submission};
 use database::Database;
@@ -274,12 +274,16 @@ impl World {
             Ok(Incoming::Tenant(message)) => alone(self.instruct(*message, &raw).await),
             // Whose it is, the directory says; here it can only be one account's.
             Ok(Incoming::Unaddressed(message)) => {
-                let names = payment_names(&message.command);
                 let memory = self.memory.lock().await;
                 let book = memory.accounts.get(&key(PAYER)).map(|known| &known.state.book);
-                let is_known = book.is_some_and(|book| names.iter().any(|name| book.payment_names.contains_key(name)));
+                let knows = |book: &Book, (kind, name): (FactKind, String)| match kind {
+                    FactKind::Payment => book.payment_names.contains_key(name.as_str()),
+                    _ => book.subscriptions.values().any(|one| one.told.as_ref().is_some_and(|told| told.name.as_str() == name)),
+                };
+                let is_known = book.is_some_and(|book| shown_by(&message.command).into_iter().any(|fact| knows(book, fact)));
+                let waits = Wait::of(&message.command, &memory.tenants[&id(TENANT)].terms.catalogs);
                 drop(memory);
-                if !is_known && Wait::of(&message.command) == Wait::Answered {
+                if !is_known && waits == Wait::Answered {
                     return alone(Outcome::Ignored);
                 }
                 self.submit(message.addressed(id(PAYER)), raw).await

@@ -37,6 +37,7 @@ fn exists(kind: FactKind) -> &'static str {
             "exists (select from credit_requests join home using (account_id) where shard = $1 \
              and method || ':' || evidence_reference = $4 and status in ('pending', 'accepted'))"
         }
+        FactKind::Subscription => "exists (select from subscriptions join home using (account_id) where shard = $1 and provider_name = $4)",
         FactKind::Refund => "exists (select from refunds join home using (account_id) where shard = $1 and refund = $4)",
         FactKind::Dispute => "exists (select from disputes join home using (account_id) where shard = $1 and dispute = $4)",
         FactKind::Reference => "exists (select from charges join home using (account_id) where shard = $1 and reference = $4)",

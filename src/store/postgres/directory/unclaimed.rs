@@ -10,14 +10,14 @@ use super::super::PostgresStore;
 use super::super::rows::{id, message_id};
 use super::super::tenant::Answering;
 use super::Fact;
-use crate::domain::command::Message;
+use crate::domain::command::{Command, Message};
 use crate::domain::decision::Outcome;
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::message::raw::{Raw, RawHead};
 use crate::message::{Incoming, Unaddressed, reread};
-use crate::store::facts::{FactKind, Wait, payment_names};
+use crate::store::facts::{Wait, shown};
 use crate::store::shard_of;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::PgConnection;
@@ -76,8 +76,8 @@ impl PostgresStore {
     pub async fn address(&self, asked: &[&Unaddressed]) -> Result<Vec<Address>, Failure> {
         let mut by_shard: BTreeMap<i16, Vec<(usize, Fact)>> = BTreeMap::new();
         for (place, message) in asked.iter().enumerate() {
-            for name in payment_names(&message.command) {
-                let fact = self.fact(&message.tenant, (FactKind::Payment, name.to_string()));
+            for fact in shown(&message.command) {
+                let fact = self.fact(&message.tenant, fact);
                 by_shard.entry(fact.shard).or_default().push((place, fact));
             }
         }
@@ -101,21 +101,18 @@ impl PostgresStore {
     }
 
     /// Keeps a message until somebody claims its payment. Answers [`Outcome::Waiting`], or what its identity
-    /// was answered before; one that is only kept for its names is not answered here.
+    /// was answered before; [`Outcome::Ignored`] for one that is only kept for its names and is still to be
+    /// answered so.
     ///
     /// # Errors
     /// [`Failure`] of the database; nothing was kept.
     pub async fn park(&self, message: &Unaddressed, raw: &Raw) -> Result<Outcome, Failure> {
         let mut transaction = self.pool.begin().await?;
-        let exists: Option<bool> = sqlx::query_scalar("select test_clock from tenants where tenant = $1")
-            .bind(message.tenant.as_str())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if exists.is_none() {
+        let Some(terms) = self.terms_of(&mut transaction, &message.tenant).await? else {
             return Ok(Outcome::Quarantined(QuarantineReason::UnknownTenant));
-        }
+        };
         let home = self.tenant_account(&mut transaction, &message.tenant).await?;
-        let answered = Wait::of(&message.command) == Wait::Answered;
+        let answered = Wait::of(&message.command, &terms.catalogs) == Wait::Answered;
         let answering = Answering::to(home, (&message.tenant, &message.id, message.content), raw);
         if !answered && let Some((content, recorded)) = answering.known(&mut transaction).await? {
             let outcome = repeated(&content, message.content);
@@ -123,11 +120,12 @@ impl PostgresStore {
             transaction.commit().await?;
             return Ok(outcome);
         }
-        let outcome = match insert(&mut transaction, home.0, message, raw).await? {
+        let outcome = match insert(&mut transaction, (home.0, answered), message, raw).await? {
             Some(content) if content != message.content.0 => Outcome::Quarantined(QuarantineReason::IdempotencyConflict),
+            Some(_) | None if answered => Outcome::Ignored,
             Some(_) | None => Outcome::Waiting,
         };
-        if !answered && outcome == Outcome::Waiting {
+        if outcome == Outcome::Waiting {
             answering.reply(&mut transaction, &outcome, None).await?;
         }
         transaction.commit().await?;
@@ -142,10 +140,10 @@ impl PostgresStore {
         let mut by_shard: BTreeMap<i16, (Vec<String>, Vec<String>)> = BTreeMap::new();
         for message in messages {
             let tenant = &message.account.tenant;
-            for name in payment_names(&message.command) {
+            for name in shown_names(&message.command) {
                 let (tenants, names) = by_shard.entry(shard_of(tenant.as_str(), "", self.shards)).or_default();
                 tenants.push(tenant.to_string());
-                names.push(name.to_string());
+                names.push(name);
             }
         }
         for (shard, (tenants, names)) in by_shard {
@@ -214,14 +212,22 @@ impl PostgresStore {
     }
 }
 
+fn shown_names(command: &Command) -> Vec<String> {
+    shown(command).into_iter().map(|(kind, name)| format!("{}:{name}", kind.word())).collect()
+}
+
 fn repeated(recorded: &[u8], content: Hash) -> Outcome {
     if recorded == content.0 { Outcome::Duplicate } else { Outcome::Quarantined(QuarantineReason::IdempotencyConflict) }
 }
 
 /// Adds a message with its names; returns the content of one that has its identity already.
-async fn insert(connection: &mut PgConnection, shard: i16, message: &Unaddressed, raw: &Raw) -> Result<Option<Vec<u8>>, Failure> {
+async fn insert(
+    connection: &mut PgConnection,
+    (shard, is_answered): (i16, bool),
+    message: &Unaddressed,
+    raw: &Raw,
+) -> Result<Option<Vec<u8>>, Failure> {
     let key = Uuid::from_bytes(message.id.key().0);
-    let is_answered = Wait::of(&message.command) == Wait::Answered;
     // Whoever asked is told that it is ignored, once.
     let head = if is_answered { raw.head().unanswered() } else { raw.head() };
     let known: Option<Vec<u8>> = sqlx::query_scalar("select content from unclaimed where shard = $1 and tenant = $2 and message_key = $3")
@@ -233,7 +239,7 @@ async fn insert(connection: &mut PgConnection, shard: i16, message: &Unaddressed
     if known.is_some() {
         return Ok(known);
     }
-    let names: Vec<String> = payment_names(&message.command).iter().map(ToString::to_string).collect();
+    let names = shown_names(&message.command);
     sqlx::query(
         "with kept as (insert into unclaimed (shard, tenant, message_key, source, id, content, is_answered, deadline, raw, body) \
            select $1, tenant, $3, $4, $5, $6, $7, coalesce(case when test_clock then clock end, clock_timestamp()) + interval '30 days', $8, $9 \

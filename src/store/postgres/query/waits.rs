@@ -74,7 +74,7 @@ impl PostgresStore {
     /// [`Failure`] of the database.
     pub async fn wait_of_nobody(&self, tenant: &Id, message: &MessageId) -> Result<Option<Wait>, Failure> {
         let row: Option<WaitRow> = sqlx::query_as(
-            "select source, id, 'payment' as waits_on, (select string_agg(name, E'\\n' order by name) from unclaimed_names \
+            "select source, id, 'payment' as waits_on, (select string_agg(substr(name, strpos(name, ':') + 1), E'\\n' order by name) from unclaimed_names \
                where shard = $1 and tenant = $2 and message_key = $3) as waits_key, null::timestamptz as waits_until, deadline \
              from unclaimed where shard = $1 and tenant = $2 and message_key = $3 and not is_answered",
         )

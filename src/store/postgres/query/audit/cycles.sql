@@ -8,7 +8,8 @@ with ordered as (
     from resets where shard = $1 window w as (partition by account_id, subscription order by k, n)
 ), issued as (
     select account_id, subscription, cycle_k, cycle_n, sum(credits) as credits
-    from grants where shard = $1 and source = 'plan' group by account_id, subscription, cycle_k, cycle_n
+    -- What a late payment of an earlier cycle brought comes on top.
+    from grants where shard = $1 and source = 'plan' and payment is null group by account_id, subscription, cycle_k, cycle_n
 ), alone as (
     select account_id from subscriptions where shard = $1 group by account_id having count(*) = 1
 ), compared as (

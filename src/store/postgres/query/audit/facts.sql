@@ -3,7 +3,8 @@
 with bought as (
     select e.account_id, e.reference, sum(e.amount) as amount, count(*) filter (where g.source = 'purchased') as purchases
     from entries e join grants g on g.shard = $1 and g.account_id = e.account_id and g.number = e.touched_grants[1]
-    where e.shard = $1 and e.kind in ('purchased', 'granted') and g.source in ('purchased', 'bonus')
+    where e.shard = $1 and (e.kind in ('purchased', 'granted') and g.source in ('purchased', 'bonus')
+        or e.kind in ('allowance', 'addon') and g.payment is not null)
     group by e.account_id, e.reference
 ), spent as (
     select account_id, reference, sum(amount) as amount from entries where shard = $1 and kind = 'spent' group by account_id, reference

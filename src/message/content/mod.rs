@@ -5,6 +5,8 @@
 //! is a duplicate and not a conflict. The text never changes for what it already covers: a new
 //! field adds a line only when it is there. It never uses `Debug`, whose form is nobody's promise.
 
+mod provider;
+
 use super::payload::Asked;
 use crate::domain::account::AccountKind;
 use crate::domain::alert::AlertLevel;
@@ -12,7 +14,6 @@ use crate::domain::command::{
     Act, Command, GrantCredits, ProfileChange, RequestedGoods, Spend, StartSubscription, SubmitRequest, TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
-use crate::domain::provider::{PaymentSaid, ProviderDispute, ProviderPayment, ProviderRefund};
 use crate::domain::settings::{OpenAccounts, PriorityChange, SettingChange, SettingsChange};
 use crate::domain::tenant_command::TenantCommand;
 use jiff::Timestamp;
@@ -114,14 +115,13 @@ fn command(text: &mut Text, asked: &Command) {
             text.put("allow_debt", asked.allow_debt);
             act(text, &asked.act);
         }
-        Command::RecordPayment(asked) => payment(text, asked),
-        Command::NamePayment(names) => {
-            for name in &names.0 {
-                text.put("payment", &name.name);
-            }
-        }
-        Command::RecordRefund(asked) => refund(text, asked),
-        Command::RecordDispute(asked) => dispute(text, asked),
+        Command::RecordPayment(_)
+        | Command::NamePayment(_)
+        | Command::RecordRefund(_)
+        | Command::RecordDispute(_)
+        | Command::RecordSubscription(_)
+        | Command::RecordInvoice(_)
+        | Command::NameSubscription(_) => provider::put(text, asked),
         Command::RequestRefund(asked) => {
             text.put("payment", &asked.payment);
             text.put("requested_by", &asked.requested_by);
@@ -216,49 +216,6 @@ fn spend(text: &mut Text, asked: &Spend) {
     text.maybe("service", asked.service.as_ref());
     text.put("credits", asked.credits);
     text.maybe("member", asked.member.as_ref());
-}
-
-fn payment(text: &mut Text, asked: &ProviderPayment) {
-    let terms = &asked.terms;
-    text.put("payment", &terms.payment);
-    if let Some(purchase) = &terms.package {
-        text.put("package", &purchase.package);
-        text.put("quantity", purchase.quantity);
-    }
-    text.put("amount", terms.amount);
-    text.maybe("before_tax", terms.before_tax);
-    text.put("currency", &terms.currency);
-    text.maybe("document", terms.document.as_ref());
-    text.put("paid", asked.said == PaymentSaid::Paid);
-    match asked.said {
-        PaymentSaid::Pending | PaymentSaid::Paid => {}
-        PaymentSaid::AttemptFailed => text.put("failed", "attempt"),
-        PaymentSaid::Failed => text.put("failed", "payment"),
-    }
-    text.maybe("livemode", asked.livemode);
-}
-
-fn refund(text: &mut Text, asked: &ProviderRefund) {
-    text.maybe("payment", asked.names.0.first().map(|name| &name.name));
-    text.put("currency", &asked.currency);
-    for refund in &asked.refunds {
-        text.put("refund", &refund.id);
-        text.put("amount", refund.amount);
-        text.put("status", refund.status.word());
-        text.put("created_at", refund.created_at.as_microsecond());
-    }
-    text.maybe("refunded", asked.refunded);
-    text.maybe("livemode", asked.livemode);
-}
-
-fn dispute(text: &mut Text, asked: &ProviderDispute) {
-    text.maybe("payment", asked.names.0.first().map(|name| &name.name));
-    text.put("dispute", &asked.dispute);
-    text.put("amount", asked.amount);
-    text.put("currency", &asked.currency);
-    text.put("stage", asked.stage.word());
-    text.put("opened_at", asked.opened_at.as_microsecond());
-    text.maybe("livemode", asked.livemode);
 }
 
 fn request(text: &mut Text, asked: &SubmitRequest) {

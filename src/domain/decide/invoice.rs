@@ -1,0 +1,66 @@
+//! A subscription's invoice: with a plan that grants by payment, its payment grants the cycle (semantics §7).
+//!
+//! Owns what a paid invoice issues, once. That it is a payment like any other, which refunds and disputes take
+//! back, is `purchase`'s and `clawback`'s.
+
+use super::payment_names::{known, learn, named};
+use super::{Case, accept};
+use crate::domain::clawback;
+use crate::domain::credits::{Credits, Overflow};
+use crate::domain::cycle::{self, Issue};
+use crate::domain::decision::{Decision, On, Row};
+use crate::domain::payment::{Payment, PaymentStatus};
+use crate::domain::provider::{PaymentSaid, ProviderInvoice};
+use crate::domain::rejection::{QuarantineReason, Rejection};
+use crate::domain::subscription::Subscription;
+
+pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overflow> {
+    if case.is_other_mode(event.livemode) {
+        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
+    }
+    // What is open of an invoice may change until it is paid.
+    let contradicts = |terms: &crate::domain::payment::PaymentTerms| terms.currency != event.terms.currency;
+    let Ok(known) = known(case.book, event.names(), contradicts) else {
+        return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
+    };
+    let paid = event.said == PaymentSaid::Paid;
+    let before = known.map(|known| known.status);
+    if let Some(known) = known.filter(|known| known.status.is_taken_up() || (!paid && known.status == PaymentStatus::Failed)) {
+        let mut draft = case.draft();
+        learn(&mut draft, event.names(), &known.terms.payment);
+        return Ok(named(draft));
+    }
+    let Some(one) = case.book.subscriptions.get(&event.subscription.provider_id) else {
+        return Ok(Decision::Waiting(On::Subscription(event.subscription.provider_id.clone())));
+    };
+    if one.ended && paid {
+        return Ok(Decision::Rejected(vec![Rejection::NoActiveSubscription]));
+    }
+    let mut draft = case.draft();
+    draft.occurred_at = case.at;
+    let kept = known.cloned().unwrap_or_else(|| Payment::new(event.terms.clone(), PaymentStatus::Failed));
+    let mut payment = Payment { terms: event.terms.clone(), status: PaymentStatus::Failed, ..kept };
+    if paid {
+        payment.granted = grant(&mut draft, one, event)?;
+        payment.status = PaymentStatus::Granted;
+    }
+    let (name, status) = (payment.terms.payment.clone(), payment.status);
+    draft.put(Row::Payment(payment));
+    learn(&mut draft, event.names(), &name);
+    draft.repay_debt()?;
+    clawback::settle(&mut draft, &name)?;
+    if before == Some(status) { Ok(named(draft)) } else { Ok(accept(draft)) }
+}
+
+/// Issues what the payment is for, and notes until when it pays. A payment for a cycle that is over already,
+/// because it came late, grants what that cycle would have had.
+fn grant(draft: &mut super::Draft<'_>, one: &Subscription, event: &ProviderInvoice) -> Result<Credits, Overflow> {
+    let paid_until = one.paid_until.max(Some(event.paid_until));
+    draft.put(Row::Subscription(Subscription { paid_until, ..one.clone() }));
+    let what = Issue::Paid(event.terms.payment.clone());
+    if event.paid_until <= one.cycle.start {
+        cycle::issue_late(draft, one, &what)
+    } else {
+        cycle::issue(draft, &one.id, &one.current, &what)
+    }
+}
