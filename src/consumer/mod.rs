@@ -233,7 +233,18 @@ async fn exhausted(store: &PostgresStore, raw: Arc<Raw>, why: &str) -> Exhausted
     // Reading it is safe: what ended the process came after that. Whose it was is worth knowing.
     let message = match reread(&raw) {
         Ok(Incoming::Account(message)) => Some(message),
-        Ok(Incoming::Tenant(_) | Incoming::Unaddressed(_) | Incoming::Ignored { .. }) | Err(_) => None,
+        Ok(Incoming::Unaddressed(message)) => {
+            return Exhausted::Open(QuarantineRow {
+                reason: QuarantineReason::RetriesExhausted,
+                detail: why.to_owned(),
+                tenant: Some(message.tenant.clone()),
+                account: None,
+                kind: Some(message.command.word().to_owned()),
+                message: Some(message.id),
+                raw,
+            });
+        }
+        Ok(Incoming::Tenant(_) | Incoming::Ignored { .. }) | Err(_) => None,
     };
     if let Some(message) = &message
         && until_done(|| store.is_answered(message)).await

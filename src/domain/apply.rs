@@ -145,9 +145,20 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
         let before = state.book.account.seq;
         submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim: Claim::Ours }, before, changes);
     } else {
+        let key = waiting.message.id.key();
+        // It may have been answered in the meantime: an outcome is recorded once.
+        if let Some(Answered { recorded: Some(recorded), .. }) = state.answered.get(&key) {
+            let of = Some(recorded.clone());
+            changes.answers.push(Answer { message: waiting.message, outcome: Outcome::Duplicate, entries: None, is_new: false, of });
+            return;
+        }
         // A provider tells of every payment it made, also of those that are not ours.
         let not_ours = matches!(waiting.on, On::Payment(_)) && waiting.message.command.is_of_provider();
         let outcome = if not_ours { Outcome::Ignored } else { Outcome::Quarantined(QuarantineReason::WaitTimeout) };
+        if not_ours {
+            let recorded = Some(Recorded::of(&outcome, None));
+            state.answered.insert(key, Answered { content: waiting.message.content, recorded });
+        }
         changes.answers.push(Answer { message: waiting.message, outcome, entries: None, is_new: true, of: None });
     }
 }

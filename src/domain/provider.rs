@@ -156,10 +156,8 @@ pub struct ProviderInvoice {
     pub subscription: PaymentName,
     /// Where the event says the payment is.
     pub said: PaymentSaid,
-    /// Until when it pays for the subscription.
-    pub paid_until: Timestamp,
-    /// The provider's price ids of what it is about, by which a stranger's is told; no part of the content.
-    pub prices: Vec<Printable>,
+    /// What it is about, by the provider's price ids, and until when each is paid.
+    pub lines: Vec<(Printable, Timestamp)>,
     /// Live or test mode, where the event says so.
     pub livemode: Option<bool>,
 }

@@ -93,6 +93,7 @@ async fn answered(store: &PostgresStore, shard: i16) -> Result<Vec<AccountKey>, 
     let (undecided, mut told): (Vec<_>, Vec<_>) = claimants.into_iter().partition(|claimant| claimant.claim == Claim::Undecided);
     let messages: Vec<&Message> = undecided.iter().map(|claimant| &claimant.message).collect();
     let answers = store.claim(&messages).await?;
+    store.wake(&messages).await?;
     for (claimant, claim) in undecided.into_iter().zip(answers) {
         if claim != Claim::Undecided {
             store.tell_claimant(shard, &claimant, claim).await?;

@@ -31,18 +31,18 @@ pub async fn round(store: &PostgresStore, lanes: &Lanes<PostgresStore>, shard: i
     let mut found: Vec<(Arc<Message>, Arc<Raw>)> = Vec::new();
     for (unclaimed, address) in open.into_iter().zip(addresses) {
         match address {
+            Address::Nobody if unclaimed.is_answered => store.rest(&unclaimed.message).await?,
             Address::Nobody => {}
             Address::To(account) => found.push((Arc::new(unclaimed.message.addressed(account)), unclaimed.raw)),
             Address::Several => set_aside(store, lanes, unclaimed).await?,
         }
     }
-    let any = !found.is_empty();
-    submit(store, lanes, found).await?;
-    Ok(any)
+    submit(store, lanes, found).await
 }
 
-/// Claims the names that messages show for the account they were found to be about, and has them decided.
-async fn submit(store: &PostgresStore, lanes: &Lanes<PostgresStore>, found: Vec<(Arc<Message>, Arc<Raw>)>) -> Result<(), Failure> {
+/// Claims the names that messages show for the account they were found to be about, and has them decided; true
+/// when any were.
+async fn submit(store: &PostgresStore, lanes: &Lanes<PostgresStore>, found: Vec<(Arc<Message>, Arc<Raw>)>) -> Result<bool, Failure> {
     let messages: Vec<&Message> = found.iter().map(|(message, _)| &**message).collect();
     let claims = store.claim(&messages).await?;
     store.wake(&messages).await?;
@@ -59,12 +59,13 @@ async fn submit(store: &PostgresStore, lanes: &Lanes<PostgresStore>, found: Vec<
             under_way.push((message, settled));
         }
     }
+    let any = !under_way.is_empty();
     for (message, settled) in under_way {
         if settled.await.is_ok() {
             store.forget(&message.account.tenant, &message.id).await?;
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// The names it shows for one payment are those of several accounts.

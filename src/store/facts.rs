@@ -110,7 +110,7 @@ impl Wait {
             Command::RecordRefund(_) | Command::RecordDispute(_) => true,
             // It pays for a subscription that may be ours.
             Command::RecordSubscription(event) => event.items.iter().any(|(price, _)| mapped(price)),
-            Command::RecordInvoice(event) => event.prices.iter().any(mapped),
+            Command::RecordInvoice(event) => event.lines.iter().any(|(price, _)| mapped(price)),
             _ => false,
         };
         if waits { Self::Open } else { Self::Answered }

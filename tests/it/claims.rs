@@ -295,5 +295,5 @@ pub async fn until(deployment: &Deployment, what: &str, query: &'static str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(SOON, yes).await.unwrap_or_else(|_| panic!("{what}"));
+    timeout(4 * SOON, yes).await.unwrap_or_else(|_| panic!("{what}"));
 }

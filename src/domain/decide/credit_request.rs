@@ -1,10 +1,9 @@
 //! `credit_request.submitted`, `.decided`, `.cancelled`: manual purchases (semantics §5).
 
 use super::payment_names::learn;
-use super::purchase::{Bought, grant_purchase, reviewed};
+use super::purchase::{Bought, grant_purchase, reviewed, settle_at_once};
 use super::{Case, Draft, Reasons, accept};
 use crate::domain::account::AccountStatus;
-use crate::domain::clawback;
 use crate::domain::command::{CancelRequest, DecideRequest, RequestedGoods, SubmitRequest};
 use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
@@ -177,7 +176,7 @@ fn grant_request(
     draft.repay_debt()?;
     learn(draft, [PaymentName { name: name.clone(), provider_id: payment.terms.provider_id.clone() }], &name);
     draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, granted: request.granted, ..payment }));
-    clawback::settle(draft, &name)?;
+    settle_at_once(draft, &name)?;
     Ok(())
 }
 

@@ -3,13 +3,14 @@
 //! Owns what a paid invoice issues, once. That it is a payment like any other, which refunds and disputes take
 //! back, is `purchase`'s and `clawback`'s.
 
-use super::payment_names::{known, learn, named};
+use super::payment_names::{known, learn, learnt, named};
+use super::purchase::settle_at_once;
 use super::{Case, accept};
-use crate::domain::clawback;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::cycle::{self, Issue};
 use crate::domain::decision::{Decision, On, Row};
-use crate::domain::payment::{Payment, PaymentStatus};
+use crate::domain::ids::Printable;
+use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms};
 use crate::domain::provider::{PaymentSaid, ProviderInvoice};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::subscription::Subscription;
@@ -19,16 +20,14 @@ pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overf
         return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
     }
     // What is open of an invoice may change until it is paid.
-    let contradicts = |terms: &crate::domain::payment::PaymentTerms| terms.currency != event.terms.currency;
+    let contradicts = |terms: &PaymentTerms| terms.currency != event.terms.currency;
     let Ok(known) = known(case.book, event.names(), contradicts) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     };
     let paid = event.said == PaymentSaid::Paid;
     let before = known.map(|known| known.status);
     if let Some(known) = known.filter(|known| known.status.is_taken_up() || (!paid && known.status == PaymentStatus::Failed)) {
-        let mut draft = case.draft();
-        learn(&mut draft, event.names(), &known.terms.payment);
-        return Ok(named(draft));
+        return learnt(case.draft(), event.names(), &known.terms.payment);
     }
     let Some(one) = case.book.subscriptions.get(&event.subscription.provider_id) else {
         return Ok(Decision::Waiting(On::Subscription(event.subscription.provider_id.clone())));
@@ -48,19 +47,19 @@ pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overf
     draft.put(Row::Payment(payment));
     learn(&mut draft, event.names(), &name);
     draft.repay_debt()?;
-    clawback::settle(&mut draft, &name)?;
+    settle_at_once(&mut draft, &name)?;
     if before == Some(status) { Ok(named(draft)) } else { Ok(accept(draft)) }
 }
 
 /// Issues what the payment is for, and notes until when it pays. A payment for a cycle that is over already,
 /// because it came late, grants what that cycle would have had.
 fn grant(draft: &mut super::Draft<'_>, one: &Subscription, event: &ProviderInvoice) -> Result<Credits, Overflow> {
-    let paid_until = one.paid_until.max(Some(event.paid_until));
-    draft.put(Row::Subscription(Subscription { paid_until, ..one.clone() }));
+    // A fee beside the plan pays for no cycle.
+    let target = |price: &Printable| draft.terms.catalogs.values().rev().find_map(|catalog| catalog.target(price));
+    let Some(until) = event.lines.iter().filter(|(price, _)| target(price).is_some()).map(|(_, until)| *until).max() else {
+        return Ok(Credits::ZERO);
+    };
+    draft.put(Row::Subscription(Subscription { paid_until: one.paid_until.max(Some(until)), ..one.clone() }));
     let what = Issue::Paid(event.terms.payment.clone());
-    if event.paid_until <= one.cycle.start {
-        cycle::issue_late(draft, one, &what)
-    } else {
-        cycle::issue(draft, &one.id, &one.current, &what)
-    }
+    if until <= one.cycle.start { cycle::issue_late(draft, one, &what) } else { cycle::issue(draft, &one.id, &one.current, &what) }
 }

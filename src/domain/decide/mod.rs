@@ -63,7 +63,7 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::Spend(command) => spend::decide(case, command),
         Command::Adjust(command) => adjust::decide(case, command),
         Command::RecordPayment(command) => purchase::decide(case, command),
-        Command::NamePayment(names) => Ok(purchase::name(case, names)),
+        Command::NamePayment(names) => purchase::name(case, names),
         Command::RecordRefund(command) => refund::decide(case, command),
         Command::RecordDispute(command) => dispute::decide(case, command),
         Command::RecordSubscription(command) => provider_subscription::record(case, command),

@@ -3,8 +3,10 @@
 //! Owns how names of a payment are followed and learnt. A provider shows one payment under several names,
 //! and no event shows all of them.
 
-use super::Draft;
+use super::{Draft, accept};
 use crate::domain::book::Book;
+use crate::domain::clawback;
+use crate::domain::credits::Overflow;
 use crate::domain::decision::{Decision, Row};
 use crate::domain::ids::Printable;
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentStatus, PaymentTerms};
@@ -35,8 +37,8 @@ pub fn known(
 }
 
 /// From now on every one of these names leads to the payment, and so does whatever else led to where one
-/// of them led before, refunds and disputes included.
-pub fn learn(draft: &mut Draft<'_>, names: impl IntoIterator<Item = PaymentName>, payment: &Printable) {
+/// of them led before, refunds and disputes included; true when that made another payment this one.
+pub fn learn(draft: &mut Draft<'_>, names: impl IntoIterator<Item = PaymentName>, payment: &Printable) -> bool {
     let names: BTreeSet<PaymentName> = names.into_iter().collect();
     let before = names.iter().filter_map(|name| Some(draft.book.payment_names.get(&name.name)?.payment.clone()));
     let joined: BTreeSet<Printable> = before.filter(|before| before != payment).collect();
@@ -47,9 +49,10 @@ pub fn learn(draft: &mut Draft<'_>, names: impl IntoIterator<Item = PaymentName>
             draft.put(Row::PaymentName(KnownName { name, payment: payment.clone() }));
         }
     }
-    for other in joined {
-        join(draft, &other, payment);
+    for other in &joined {
+        join(draft, other, payment);
     }
+    !joined.is_empty()
 }
 
 /// One payment turns out to be another.
@@ -67,6 +70,17 @@ fn join(draft: &mut Draft<'_>, other: &Printable, payment: &Printable) {
         draft.put(Row::Payment(Payment { refunded_most: other.refunded_most, ..kept }));
     }
     draft.put(Row::Payment(Payment { status: PaymentStatus::Joined, ..other }));
+}
+
+/// Nothing is left to do for a payment but to learn what else it is called, and to act on what that brings.
+pub fn learnt(mut draft: Draft<'_>, names: impl IntoIterator<Item = PaymentName>, payment: &Printable) -> Result<Decision, Overflow> {
+    if learn(&mut draft, names, payment) {
+        clawback::settle(&mut draft, payment)?;
+        if draft.has_entries() {
+            return Ok(accept(draft));
+        }
+    }
+    Ok(named(draft))
 }
 
 /// A duplicate, with the names that were learnt from it.

@@ -4,7 +4,8 @@
 //! What staff decide about one is `credit_request`'s.
 
 use super::credit_request::{announce, withdraw};
-use super::payment_names::{Contradiction, known, learn, named};
+use super::payment_names::{Contradiction, known, learn, learnt, named};
+use super::refund::announce as announce_reversal;
 use super::{Case, Draft, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::book::Book;
@@ -13,8 +14,9 @@ use crate::domain::catalog::{Catalog, Package};
 use crate::domain::clawback;
 use crate::domain::credits::{Credits, Money, Overflow};
 use crate::domain::decision::{Decision, On, Row};
+use crate::domain::event::Reversal;
 use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
-use crate::domain::ids::Id;
+use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms, Purchase};
 use crate::domain::provider::{PaymentNames, PaymentSaid, ProviderPayment};
 use crate::domain::rejection::{QuarantineReason, Rejection};
@@ -53,26 +55,30 @@ pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overf
     if let Some(known) = known.filter(|known| known.status == PaymentStatus::Granted) {
         // The money cannot have failed to come and be here: a person must look.
         let contradicted = event.said == PaymentSaid::Failed;
-        return Ok(if contradicted { Decision::Quarantined(QuarantineReason::IdempotencyConflict) } else { already(seen, known) });
+        return if contradicted { Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict)) } else { already(seen, known) };
     }
     if known.is_none() && !event.is_addressed {
         return Ok(Decision::Waiting(On::Payment(event.names().map(|name| name.name).collect())));
     }
     let terms = merged(known, event);
+    // Of an invoice's payment, say: what it is for, others tell.
+    if let (false, None, Some(known)) = (event.is_addressed, &terms.package, known) {
+        return already(seen, known);
+    }
     // Ours, because it names an account; but for what, nobody knows. Another event may say it.
     let Some(purchase) = &terms.package else { return Ok(Decision::Rejected(vec![Rejection::UnknownPackage])) };
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
     }
     if event.said != PaymentSaid::Paid {
-        return Ok(remember_unpaid(seen, terms));
+        return remember_unpaid(seen, terms);
     }
     let catalog = case.terms.catalog();
     let Some((catalog, package)) = catalog.and_then(|catalog| Some((catalog, catalog.packages.get(&purchase.package)?))) else {
         return Ok(Decision::Rejected(vec![Rejection::UnknownPackage]));
     };
     let offer = offer(catalog, package, purchase)?;
-    if price_fits(case.terms.settings.price_check, &offer, &terms) { grant(seen, terms, &offer) } else { Ok(review(seen, terms, &offer)) }
+    if price_fits(case.terms.settings.price_check, &offer, &terms) { grant(seen, terms, &offer) } else { review(seen, terms, &offer) }
 }
 
 /// Terms are compared where both events name them: account, package, amount, currency.
@@ -101,23 +107,17 @@ fn merged(known: Option<&Payment>, event: &ProviderPayment) -> PaymentTerms {
 }
 
 /// An event that only shows what a payment is called.
-pub fn name(case: Case<'_>, names: &PaymentNames) -> Decision {
+pub fn name(case: Case<'_>, names: &PaymentNames) -> Result<Decision, Overflow> {
     match known(case.book, names.0.iter().cloned(), |_| false) {
-        Err(Contradiction) => Decision::Quarantined(QuarantineReason::IdempotencyConflict),
-        Ok(None) => Decision::Waiting(On::Payment(names.printed())),
-        Ok(Some(payment)) => {
-            let mut draft = case.draft();
-            learn(&mut draft, names.0.iter().cloned(), &payment.terms.payment);
-            named(draft)
-        }
+        Err(Contradiction) => Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict)),
+        Ok(None) => Ok(Decision::Waiting(On::Payment(names.printed()))),
+        Ok(Some(payment)) => learnt(case.draft(), names.0.iter().cloned(), &payment.terms.payment),
     }
 }
 
 /// Nothing is left to do for a payment but to learn what else it is called.
-fn already(seen: Seen<'_>, known: &Payment) -> Decision {
-    let mut draft = seen.case.draft();
-    learn(&mut draft, seen.event.names(), &known.terms.payment);
-    named(draft)
+fn already(seen: Seen<'_>, known: &Payment) -> Result<Decision, Overflow> {
+    learnt(seen.case.draft(), seen.event.names(), &known.terms.payment)
 }
 
 /// Keeps a payment with the names its event shows.
@@ -127,7 +127,7 @@ fn keep(draft: &mut Draft<'_>, event: &ProviderPayment, payment: Payment) {
     learn(draft, event.names(), &name);
 }
 
-fn remember_unpaid(seen: Seen<'_>, terms: PaymentTerms) -> Decision {
+fn remember_unpaid(seen: Seen<'_>, terms: PaymentTerms) -> Result<Decision, Overflow> {
     let failed = matches!(seen.event.said, PaymentSaid::Failed | PaymentSaid::AttemptFailed);
     let before = seen.known.map(|known| known.status);
     let status = match before {
@@ -142,7 +142,7 @@ fn remember_unpaid(seen: Seen<'_>, terms: PaymentTerms) -> Decision {
     let mut draft = seen.case.draft();
     let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), status));
     keep(&mut draft, seen.event, Payment { terms, status, ..known });
-    if before == Some(status) { named(draft) } else { accept(draft) }
+    Ok(if before == Some(status) { named(draft) } else { accept(draft) })
 }
 
 fn offer(catalog: &Catalog, package: &Package, purchase: &Purchase) -> Result<Offer, Overflow> {
@@ -192,18 +192,18 @@ fn grant(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision,
     let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
     keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, granted: offer.credits, ..known });
     // What was refunded before it was paid for.
-    clawback::settle(&mut draft, &payment)?;
+    settle_at_once(&mut draft, &payment)?;
     Ok(accept(draft))
 }
 
 /// A mismatch becomes a pending request for staff, with the payment's id and no expiry.
-fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Decision {
+fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision, Overflow> {
     if let Some(known) = seen.known.filter(|known| known.status == PaymentStatus::Review) {
         return already(seen, known);
     }
     // One id, one request: somebody asked for credits under the payment's id.
     if seen.case.book.requests.contains_key(&terms.provider_id) {
-        return Decision::Quarantined(QuarantineReason::IdempotencyConflict);
+        return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     }
     let mut draft = seen.case.draft();
     draft.open_account();
@@ -231,7 +231,7 @@ fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Decision {
     draft.put(Row::Request(request));
     let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
     keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, ..known });
-    accept(draft)
+    Ok(accept(draft))
 }
 
 /// Why a payment waits for staff, in words for them.
@@ -260,6 +260,15 @@ fn pending_review<'a>(case: Case<'a>, terms: &PaymentTerms) -> Option<&'a Credit
 /// The payment under review whose request this is.
 pub fn reviewed<'a>(book: &'a Book, request: &RequestTerms) -> Option<&'a Payment> {
     book.payments.values().find(|payment| payment.status == PaymentStatus::Review && payment.terms.provider_id == request.id)
+}
+
+/// Takes back what was refunded of a payment before it brought anything.
+pub fn settle_at_once(draft: &mut Draft<'_>, payment: &Printable) -> Result<(), Overflow> {
+    let clawed = clawback::settle(draft, payment)?;
+    if clawed.target.is_positive() {
+        announce_reversal(draft, Reversal::Refunded, payment, clawed);
+    }
+    Ok(())
 }
 
 /// What was bought.

@@ -9,13 +9,13 @@ use crate::domain::credits::Overflow;
 use crate::domain::decision::{Decision, On};
 use crate::domain::event::{Event, RefundAsked};
 use crate::domain::ids::Printable;
-use crate::domain::payment::{Payment, PaymentStatus};
+use crate::domain::payment::{PROVIDERS, Payment, PaymentStatus, REQUEST};
 use crate::domain::rejection::Rejection;
 use crate::domain::reversal::Reversed;
 
 pub fn decide(case: Case<'_>, command: &RequestRefund) -> Result<Decision, Overflow> {
     let Some(payment) = find(case, &command.payment) else {
-        return Ok(Decision::Waiting(On::Payment(vec![command.payment.clone()])));
+        return Ok(Decision::Waiting(On::Payment(called(&command.payment))));
     };
     let package = payment.terms.package.as_ref();
     let sold = package.and_then(|purchase| case.terms.catalog()?.packages.get(&purchase.package));
@@ -29,6 +29,14 @@ pub fn decide(case: Case<'_>, command: &RequestRefund) -> Result<Decision, Overf
     let mut draft = case.draft();
     draft.announce(Event::RefundRequested(RefundAsked::of(&case.message.id, command)));
     Ok(accept(draft))
+}
+
+/// What a payment that was named so may be kept under: by any of its names, by its provider's id, by the id of
+/// its request.
+fn called(named: &Printable) -> Vec<Printable> {
+    let words = PROVIDERS.iter().copied().chain([REQUEST]);
+    let made = words.filter_map(|word| Printable::new(&format!("{word}:{named}")).ok());
+    std::iter::once(named.clone()).chain(made).collect()
 }
 
 /// By any of its names; as its provider calls it; an accepted request by its id.

@@ -172,8 +172,11 @@ impl Draft<'_> {
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
         self.post(EntryKind::Returned, Posting { amount, touched, reference, ..Posting::default() })?;
-        if over {
-            self.take_from(number, EntryKind::Expired, amount)?;
+        // One that refilled itself meanwhile has no room for more than it was granted with.
+        let beyond = self.book.grants.get(&number).map(|grant| grant.remaining.minus(grant.terms.credits)).transpose()?;
+        let ends = if over { amount } else { beyond.unwrap_or_default().at_least_zero() };
+        if ends.is_positive() {
+            self.take_from(number, EntryKind::Expired, ends)?;
         }
         Ok(())
     }

@@ -103,6 +103,12 @@ impl<'a> Draft<'a> {
         self.entries.is_empty() && self.events.is_empty() && self.rows.is_empty() && self.grants.is_empty()
     }
 
+    /// True when it moves any number.
+    #[must_use]
+    pub fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// Whether the grants it makes, if any, promise more than the bounds hold.
     #[must_use]
     pub fn promises_too_much(&self) -> bool {

@@ -25,7 +25,10 @@ pub(super) fn put(text: &mut Text, asked: &Command) {
             text.put("subscription", &asked.subscription.name);
             terms(text, &asked.terms);
             said(text, asked.said);
-            text.put("paid_until", asked.paid_until.as_microsecond());
+            for (price, until) in &asked.lines {
+                text.put("price", price);
+                text.put("until", until.as_microsecond());
+            }
             text.maybe("livemode", asked.livemode);
         }
         Command::NameSubscription(asked) => text.put("subscription", &asked.subscription.name),
@@ -83,7 +86,8 @@ fn said(text: &mut Text, said: PaymentSaid) {
 fn refund(text: &mut Text, asked: &ProviderRefund) {
     text.maybe("payment", asked.names.0.first().map(|name| &name.name));
     text.put("currency", &asked.currency);
-    for refund in &asked.refunds {
+    // Whether a sum comes with its parts depends on the API version.
+    for refund in asked.refunds.iter().filter(|_| asked.refunded.is_none()) {
         text.put("refund", &refund.id);
         text.put("amount", refund.amount);
         text.put("status", refund.status.word());

@@ -55,6 +55,8 @@ struct Line<'a> {
     #[serde(borrow)]
     period: Option<Object<Period<'a>>>,
     price: Option<Reference>,
+    // What prices were called before 2020.
+    plan: Option<Reference>,
     pricing: Option<Object<Pricing>>,
 }
 
@@ -92,16 +94,13 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
     let minor = minor.ok_or_else(|| Fault::malformed("data.object: the amount is missing"))?;
     let before_tax = invoice.total_excluding_tax.filter(|net| *net <= minor).map(|net| money(net, &currency)).transpose()?;
     let lines = invoice.lines.map(|lines| lines.0.data).unwrap_or_default();
-    let paid_until = lines.iter().filter_map(|Object(line)| line.period.as_ref()?.0.end).map(|end| second(Some(end), "period.end"));
-    let paid_until = paid_until.collect::<Result<Vec<_>, _>>()?.into_iter().max();
     let names = names(shown)?.0;
     let command = Command::RecordInvoice(Box::new(ProviderInvoice {
         terms: terms(names.first(), (money(minor, &currency)?, before_tax, currency))?,
         aliases: names.into_iter().skip(1).collect(),
         subscription: name(&subscription.id())?,
         said: if paid { PaymentSaid::Paid } else { PaymentSaid::AttemptFailed },
-        paid_until: paid_until.unwrap_or(Timestamp::MIN),
-        prices: lines.into_iter().filter_map(|Object(line)| price(line)).collect(),
+        lines: lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?,
         livemode,
     }));
     Ok(account.map_or_else(|| Said::OfSomebody(command.clone()), |account| Said::Of(account, command.clone())))
@@ -121,9 +120,12 @@ fn terms(own: Option<&PaymentName>, (amount, before_tax, currency): (Money, Opti
     })
 }
 
-fn price(line: Line<'_>) -> Option<Printable> {
+/// What a line is about, and until when it pays for that. One without a price or a period pays for no cycle.
+fn paid_for(line: Line<'_>) -> Option<Result<(Printable, Timestamp), Fault>> {
     let new = line.pricing.and_then(|pricing| pricing.0.price_details).and_then(|details| details.0.price);
-    Printable::new(&line.price.or(new)?.id()).ok()
+    let price = Printable::new(&line.price.or(new).or(line.plan)?.id()).ok()?;
+    let end = line.period?.0.end?;
+    Some(second(Some(end), "data.object.lines.period.end").map(|end| (price, end)))
 }
 
 #[derive(Deserialize)]

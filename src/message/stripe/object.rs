@@ -44,6 +44,9 @@ pub(super) fn account_of(metadata: Option<&Object<Metadata>>) -> Result<Option<I
     Id::new(named).map(Some).map_err(|_| Fault::malformed("the account that was named is no id"))
 }
 
+/// Related objects that are read of one: Stripe itself shows at most ten.
+pub(super) const SHOWN_MAX: usize = 100;
+
 /// Reads the object of an event.
 pub(super) fn read<'a, T: Deserialize<'a>>(object: &'a str) -> Result<T, Fault> {
     let Object(read): Object<T> = serde_json::from_str(object).map_err(|error| Fault::from(error).within("data.object"))?;
@@ -59,8 +62,8 @@ pub(super) fn name(id: &str) -> Result<PaymentName, Fault> {
 /// out.
 pub(super) fn names(shown: impl IntoIterator<Item = Option<String>>) -> Result<PaymentNames, Fault> {
     let names = shown.into_iter().flatten().map(|id| name(&id)).collect::<Result<Vec<_>, _>>()?;
-    if names.is_empty() {
-        return Err(Fault::malformed("data.object names no payment"));
+    if names.is_empty() || names.len() > SHOWN_MAX {
+        return Err(Fault::malformed("data.object names no payment, or too many"));
     }
     Ok(PaymentNames(names))
 }

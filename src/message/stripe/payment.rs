@@ -3,7 +3,7 @@
 //! Owns which of their fields name the account, the goods and the money.
 
 use super::event::Said;
-use super::object::{Metadata, Reference, currency, money, name, read, written};
+use super::object::{Metadata, Reference, SHOWN_MAX, currency, money, name, read, written};
 use crate::domain::command::Command;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms, Purchase};
@@ -133,7 +133,7 @@ pub(super) fn intent(object: &str, kind: &str, livemode: Option<bool>) -> Result
     let received = intent.amount_received.filter(|_| said == PaymentSaid::Paid);
     let document = intent.invoice.map(Reference::id);
     let charges = intent.charges.map(|charges| charges.0.data).unwrap_or_default();
-    let shown = charges.into_iter().chain(intent.latest_charge).map(Reference::id).chain(document.clone());
+    let shown = charges.into_iter().take(SHOWN_MAX).chain(intent.latest_charge).map(Reference::id).chain(document.clone());
     let seen = Seen {
         name: name(&intent.id)?,
         aliases: shown.filter_map(|id| name(&id).ok()).collect(),

@@ -3,7 +3,7 @@
 //! Owns how Stripe's words for a refund's state are understood.
 
 use super::event::Said;
-use super::object::{Reference, currency, money, names, printable, read, second};
+use super::object::{Reference, SHOWN_MAX, currency, money, names, printable, read, second};
 use crate::domain::command::Command;
 use crate::domain::ids::Id;
 use crate::domain::provider::{ProviderRefund, RefundSeen};
@@ -50,6 +50,9 @@ pub(super) fn charge(object: &str, livemode: Option<bool>) -> Result<Said, Fault
     let minor = charge.amount_refunded.ok_or_else(|| Fault::malformed("data.object: `amount_refunded` is missing"))?;
     let shown = [charge.payment_intent.map(Reference::id), Some(charge.id), charge.invoice.map(Reference::id)];
     let refunds = charge.refunds.map(|refunds| refunds.0.data).unwrap_or_default();
+    if refunds.len() > SHOWN_MAX {
+        return Err(Fault::malformed("data.object: more refunds than Stripe shows"));
+    }
     Ok(Said::OfSomebody(Command::RecordRefund(ProviderRefund {
         names: names(shown)?,
         refunds: refunds.iter().map(|Object(refund)| seen(refund, &currency, false)).collect::<Result<_, _>>()?,

@@ -67,7 +67,8 @@ pub(super) fn subscription(object: &str, kind: &str, livemode: Option<bool>) -> 
     }
     let said = match subscription.status.as_deref() {
         _ if kind == "customer.subscription.deleted" => SubscriptionSaid::Over,
-        Some("canceled" | "incomplete_expired" | "unpaid") => SubscriptionSaid::Over,
+        // One that is `unpaid` or `past_due` may still be paid.
+        Some("canceled" | "incomplete_expired") => SubscriptionSaid::Over,
         Some("incomplete") => SubscriptionSaid::Pending,
         _ => SubscriptionSaid::Running,
     };

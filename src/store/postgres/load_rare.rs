@@ -5,11 +5,12 @@
 
 use super::load::Batch;
 use super::rows_money::{ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, RefundRow, RequestRow, SubscriptionRow};
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::payment::PaymentStatus;
 use crate::failure::Failure;
 use crate::store::{Named, Needs, OpenRows};
 use sqlx::PgConnection;
+use std::collections::BTreeSet;
 
 /// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
 const PAYMENT_NAMES: &str = "with named as ( \
@@ -87,11 +88,9 @@ impl Batch {
             requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
             book.payments.insert(payment.terms.payment.clone(), payment);
         }
-        let reversed = needs.reversed.iter().filter_map(|(key, name)| {
-            let known = self.accounts.values().find(|loaded| loaded.state.book.account.key == *key)?;
-            Some((key.clone(), known.state.book.payment(name)?.terms.payment.clone()))
-        });
-        let reversed: Named<Printable> = reversed.collect();
+        // Names that this batch learns may make any payment of such an account the one that is reversed.
+        let accounts: BTreeSet<&AccountKey> = needs.reversed.iter().map(|(key, _)| key).chain(open.iter().map(|(key, _)| key)).collect();
+        let reversed: Named<Printable> = payments.iter().filter(|(key, _)| accounts.contains(key)).cloned().collect();
         self.reversals(connection, &open.union(&reversed).cloned().collect(), needs).await?;
         self.what_was_bought(connection, &reversed).await?;
         Ok(requests)

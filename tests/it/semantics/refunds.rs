@@ -292,4 +292,59 @@ scenarios! { CATALOG;
         assert_eq!(world.tell("refund.requested", "u", ask("pi_2")).await, "rejected: already_decided non_refundable");
         assert_eq!(world.tell("refund.requested", "u", ask("pi_3")).await, "waiting");
     }
+
+    async fn what_was_ignored_in_the_end_is_not_decided_anew(world) {
+        world.open("u").await;
+        assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 2500, "succeeded")).await, "waiting");
+        // Sent again after its time, before anybody noticed.
+        world.at("2026-02-01T00:00:00Z").await;
+        assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 2500, "succeeded")).await, "ignored");
+        assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 2500, "succeeded")).await, "duplicate");
+        world.tick("2026-04-01T00:00:00Z").await;
+        assert_eq!(world.outcome("u", "evt_r1").await, "ignored");
+    }
+
+    async fn a_grant_that_refilled_itself_takes_back_no_more_than_it_holds(world) {
+        bought(world, "pi_1", "pack", "1000").await;
+        let daily = json!({"credits": "100", "recurs": {"interval": "P1D", "anchor": "2026-01-01T00:00:00"}, "reason": "free", "actor": "ann"});
+        world.done("credits.grant", "u", daily).await;
+        assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 10_000, "succeeded")).await, "applied");
+        world.tick("2026-01-02T00:00:00Z").await;
+        // 1000 − 100 − 100
+        assert_eq!(world.debt("u").await, "800");
+        assert_eq!(world.stripe(&refund("evt_r2", "re_1", "pi_1", 10_000, "failed")).await, "applied");
+        // 200 go back to what holds 100.
+        assert_eq!((world.balance("u").await, world.debt("u").await), ("100".into(), "0".into()));
+    }
+
+    async fn a_refund_of_what_turns_out_to_be_the_payment_counts(world) {
+        let mut failed = intent("evt_1", "pi_1", "pack", 10_000);
+        failed["type"] = json!("payment_intent.payment_failed");
+        assert_eq!(world.stripe(&failed).await, "applied");
+        assert_eq!(world.stripe(&refunded("evt_2", "pi_1", 10_000)).await, "applied");
+        let mut session = checkout("evt_3", "pi_1", "pack", 10_000, 0);
+        session["data"]["object"]["payment_intent"] = json!(null);
+        assert_eq!(world.stripe(&session).await, "applied");
+        assert_eq!(world.balance("u").await, "1000");
+        // Both are one: all of it was refunded.
+        assert_eq!(world.stripe(&checkout("evt_4", "pi_1", "pack", 10_000, 0)).await, "applied");
+        assert_eq!(numbers(world).await, ["0", "0", "0"]);
+    }
+
+    async fn what_is_refunded_before_it_is_paid_is_announced_when_it_is(world) {
+        let mut unpaid = checkout("evt_1", "pi_1", "pack", 10_000, 0);
+        unpaid["data"]["object"]["payment_status"] = json!("unpaid");
+        world.stripe(&unpaid).await;
+        world.stripe(&refunded("evt_2", "pi_1", 5000)).await;
+        world.stripe(&checkout("evt_3", "pi_1", "pack", 10_000, 0)).await;
+        assert_eq!(world.heard("u", "purchase.refunded", "target").await, ["0", "500"]);
+    }
+
+    async fn a_refund_may_be_asked_for_before_the_payment_is_known(world) {
+        let ask = json!({"payment": "pi_1", "requested_by": "mia", "reason": "not needed"});
+        world.open("u").await;
+        assert_eq!(world.tell("refund.requested", "u", ask).await, "waiting");
+        bought(world, "pi_1", "pack", "0").await;
+        assert_eq!(world.heard("u", "refund.requested", "reference").await, ["pi_1"]);
+    }
 }

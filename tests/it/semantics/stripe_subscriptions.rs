@@ -228,4 +228,35 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&refunded("evt_3", "pi_1", 5000)).await, "applied");
         assert_eq!(world.balance("u").await, "0");
     }
+
+    async fn a_fee_beside_the_plan_pays_for_no_cycle(world) {
+        world.at(START).await;
+        world.stripe(&told("evt_1", "created", START, &[("price_paid", 1)])).await;
+        let mut fee = invoice("evt_2", "in_9", START, "2026-02-15T10:00:00Z");
+        fee["data"]["object"]["lines"]["data"][0]["pricing"]["price_details"]["price"] = json!("price_setup");
+        assert_eq!(world.stripe(&fee).await, "applied");
+        let bare = with(invoice("evt_3", "in_10", START, "2026-02-15T10:00:00Z"), "lines", json!({"data": []}));
+        assert_eq!(world.stripe(&bare).await, "applied");
+        assert_eq!(world.balance("u").await, "0");
+    }
+
+    async fn one_that_is_unpaid_may_still_be_paid(world) {
+        world.at(START).await;
+        world.stripe(&told("evt_1", "created", START, &[("price_paid", 1)])).await;
+        let unpaid = with(told("evt_2", "updated", "2026-01-16T10:00:00Z", &[("price_paid", 1)]), "status", json!("unpaid"));
+        assert_eq!(world.stripe(&unpaid).await, "duplicate");
+        assert_eq!(world.stripe(&invoice("evt_3", "in_1", START, "2026-02-15T10:00:00Z")).await, "applied");
+        assert_eq!(world.balance("u").await, "1000");
+    }
+
+    async fn the_events_of_an_invoices_payment_add_its_names(world) {
+        world.at(START).await;
+        world.stripe(&told("evt_1", "created", START, &[("price_paid", 1)])).await;
+        let mut failed = with(invoice("evt_2", "in_1", START, "2026-02-15T10:00:00Z"), "amount_due", json!(5000));
+        failed["type"] = json!("invoice.payment_failed");
+        world.stripe(&with(failed, "payment_intent", json!("pi_1"))).await;
+        let attempt = event("evt_3", "payment_intent.payment_failed", START,
+            &json!({"id": "pi_1", "amount": 5000, "currency": "usd", "metadata": {}, "latest_charge": "ch_1"}));
+        assert_eq!(world.stripe(&attempt).await, "duplicate");
+    }
 }

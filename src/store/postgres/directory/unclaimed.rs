@@ -114,8 +114,12 @@ impl PostgresStore {
         let home = self.tenant_account(&mut transaction, &message.tenant).await?;
         let answered = Wait::of(&message.command, &terms.catalogs) == Wait::Answered;
         let answering = Answering::to(home, (&message.tenant, &message.id, message.content), raw);
-        if !answered && let Some((content, recorded)) = answering.known(&mut transaction).await? {
+        if let Some((content, recorded)) = answering.known(&mut transaction).await? {
             let outcome = repeated(&content, message.content);
+            if answered && outcome == Outcome::Duplicate {
+                // Still to be answered so.
+                return Ok(Outcome::Ignored);
+            }
             answering.reply(&mut transaction, &outcome, recorded.as_ref()).await?;
             transaction.commit().await?;
             return Ok(outcome);
@@ -162,15 +166,15 @@ impl PostgresStore {
     }
 
     /// Messages of a shard that are to be asked about now. Each is asked about again after as long as it has
-    /// waited, at most 10 minutes; one that is kept for its names only when it is marked. What this worker
-    /// cannot read waits for one that can.
+    /// waited, at most 10 minutes, whatever becomes of who asks; one that is kept for its names [rests](Self::rest)
+    /// until it is marked. What this worker cannot read waits for one that can.
     ///
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn unclaimed(&self, shard: i16, most: i64) -> Result<Vec<Unclaimed>, Failure> {
         let rows: Vec<UnclaimedRow> = sqlx::query_as(
-            "update unclaimed u set ask_at = case when is_answered then deadline else clock_timestamp() \
-               + least(greatest(clock_timestamp() - arrived_at, interval '5 seconds'), interval '10 minutes') end \
+            "update unclaimed u set ask_at = clock_timestamp() \
+               + least(greatest(clock_timestamp() - arrived_at, interval '5 seconds'), interval '10 minutes') \
              from tenants t where u.shard = $1 and t.tenant = u.tenant and (u.tenant, u.message_key) in ( \
                select tenant, message_key from unclaimed where shard = $1 and ask_at <= clock_timestamp() \
                order by ask_at limit $2 for update skip locked) \
@@ -191,6 +195,24 @@ impl PostgresStore {
             }
         }
         Ok(unclaimed)
+    }
+
+    /// Lets a message that nobody has claimed and that is kept for its names rest until it is marked, or over.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database; it is asked about again.
+    pub async fn rest(&self, message: &Unaddressed) -> Result<(), Failure> {
+        // A test clock's deadline may be long past on the clock that asks.
+        sqlx::query(
+            "update unclaimed set ask_at = greatest(deadline, clock_timestamp() + interval '10 minutes') \
+             where shard = $1 and tenant = $2 and message_key = $3 and ask_at > clock_timestamp()",
+        )
+        .bind(shard_of(message.tenant.as_str(), "", self.shards))
+        .bind(message.tenant.as_str())
+        .bind(Uuid::from_bytes(message.id.key().0))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Removes a message whose outcome is stored elsewhere by now.
