@@ -4,6 +4,7 @@
 //! producer's messages do; a single unexpected outcome ends it with an error.
 
 mod agency;
+mod money_back;
 mod show;
 mod stage;
 mod studio;
@@ -51,6 +52,7 @@ async fn tell(deployment: &Deployment) -> anyhow::Result<()> {
     show::say("A new database and a new topology are made, a worker runs on them, a subscriber listens to all events.");
     show::say("From here on everything is a message: published with confirmation, answered with its outcome.");
     agency::tell(&mut stage, &secret).await?;
+    money_back::tell(&mut stage, &secret).await?;
     studio::tell(&mut stage).await?;
     show::heading("What the subscriber received");
     stage.heard_all().await?;
