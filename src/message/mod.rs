@@ -26,6 +26,7 @@ mod stripe;
 pub mod event;
 pub mod line;
 pub mod outcome;
+pub mod paypal;
 pub mod raw;
 pub mod read;
 
