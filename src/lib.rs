@@ -13,6 +13,8 @@ pub mod message;
 pub mod catalog;
 pub mod secrets;
 
+pub mod paypal;
+
 pub mod store;
 
 pub mod amqp;

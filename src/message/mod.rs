@@ -5,7 +5,7 @@
 //! nothing about credits.
 //!
 //! Reading order: a delivery ([`raw`]), how it is read ([`mod@read`]), CloudEvents and their payloads,
-//! Stripe; then what goes out ([`event`], [`outcome`]), message files ([`mod@line`]), and what all of
+//! Stripe, PayPal; then what goes out ([`event`], [`outcome`]), message files ([`mod@line`]), and what all of
 //! them look like to others ([`schemas`]).
 //!
 //! Adding a type: a struct in `payload/<area>.rs`, one line in its registry, one arm in `content`,

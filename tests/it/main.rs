@@ -9,6 +9,7 @@ mod claims;
 mod commands;
 mod failures;
 mod outages;
+mod paypal;
 mod proxy;
 mod quarantine;
 mod reconcile;

@@ -17,8 +17,8 @@ const LIVE: &str = "messageverificationcerts.paypal.com";
 const SANDBOX: &str = "messageverificationcerts.sandbox.paypal.com";
 /// More certificates than this are no chain. PayPal serves one to four.
 const CERTIFICATES_MAX: usize = 8;
-/// The second after the last one a certificate can name: 10000-01-01T00:00:00Z.
-const BEYOND_ALL: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
+/// The second after the last one a certificate can name: 10000-01-01, 2,932,897 days after 1970.
+const BEYOND_ALL: UnixTime = UnixTime::since_unix_epoch(Duration::from_hours(24 * 2_932_897));
 
 /// Why a certificate is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

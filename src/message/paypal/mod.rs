@@ -13,7 +13,9 @@ mod verify;
 pub use authority::{SignedHeaders, Signer, TestAuthority};
 pub use base::{BadBase, Base, CertificateUrl, certificate_url};
 pub use chain::{BadCertificate, Chain, anchors, intermediates};
-pub use transmission::{AUTH_ALGO, CERT_URL, TRANSMISSION_ID, TRANSMISSION_SIG, TRANSMISSION_TIME, Transmission, is_token};
+pub use transmission::{
+    AUTH_ALGO, CERT_URL, SHA256_WITH_RSA, TRANSMISSION_ID, TRANSMISSION_SIG, TRANSMISSION_TIME, Transmission, is_token,
+};
 pub use verify::{BadTransmission, Received, Trust, Unproven, Window, verify};
 
 #[cfg(test)]

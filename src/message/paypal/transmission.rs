@@ -23,7 +23,7 @@ pub const CERT_URL: &str = "PAYPAL-CERT-URL";
 pub const AUTH_ALGO: &str = "PAYPAL-AUTH-ALGO";
 
 /// The one algorithm. Another one, or another spelling, is refused: a sender does not choose.
-pub(super) const SHA256_WITH_RSA: &str = "SHA256withRSA";
+pub const SHA256_WITH_RSA: &str = "SHA256withRSA";
 /// Bytes of an RSA signature: the key's, 2048 to 8192 bits.
 const SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 /// The longest of them in base64.
@@ -66,6 +66,24 @@ impl Transmission {
             signature: decoded(signature).ok_or(BadTransmission::Signature)?,
             certificate: certificate_url(url, extra).ok_or(BadTransmission::CertificateUrl)?,
         })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// When it was sent, as it was written.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        &self.time
+    }
+
+    /// Its signature in base64.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        BASE64_STANDARD.encode(&self.signature)
     }
 
     /// Where the certificate is.

@@ -6,6 +6,7 @@
 
 pub mod database;
 mod invariants;
+pub mod paypal;
 mod recorded;
 
 use credit_ledger::catalog;
