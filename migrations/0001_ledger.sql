@@ -454,11 +454,13 @@ create table subscriptions (
     -- What its provider calls it, and the time of the last event of it that was heeded.
     provider_name text collate "C",
     told_at       timestamptz,
-    -- Until when it is paid, for plans that grant by payment.
+    -- Until when it is paid, for plans that grant by payment, and by which payment.
     paid_until    timestamptz,
+    paid_by       text collate "C",
     constraint subscriptions_pkey primary key (shard, account_id, subscription),
     constraint subscriptions_cycle_check check (cycle_start < cycle_end),
-    constraint subscriptions_told_at_check check ((provider_name is null) = (told_at is null))
+    constraint subscriptions_told_at_check check ((provider_name is null) = (told_at is null)),
+    constraint subscriptions_paid_check check ((paid_until is null) = (paid_by is null))
 );
 
 create table high_waters (
@@ -700,7 +702,7 @@ create type written_subscription as (
     account_id bigint, subscription text, started_with jsonb, period text, allowance_every text, anchor timestamp,
     time_zone text, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean, cycle_k integer,
     cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
-    cycle_allowance numeric(24,6), provider_name text, told_at timestamptz, paid_until timestamptz
+    cycle_allowance numeric(24,6), provider_name text, told_at timestamptz, paid_until timestamptz, paid_by text
 );
 
 create type written_high_water as (account_id bigint, item text, issued numeric(24,6), until timestamptz);

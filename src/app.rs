@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::consumer::{self, Consumer};
 use crate::failure::Failure;
 use crate::http;
+use crate::keyring::Keyring;
 use crate::lanes::{LaneLimits, LaneSetup, Lanes, Standing};
 use crate::relay::{Dirty, Relay};
 use crate::scheduler;
@@ -92,7 +93,8 @@ async fn prepare(settings: Settings, stop: &CancellationToken) -> anyhow::Result
         return Ok(None);
     }
     let secrets = watch::Sender::new(Arc::new(load_secrets(&settings)?));
-    Ok(Some(Worker { settings, topology, store, stop: stop.clone(), secrets }))
+    let keyring = Keyring::of(&settings.paypal, secrets.subscribe())?;
+    Ok(Some(Worker { settings, topology, store, stop: stop.clone(), secrets, keyring }))
 }
 
 struct Worker {
@@ -101,11 +103,12 @@ struct Worker {
     store: PostgresStore,
     stop: CancellationToken,
     secrets: watch::Sender<Arc<Secrets>>,
+    keyring: Keyring,
 }
 
 impl Worker {
     async fn run(self, roles: Roles, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
-        let Self { settings, topology, store, stop, secrets } = self;
+        let Self { settings, topology, store, stop, secrets, keyring } = self;
         let dirty = Arc::new(Dirty::default());
         let hurry = CancellationToken::new();
         let setup = LaneSetup {
@@ -123,7 +126,7 @@ impl Worker {
         let mut front = TaskTracker::new();
         let begun = Arc::new(Notify::new());
         if roles.consume {
-            front = self::consume(&settings, &topology, &store, &lanes, (&secrets, connected, &begun, &stop));
+            front = self::consume(&settings, &topology, &store, &lanes, (keyring, connected, &begun, &stop));
             background.spawn(drain_parking(settings.amqp.url.0.clone(), topology.clone(), (store.clone(), lanes.clone()), stop.clone()));
         }
         if roles.schedule {
@@ -166,7 +169,7 @@ impl Worker {
     }
 }
 
-type Taking<'a> = (&'a watch::Sender<Arc<Secrets>>, watch::Sender<bool>, &'a Arc<Notify>, &'a CancellationToken);
+type Taking<'a> = (Keyring, watch::Sender<bool>, &'a Arc<Notify>, &'a CancellationToken);
 
 /// Starts taking messages; the tracker is done when every delivery is.
 fn consume(
@@ -174,7 +177,7 @@ fn consume(
     topology: &Topology,
     store: &PostgresStore,
     lanes: &Lanes<PostgresStore>,
-    (secrets, connected, begun, stop): Taking<'_>,
+    (keyring, connected, begun, stop): Taking<'_>,
 ) -> TaskTracker {
     let gate = watch::Sender::new(true);
     let mut config = ConsumeConfig::new(&settings.amqp.url.0, topology.clone(), gate.subscribe());
@@ -185,7 +188,8 @@ fn consume(
         commands: settings.amqp.prefetch_commands,
     };
     let (sender, deliveries) = mpsc::channel(64);
-    let handling = Consumer::start(store.clone(), lanes.clone(), secrets.subscribe(), deliveries, begun.clone());
+    let unproven_max = usize::from(settings.amqp.prefetch_payments / 2).max(1);
+    let handling = Consumer::start(store.clone(), lanes.clone(), (keyring, unproven_max), deliveries, begun.clone());
     let front = TaskTracker::new();
     front.spawn(amqp::consume(config, sender, stop.clone(), connected));
     front.spawn(async move { handling.wait().await });

@@ -47,6 +47,8 @@ pub struct Settings {
     pub lanes: Lanes,
     /// Signing secrets.
     pub secrets: Secrets,
+    /// PayPal's webhooks.
+    pub paypal: PayPal,
     /// Publishing.
     pub relay: Relay,
     /// Health.
@@ -119,6 +121,28 @@ pub struct Secrets {
     pub dir: String,
 }
 
+/// PayPal's webhooks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayPal {
+    /// certificate or api.
+    pub verify: String,
+    /// Hours that a webhook may have been sent before it was received.
+    pub window_back_hours: u32,
+    /// Seconds that it may seem to have been sent after.
+    pub window_ahead_seconds: u32,
+    /// A file of roots instead of the machine's; empty: the machine's.
+    pub roots: String,
+    /// A file of certificates that may stand between; empty: none.
+    pub intermediates: String,
+    /// Further places of certificates, apart by spaces.
+    pub bases: String,
+    /// Where PayPal is asked; empty: where the webhook's mode says.
+    pub api_base: String,
+    /// Believe what `publish` and the demo sign.
+    pub trust_test_authority: bool,
+}
+
 /// Health.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,6 +213,9 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
     }
     if settings.relay.keep_published_hours == 0 {
         return wrong("relay.keep_published_hours must be above 0");
+    }
+    if !["certificate", "api"].contains(&settings.paypal.verify.as_str()) {
+        return wrong("paypal.verify is certificate or api");
     }
     if !["text", "json"].contains(&settings.log.format.as_str()) {
         return wrong("log.format is text or json");

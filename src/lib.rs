@@ -15,6 +15,8 @@ pub mod secrets;
 
 pub mod paypal;
 
+pub mod keyring;
+
 pub mod store;
 
 pub mod amqp;

@@ -8,7 +8,7 @@
 use crate::domain::ids::AccountKey;
 use crate::message::{Incoming, Line, reread};
 use crate::secrets::Secrets;
-use crate::simulate::{Numbers, SimulateError, Simulation, TEST_SECRET};
+use crate::simulate::{FileKeys, Numbers, SimulateError, Simulation};
 use jiff::Timestamp;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
@@ -141,7 +141,7 @@ fn time(line: &Line) -> Option<Timestamp> {
         Line::Webhook { received_at, .. } | Line::Exact { received_at, .. } => Some(*received_at),
         Line::Event { .. } | Line::Read { .. } | Line::Tick(_) | Line::Catalog { .. } => None,
     };
-    let raw = line.raw(|_| Some(TEST_SECRET.to_vec())).ok().flatten();
+    let raw = line.raw(&FileKeys::default()).ok().flatten();
     let happened = raw.and_then(|raw| match reread(&raw) {
         Ok(Incoming::Account(message)) => Some(message.occurred_at),
         Ok(Incoming::Unaddressed(message)) => Some(message.occurred_at),

@@ -1,9 +1,12 @@
-//! The providers' signing secrets of every tenant, from files.
+//! What every tenant's webhooks are verified with, from files.
 //!
-//! Owns the folder's layout, `<secrets_dir>/<tenant>/stripe/*`, one secret per file. Never shows a
-//! value: not in errors, not in `Debug`; never writes or re-reads by itself.
+//! Owns the folder's layout, below `<secrets_dir>/<tenant>/`: `stripe/*`, one signing secret per file;
+//! `paypal/*`, one webhook id per file; `paypal_api/client_id` and `paypal_api/secret`. Never shows a value: not
+//! in errors, not in `Debug`; never writes or re-reads by itself.
 
 use crate::domain::ids::Id;
+use crate::message::Signing;
+use crate::message::paypal::is_token;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -28,15 +31,53 @@ pub enum SecretsError {
     /// Nothing but a newline in it, or nothing.
     #[error("{} is empty; put the endpoint's signing secret into it or remove the file", .0.display())]
     Empty(PathBuf),
+    /// Not what PayPal's ids look like.
+    #[error("{} holds no webhook id: 1 to 64 letters, digits and hyphens, as PayPal's dashboard shows it", .0.display())]
+    WebhookId(PathBuf),
+    /// One of two that belong together.
+    #[error("{} is missing beside the other one: both are needed to ask PayPal; add it or remove the folder", .0.display())]
+    Lonely(PathBuf),
     /// Too short to be a provider's secret.
     #[error("{} holds less than {SECRET_BYTES_MIN} bytes; put the endpoint's whole signing secret into it", .0.display())]
     TooShort(PathBuf),
 }
 
+/// A tenant's application at PayPal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PayPalCredentials {
+    /// Its id.
+    pub client_id: String,
+    /// Its secret.
+    pub secret: String,
+}
+
+impl fmt::Debug for PayPalCredentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(credentials)")
+    }
+}
+
 /// The secrets of all tenants, as they were when loaded.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secrets {
-    stripe: BTreeMap<Id, Vec<Vec<u8>>>,
+    tenants: BTreeMap<Id, OfTenant>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default)]
+struct OfTenant {
+    stripe: Vec<Vec<u8>>,
+    paypal: Vec<String>,
+    paypal_api: Option<PayPalCredentials>,
+}
+
+impl OfTenant {
+    fn load(dir: &Path) -> Result<Self, SecretsError> {
+        Ok(Self {
+            stripe: visible(&dir.join("stripe"))?.iter().map(|file| secret(file)).collect::<Result<_, _>>()?,
+            paypal: visible(&dir.join("paypal"))?.iter().map(|file| webhook_id(file)).collect::<Result<_, _>>()?,
+            paypal_api: paypal_api(&dir.join("paypal_api"))?,
+        })
+    }
 }
 
 impl Secrets {
@@ -46,31 +87,54 @@ impl Secrets {
     /// # Errors
     /// [`SecretsError`] for the first file, by name, that cannot be read or holds no secret.
     pub fn load(dir: &Path) -> Result<Self, SecretsError> {
-        let mut stripe = BTreeMap::new();
+        let mut tenants = BTreeMap::new();
         for path in visible(dir)?.into_iter().filter(|path| path.is_dir()) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let tenant = Id::new(name).map_err(|_| SecretsError::Tenant(path.clone()))?;
-            let files = visible(&path.join("stripe"))?;
-            let secrets = files.iter().map(|file| secret(file)).collect::<Result<Vec<_>, _>>()?;
-            stripe.insert(tenant, secrets);
+            tenants.insert(tenant, OfTenant::load(&path)?);
         }
-        Ok(Self { stripe })
+        Ok(Self { tenants })
     }
 
     /// The tenant's Stripe signing secrets in the order of their file names; empty for an unknown
     /// tenant.
     #[must_use]
     pub fn stripe(&self, tenant: &Id) -> Vec<Vec<u8>> {
-        self.stripe.get(tenant).cloned().unwrap_or_default()
+        self.tenants.get(tenant).map(|of| of.stripe.clone()).unwrap_or_default()
+    }
+
+    /// The ids of the tenant's webhooks at PayPal, likewise.
+    #[must_use]
+    pub fn paypal(&self, tenant: &Id) -> Vec<String> {
+        self.tenants.get(tenant).map(|of| of.paypal.clone()).unwrap_or_default()
+    }
+
+    /// What PayPal is asked with about the tenant's webhooks.
+    #[must_use]
+    pub fn paypal_api(&self, tenant: &Id) -> Option<PayPalCredentials> {
+        self.tenants.get(tenant)?.paypal_api.clone()
+    }
+}
+
+impl Signing for Secrets {
+    /// The first by its file's name.
+    fn stripe(&self, tenant: &Id) -> Option<Vec<u8>> {
+        Self::stripe(self, tenant).into_iter().next()
+    }
+
+    fn paypal(&self, tenant: &Id) -> Option<String> {
+        Self::paypal(self, tenant).into_iter().next()
     }
 }
 
 impl fmt::Debug for Secrets {
     /// Counts, never values.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.stripe.iter().map(|(tenant, secrets)| (tenant, secrets.len()));
+        let counts = |count: fn(&OfTenant) -> usize| self.tenants.iter().map(move |(tenant, of)| (tenant, count(of)));
         formatter.write_str("Secrets { stripe: ")?;
-        formatter.debug_map().entries(counts).finish()?;
+        formatter.debug_map().entries(counts(|of| of.stripe.len())).finish()?;
+        formatter.write_str(", paypal: ")?;
+        formatter.debug_map().entries(counts(|of| of.paypal.len())).finish()?;
         formatter.write_str(" }")
     }
 }
@@ -94,16 +158,39 @@ fn visible(dir: &Path) -> Result<Vec<PathBuf>, SecretsError> {
     Ok(paths)
 }
 
-/// The content of a file without newlines at its end.
-fn secret(path: &Path) -> Result<Vec<u8>, SecretsError> {
+/// The content of a file without newlines at its end, never nothing.
+fn content(path: &Path) -> Result<Vec<u8>, SecretsError> {
     let mut bytes = fs::read(path).map_err(|source| SecretsError::Unreadable { path: path.to_owned(), source })?;
     while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
         bytes.pop();
     }
-    match bytes.len() {
-        0 => Err(SecretsError::Empty(path.to_owned())),
-        length if length < SECRET_BYTES_MIN => Err(SecretsError::TooShort(path.to_owned())),
-        _ => Ok(bytes),
+    if bytes.is_empty() { Err(SecretsError::Empty(path.to_owned())) } else { Ok(bytes) }
+}
+
+fn secret(path: &Path) -> Result<Vec<u8>, SecretsError> {
+    let bytes = content(path)?;
+    if bytes.len() < SECRET_BYTES_MIN { Err(SecretsError::TooShort(path.to_owned())) } else { Ok(bytes) }
+}
+
+fn webhook_id(path: &Path) -> Result<String, SecretsError> {
+    String::from_utf8(content(path)?).ok().filter(|id| is_token(id)).ok_or_else(|| SecretsError::WebhookId(path.to_owned()))
+}
+
+/// Both or neither.
+fn paypal_api(dir: &Path) -> Result<Option<PayPalCredentials>, SecretsError> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(secret(&path)?).map_err(|_| SecretsError::TooShort(path))?;
+        Ok(Some(text))
+    };
+    match (read("client_id")?, read("secret")?) {
+        (Some(client_id), Some(secret)) => Ok(Some(PayPalCredentials { client_id, secret })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(SecretsError::Lonely(dir.join("client_id"))),
+        (Some(_), None) => Err(SecretsError::Lonely(dir.join("secret"))),
     }
 }
 
@@ -130,7 +217,9 @@ mod tests {
         write(dir.path(), "agency/stripe/b", &format!("{TWO}\r\n"));
         write(dir.path(), "agency/stripe/a", &format!("{ONE}\n"));
         write(dir.path(), "agency/stripe/.hidden", "");
-        write(dir.path(), "agency/paypal/x", "");
+        write(dir.path(), "agency/paypal/x", "2N242548W9943490U\n");
+        write(dir.path(), "agency/paypal_api/client_id", "AfV0GzjuhsPEuQ7VRMrsGYQnd0eUWNZ1\n");
+        write(dir.path(), "agency/paypal_api/secret", "EJo2iBxM1yhJUsgDq1yZEq3VhXw9zZW1\n");
         write(dir.path(), ".git/stripe/x", "");
         write(dir.path(), "README", "one folder per tenant");
         fs::create_dir_all(dir.path().join("empty")).unwrap();
@@ -138,7 +227,10 @@ mod tests {
         assert_eq!(secrets.stripe(&id("agency")), [ONE.as_bytes(), TWO.as_bytes()]);
         assert_eq!(secrets.stripe(&id("empty")), Vec::<Vec<u8>>::new());
         assert_eq!(secrets.stripe(&id("studio")), Vec::<Vec<u8>>::new());
-        assert_eq!(format!("{secrets:?}"), r#"Secrets { stripe: {"agency": 2, "empty": 0} }"#);
+        assert_eq!(secrets.paypal(&id("agency")), ["2N242548W9943490U"]);
+        assert!(secrets.paypal_api(&id("agency")).is_some_and(|api| api.client_id.starts_with("AfV0") && api.secret.starts_with("EJo2")));
+        assert!(secrets.paypal(&id("empty")).is_empty() && secrets.paypal_api(&id("empty")).is_none());
+        assert_eq!(format!("{secrets:?}"), r#"Secrets { stripe: {"agency": 2, "empty": 0}, paypal: {"agency": 1, "empty": 0} }"#);
     }
 
     #[test]
@@ -153,6 +245,16 @@ mod tests {
             ("agency/stripe/a", "", "agency/stripe/a is empty; put the endpoint's signing secret into it or remove the file"),
             ("agency/stripe/a", "\n", "agency/stripe/a is empty; put the endpoint's signing secret into it or remove the file"),
             ("agency/stripe/a", "hush_hush\n", "agency/stripe/a holds less than 16 bytes; put the endpoint's whole signing secret into it"),
+            (
+                "agency/paypal/a",
+                "hush_hush",
+                "agency/paypal/a holds no webhook id: 1 to 64 letters, digits and hyphens, as PayPal's dashboard shows it",
+            ),
+            (
+                "agency/paypal_api/secret",
+                "hush_hush_hush_hush",
+                "agency/paypal_api/client_id is missing beside the other one: both are needed to ask PayPal; add it or remove the folder",
+            ),
             ("a b/stripe/a", ONE, "a b is not named as a tenant: 1 to 64 characters out of A-Z a-z 0-9 _ -; rename or remove it"),
             ("agency/stripe/a/b", ONE, "agency/stripe/a cannot be read; check that it exists and the worker's user may read it"),
             ("agency/stripe", ONE, "agency/stripe cannot be read; check that it exists and the worker's user may read it"),

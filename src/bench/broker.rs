@@ -7,6 +7,7 @@ use super::workload::{self, Spread, TENANT};
 use super::{Bench, BrokerRates, Latency, Options, SINGLE, engine};
 use crate::amqp::{ConsumeConfig, Delivery, Outgoing, Published, Publisher, consume};
 use crate::consumer::Consumer;
+use crate::keyring::Keyring;
 use crate::lanes::{Job, LaneLimits, LaneSetup, Lanes};
 use crate::message::raw::CLOUDEVENT;
 use crate::message::{Incoming, Queue, Raw, reread};
@@ -138,8 +139,9 @@ impl Drain {
         let start = Instant::now();
         let (deliveries, consuming) = subscribe(bench, amqp_url, &stop);
         let secrets = watch::Sender::new(Arc::new(Secrets::default()));
+        let keyring = Keyring::of_stripe(secrets.subscribe())?;
         let deliveries = hand_over(deliveries, room);
-        let handling = Consumer::start((*bench.store).clone(), lanes, secrets.subscribe(), deliveries, Arc::default());
+        let handling = Consumer::start((*bench.store).clone(), lanes, (keyring, usize::MAX), deliveries, Arc::default());
         let mut wanted = usize::try_from(count)?;
         let seconds = loop {
             watching.wait_for(|settled| *settled >= wanted).await?;

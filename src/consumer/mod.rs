@@ -5,6 +5,7 @@
 //! then. Never decides.
 
 mod claims;
+mod proofs;
 mod suspects;
 mod tenants;
 
@@ -12,18 +13,19 @@ use crate::amqp::{Delivery, Ticket};
 use crate::domain::decision::Outcome;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
+use crate::keyring::Keyring;
 use crate::lanes::{Job, Lanes};
 use crate::ledger::Settled;
-use crate::message::{Incoming, Raw, Unaddressed, Unreadable, read, reread};
-use crate::secrets::Secrets;
+use crate::message::{Incoming, NotRead, Raw, Unaddressed, Unreadable, read, reread};
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::tenant::TenantAsk;
 use crate::store::{QuarantineRow, Submission, facts};
 use claims::Onward;
+use proofs::Unproven;
 use std::sync::Arc;
 use std::time::Duration;
 use tenants::{Answerer, Asked};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 /// Deliveries that the broker counted this often come through the side door.
@@ -55,8 +57,16 @@ enum Claiming {
 /// Hands deliveries on.
 #[derive(Clone)]
 pub struct Consumer {
+    keyring: Keyring,
+    ways: Ways,
+    /// Webhooks that nobody can verify yet.
+    proofs: mpsc::UnboundedSender<Unproven>,
+}
+
+/// Where a delivery goes once it was read.
+#[derive(Clone)]
+struct Ways {
     lanes: Lanes<PostgresStore>,
-    secrets: watch::Receiver<Arc<Secrets>>,
     aside: mpsc::UnboundedSender<(QuarantineRow, Finish)>,
     claims: mpsc::UnboundedSender<Claiming>,
     tenants: mpsc::UnboundedSender<Asked>,
@@ -65,12 +75,13 @@ pub struct Consumer {
 impl Consumer {
     /// Handles deliveries until the channel ends; the tracker is done when all of them are.
     ///
-    /// The channels between the stages are unbounded: the prefetch bounds what is in them. `begun`
-    /// is told of tenant-wide resets for the scheduler to carry out.
+    /// The channels between the stages are unbounded: the prefetch bounds what is in them. At most
+    /// `unproven_max` webhooks wait for a proof, so that they leave room for others. `begun` is told of
+    /// tenant-wide resets for the scheduler to carry out.
     pub fn start(
         store: PostgresStore,
         lanes: Lanes<PostgresStore>,
-        secrets: watch::Receiver<Arc<Secrets>>,
+        (keyring, unproven_max): (Keyring, usize),
         deliveries: mpsc::Receiver<Delivery>,
         begun: Arc<Notify>,
     ) -> TaskTracker {
@@ -78,12 +89,15 @@ impl Consumer {
         let (aside, aside_rows) = mpsc::unbounded_channel();
         let (claims, to_claim) = mpsc::unbounded_channel();
         let (tenants, asked) = mpsc::unbounded_channel();
+        let (proofs, to_prove) = mpsc::unbounded_channel();
         let (suspects, suspected) = mpsc::unbounded_channel();
-        let consumer = Self { lanes: lanes.clone(), secrets, aside, claims, tenants };
+        let ways = Ways { lanes: lanes.clone(), aside, claims, tenants };
+        let consumer = Self { keyring: keyring.clone(), ways: ways.clone(), proofs };
         tasks.spawn(set_aside(lanes, aside_rows));
-        let onward = Onward { lanes: consumer.lanes.clone(), aside: consumer.aside.clone(), tenants: consumer.tenants.clone() };
+        let onward = Onward { lanes: ways.lanes.clone(), aside: ways.aside.clone(), tenants: ways.tenants.clone() };
         tasks.spawn(claims::run(store.clone(), onward, to_claim));
-        tasks.spawn(tenants::run(Answerer { store: store.clone(), aside: consumer.aside.clone(), begun }, asked));
+        tasks.spawn(tenants::run(Answerer { store: store.clone(), aside: ways.aside.clone(), begun }, asked));
+        tasks.spawn(proofs::run(keyring, ways, unproven_max, to_prove));
         tasks.spawn(suspects::run(store, consumer.clone(), suspected));
         tasks.spawn(consumer.run(deliveries, suspects));
         tasks.close();
@@ -108,9 +122,20 @@ impl Consumer {
 
     /// Reads one delivery and hands it on.
     fn take(&self, raw: Arc<Raw>, finish: Finish) {
-        let secrets = self.secrets.borrow().clone();
-        match read(&raw, &|tenant: &_| secrets.stripe(tenant)) {
-            Ok(Incoming::Account(message)) => {
+        match read(&raw, &self.keyring.now()) {
+            Ok(incoming) => self.ways.hand_on(incoming, raw, finish),
+            Err(NotRead::Unreadable(unreadable)) => self.ways.set_aside(*unreadable, raw, finish),
+            Err(NotRead::NoCertificate(url)) => {
+                let _ = self.proofs.send(Unproven::new(raw, finish, url));
+            }
+        }
+    }
+}
+
+impl Ways {
+    fn hand_on(&self, incoming: Incoming, raw: Arc<Raw>, finish: Finish) {
+        match incoming {
+            Incoming::Account(message) => {
                 let read = Read { submission: Submission::new(Arc::new(*message), raw), finish };
                 if facts::names_any(&read.submission.message) {
                     let _ = self.claims.send(Claiming::Message(read));
@@ -118,10 +143,10 @@ impl Consumer {
                     submit(&self.lanes, &self.aside, read);
                 }
             }
-            Ok(Incoming::Unaddressed(message)) => {
+            Incoming::Unaddressed(message) => {
                 let _ = self.claims.send(Claiming::Unaddressed(message, raw, finish));
             }
-            Ok(Incoming::Tenant(message)) => {
+            Incoming::Tenant(message) => {
                 let ask = TenantAsk {
                     origin: self.lanes.origin().to_owned(),
                     tenant: message.tenant,
@@ -132,15 +157,17 @@ impl Consumer {
                 };
                 let _ = self.tenants.send((ask, raw, finish));
             }
-            Ok(Incoming::Ignored { tenant, id, content }) => {
+            Incoming::Ignored { tenant, id, content } => {
                 let ask = TenantAsk { origin: self.lanes.origin().to_owned(), tenant, id, content, command: None, occurred_at: None };
                 let _ = self.tenants.send((ask, raw, finish));
             }
-            Err(Unreadable { reason, detail, tenant, id, kind }) => {
-                let row = QuarantineRow { reason, detail, tenant, account: None, message: id, kind, raw };
-                let _ = self.aside.send((row, finish));
-            }
         }
+    }
+
+    fn set_aside(&self, unreadable: Unreadable, raw: Arc<Raw>, finish: Finish) {
+        let Unreadable { reason, detail, tenant, id, kind } = unreadable;
+        let row = QuarantineRow { reason, detail, tenant, account: None, message: id, kind, raw };
+        let _ = self.aside.send((row, finish));
     }
 }
 

@@ -94,10 +94,10 @@ async fn give_up(store: &PostgresStore, consumer: &Consumer, (raw, ticket): Susp
     match exhausted(&store, raw.clone(), &why).await {
         Exhausted::Answered(submission) => {
             let settle = settle(raw, store);
-            consumer.lanes.submit(Job::Message(submission, Box::new(move |_| settle())));
+            consumer.ways.lanes.submit(Job::Message(submission, Box::new(move |_| settle())));
         }
         Exhausted::Open(row) => {
-            let _ = consumer.aside.send((row, Box::new(settle(raw, store))));
+            let _ = consumer.ways.aside.send((row, Box::new(settle(raw, store))));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns what a reset does. When it is due is `advance`'s; that it was asked for is `decide`'s.
 
 use super::catalog::{Addon, Catalog, GrantOn, Plan};
+use super::clawback;
 use super::closes;
 use super::credits::{Credits, Overflow};
 use super::decision::Row;
@@ -10,9 +11,10 @@ use super::draft::Draft;
 use super::event::Event;
 use super::grant::{GrantEnd, GrantSource, GrantTerms};
 use super::ids::{Id, Printable};
+use super::payment::Payment;
 use super::rollover::{Close, Closed, close};
 use super::settings::Terms;
-use super::subscription::{Cycle, HighWater, Reset, Subscription, Wanted};
+use super::subscription::{Cycle, HighWater, Paid, Reset, Subscription, Wanted};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
@@ -39,7 +41,8 @@ fn sold<'a, Item>(terms: &'a Terms, version: u32, find: impl Fn(&'a Catalog) -> 
 /// What credits of a subscription are issued for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Issue {
-    /// A cycle opens. With a plan that grants by payment it is issued if it was paid ahead.
+    /// A cycle opens. With a plan that grants by payment it is issued if it was paid ahead, and what paid for
+    /// it bought it.
     Opening,
     /// Plan or units changed. With a plan that grants by payment that waits for its invoice.
     Change,
@@ -52,13 +55,18 @@ impl Issue {
     fn grants(&self, plan: &Plan, one: &Subscription) -> bool {
         match (plan.grant_on, self) {
             (GrantOn::Cycle, _) | (GrantOn::Payment, Self::Paid(_)) => true,
-            (GrantOn::Payment, Self::Opening) => one.paid_until.is_some_and(|until| until > one.cycle.start),
+            (GrantOn::Payment, Self::Opening) => one.paid.as_ref().is_some_and(|paid| paid.until > one.cycle.start),
             (GrantOn::Payment, Self::Change) => false,
         }
     }
 
-    fn payment(&self) -> Option<Printable> {
-        if let Self::Paid(payment) = self { Some(payment.clone()) } else { None }
+    /// What bought it.
+    fn payment(&self, plan: &Plan, one: &Subscription) -> Option<Printable> {
+        match (self, plan.grant_on) {
+            (Self::Paid(payment), _) => Some(payment.clone()),
+            (Self::Opening, GrantOn::Payment) => one.paid.as_ref().map(|paid| paid.by.clone()),
+            (Self::Opening | Self::Change, _) => None,
+        }
     }
 }
 
@@ -89,7 +97,20 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
     let wanted = subscription.current.clone();
     let granted = issue(draft, &subscription.id, &wanted, &Issue::Opening)?;
     closes::foresee(draft);
+    bought_ahead(draft, &subscription, granted)?;
     Ok(granted)
+}
+
+/// A payment that reaches into this cycle brought more than it had until now; of what was reversed of it,
+/// that is taken back at once.
+fn bought_ahead(draft: &mut Draft<'_>, one: &Subscription, granted: Credits) -> Result<(), Overflow> {
+    let by_payment = plan(draft.terms, &one.current.plan, one.cycle.catalog).is_some_and(|plan| plan.grant_on == GrantOn::Payment);
+    let Some(Paid { by, .. }) = one.paid.as_ref().filter(|_| by_payment && granted.is_positive()) else { return Ok(()) };
+    let Some(payment) = draft.book.payments.get(by).cloned() else { return Ok(()) };
+    let granted = payment.granted.plus(granted)?;
+    draft.put(Row::Payment(Payment { granted, ..payment }));
+    clawback::settle(draft, by)?;
+    Ok(())
 }
 
 /// Grants what `wanted` holds beyond what was already issued in the running cycle: the whole of it
@@ -110,7 +131,7 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, what: &I
     let difference = whole.minus(issued)?.at_least_zero();
     let mut granted = Credits::ZERO;
     if difference.is_positive() {
-        let lot = Lot { source: GrantSource::Plan, credits: difference, scope: plan.scope.clone(), payment: what.payment() };
+        let lot = Lot { source: GrantSource::Plan, credits: difference, scope: plan.scope.clone(), payment: what.payment(plan, &one) };
         grant_for_cycle(draft, &one, lot)?;
         granted = difference;
     }
@@ -120,7 +141,8 @@ pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, what: &I
     one.cycle.allowance = highest;
     draft.put(Row::Subscription(one.clone()));
     for (addon, units) in &wanted.addons {
-        granted = granted.plus(issue_units(draft, &one, (addon, *units), (share, what))?)?;
+        let bought = what.payment(plan, &one);
+        granted = granted.plus(issue_units(draft, &one, (addon, *units), (share, bought))?)?;
     }
     Ok(granted)
 }
@@ -146,7 +168,7 @@ pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, what: &Issue) -> Re
         }
         if credits.is_positive() {
             let scope = if source == GrantSource::Plan { plan.scope.clone() } else { Vec::new() };
-            grant_for_cycle(draft, one, Lot { source, credits, scope, payment: what.payment() })?;
+            grant_for_cycle(draft, one, Lot { source, credits, scope, payment: what.payment(plan, one) })?;
         }
     }
     Ok(granted)
@@ -157,7 +179,7 @@ fn issue_units(
     draft: &mut Draft<'_>,
     one: &Subscription,
     (id, units): (&Id, u32),
-    (share, what): (Share, &Issue),
+    (share, payment): (Share, Option<Printable>),
 ) -> Result<Credits, Overflow> {
     let Some(addon) = addon(draft.terms, id, one.cycle.catalog) else { return Ok(Credits::ZERO) };
     let high_water = issued(draft, addon_item(id).as_ref());
@@ -165,7 +187,7 @@ fn issue_units(
     let more = units.minus(high_water)?.at_least_zero();
     let credits = share.of(addon.credits_per_unit.share_down(more.decimal(), Decimal::ONE)?)?;
     if credits.is_positive() {
-        let lot = Lot { source: GrantSource::Addon, credits, scope: Vec::new(), payment: what.payment() };
+        let lot = Lot { source: GrantSource::Addon, credits, scope: Vec::new(), payment };
         grant_for_cycle(draft, one, lot)?;
     }
     mark(draft, addon_item(id), units.max(high_water), one.cycle.end);

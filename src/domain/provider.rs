@@ -156,10 +156,19 @@ pub struct ProviderInvoice {
     pub subscription: PaymentName,
     /// Where the event says the payment is.
     pub said: PaymentSaid,
-    /// What it is about, by the provider's price ids, and until when each is paid.
-    pub lines: Vec<(Printable, Timestamp)>,
+    /// What it pays for.
+    pub pays: PaidFor,
     /// Live or test mode, where the event says so.
     pub livemode: Option<bool>,
+}
+
+/// What an invoice pays for, as its provider tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaidFor {
+    /// By the provider's price ids, and until when each is paid.
+    Lines(Vec<(Printable, Timestamp)>),
+    /// The interval that is due at the instant of the payment: the provider shows neither price nor period.
+    IntervalAt(Timestamp),
 }
 
 impl ProviderInvoice {

@@ -79,7 +79,7 @@ pub struct Dispute {
     pub id: Printable,
     /// The payment, by the name it is kept under.
     pub payment: Printable,
-    /// The most that was ever disputed, in the payment's currency.
+    /// How much, as the event of its furthest stage says, in the payment's currency: some of it may be lost.
     pub amount: Money,
     /// Where it is.
     pub stage: DisputeStage,

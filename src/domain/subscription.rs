@@ -3,7 +3,7 @@
 //! Owns what is stored about it and where its next boundary lies. Opening and closing cycles is
 //! `cycle`'s.
 
-use super::calendar::{Interval, boundary};
+use super::calendar::{Interval, boundary, period_of};
 use super::credits::Credits;
 use super::grant::CycleId;
 use super::ids::{Id, Printable};
@@ -64,8 +64,8 @@ pub struct Subscription {
     /// What its provider calls it, and the time of the last event of it that was heeded; absent for one that no
     /// provider tells of.
     pub told: Option<Told>,
-    /// Until when it is paid, for plans that grant by payment.
-    pub paid_until: Option<Timestamp>,
+    /// How far it is paid, for plans that grant by payment.
+    pub paid: Option<Paid>,
     /// The running or, once ended, the last cycle.
     pub cycle: Cycle,
 }
@@ -79,7 +79,31 @@ pub struct Told {
     pub at: Timestamp,
 }
 
+/// How far a subscription is paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// Until when, excluded.
+    pub until: Timestamp,
+    /// The payment that reaches furthest, by the name it is kept under: cycles that open later were bought by it.
+    pub by: Printable,
+}
+
 impl Subscription {
+    /// The payment of cycles that have not opened yet.
+    #[must_use]
+    pub fn paid_ahead(&self) -> Option<&Printable> {
+        self.paid.as_ref().filter(|paid| !self.ended && paid.until > self.cycle.end).map(|paid| &paid.by)
+    }
+
+    /// The paid interval that is due at an instant: from when, included, and until when, excluded. The first
+    /// is due before it begins. `None` when that leaves the calendar.
+    #[must_use]
+    pub fn interval_due(&self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let k = period_of(self.anchor, self.interval, at, self.zone.rules())?.max(0);
+        let start = |k: i32| boundary(self.anchor, self.interval, k, self.zone.rules());
+        Some((start(k)?, start(k.checked_add(1)?)?))
+    }
+
     /// The identity of the running cycle.
     #[must_use]
     pub fn cycle_id(&self) -> CycleId {

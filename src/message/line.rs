@@ -6,6 +6,7 @@
 use super::fault::Fault;
 use super::field::{Field, Spelt, one_of};
 use super::json::{Members, Object, Unique, string};
+use super::paypal::TestAuthority;
 use super::raw::{CLOUDEVENT, Queue, Raw};
 use super::stripe;
 use crate::domain::ids::{AccountKey, Id};
@@ -25,6 +26,15 @@ impl From<Fault> for LineError {
         // The line has a number in its file; that it is the first of itself would only confuse.
         Self(fault.detail.replace(" at line 1 column ", " at column "))
     }
+}
+
+/// What the webhooks of a file are signed with.
+pub trait Signing {
+    /// A Stripe signing secret of the tenant.
+    fn stripe(&self, tenant: &Id) -> Option<Vec<u8>>;
+
+    /// The id of a PayPal webhook of the tenant, which the test authority signs for.
+    fn paypal(&self, tenant: &Id) -> Option<String>;
 }
 
 /// The longest routing key that AMQP carries.
@@ -61,7 +71,7 @@ pub enum Line {
         /// The bytes.
         body: Vec<u8>,
     },
-    /// A webhook to be signed with the tenant's test secret.
+    /// A webhook to be signed: with the tenant's test secret, or by the test authority.
     Webhook {
         /// `stripe` or `paypal`.
         provider: String,
@@ -135,8 +145,8 @@ impl Line {
     /// The delivery a message line stands for; `None` for the lines that are no message.
     ///
     /// # Errors
-    /// [`LineError`] when there is no secret to sign a webhook with.
-    pub fn raw(&self, secret: impl Fn(&Id) -> Option<Vec<u8>>) -> Result<Option<Raw>, LineError> {
+    /// [`LineError`] when there is nothing to sign a webhook with.
+    pub fn raw(&self, signing: &impl Signing) -> Result<Option<Raw>, LineError> {
         match self {
             Self::Event { tenant, kind, body } => {
                 let (queue, routing_key) = route(kind, tenant);
@@ -152,12 +162,7 @@ impl Line {
                 }))
             }
             Self::Webhook { provider, tenant, body, received_at } => {
-                let mut headers = BTreeMap::new();
-                if provider == "stripe" {
-                    let signed = secret(tenant).and_then(|secret| stripe::sign(&secret, received_at.as_second(), body));
-                    let missing = || LineError(format!("there is no Stripe test secret for the tenant {tenant}"));
-                    headers.insert("Stripe-Signature".to_owned(), signed.ok_or_else(missing)?);
-                }
+                let headers = signed((provider, tenant, *received_at), body, signing)?;
                 Ok(Some(webhook_raw((provider, tenant, *received_at), headers, body)))
             }
             Self::Exact { provider, tenant, headers, body, received_at } => {
@@ -166,6 +171,23 @@ impl Line {
             Self::Tick(_) | Self::Read { .. } | Self::Catalog { .. } => Ok(None),
         }
     }
+}
+
+/// The headers that its provider would send with a webhook.
+fn signed(
+    (provider, tenant, at): (&str, &Id, Timestamp),
+    body: &[u8],
+    signing: &impl Signing,
+) -> Result<BTreeMap<String, String>, LineError> {
+    if provider == "stripe" {
+        let signed = signing.stripe(tenant).and_then(|secret| stripe::sign(&secret, at.as_second(), body));
+        let missing = || LineError(format!("there is no Stripe test secret for the tenant {tenant}"));
+        return Ok(BTreeMap::from([("Stripe-Signature".to_owned(), signed.ok_or_else(missing)?)]));
+    }
+    let authority = TestAuthority::built_in();
+    let signed = signing.paypal(tenant).zip(authority).and_then(|(webhook_id, authority)| authority.signer.sign(&webhook_id, at, body));
+    let missing = || LineError(format!("there is no PayPal webhook id for the tenant {tenant}"));
+    Ok(signed.ok_or_else(missing)?.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// Where a CloudEvent goes. A type that no queue takes would be returned by the broker, and there would

@@ -19,6 +19,7 @@ mod fault;
 mod field;
 mod json;
 mod payload;
+mod provider;
 mod schema;
 mod state;
 mod stripe;
@@ -32,11 +33,11 @@ pub mod read;
 
 pub use announced::announced_types;
 pub use event::{Change, Heading, Outgoing, balance_changed, entry_json, quarantined, render};
-pub use line::Line;
+pub use line::{Line, Signing};
 pub use outcome::Reply;
 pub use payload::types;
 pub use raw::{Queue, Raw};
-pub use read::{Incoming, Secrets, TenantMessage, Unaddressed, Unreadable, read, reread};
+pub use read::{Incoming, Keys, NotRead, TenantMessage, Unaddressed, Unreadable, authentic, paypal_webhook, read, reread};
 pub use schema::schemas;
 pub use stripe::{BadSignature, sign, verify};
 

@@ -2,13 +2,14 @@
 //!
 //! Owns the order of the checks every message passes: size, encoding, signature (webhooks), depth,
 //! structure.
-//! Never decides whether what is asked is allowed; never answers "try again": what cannot be read
-//! now cannot be read later by the same version.
+//! Never decides whether what is asked is allowed. What cannot be read now cannot be read later by the
+//! same version; only a certificate that is not at hand is worth another try.
 
 use super::cloudevent::{self, Named};
 use super::fault::Fault;
 use super::field::Spelt;
 use super::json;
+use super::paypal::{self, CertificateUrl, Chain, Received, Transmission, Unproven};
 use super::raw::{CLOUDEVENT, CONTENT_ENCODING, Queue, Raw};
 use super::stripe;
 use crate::domain::command::{Command, Message};
@@ -16,6 +17,7 @@ use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::QuarantineReason;
 use crate::domain::tenant_command::TenantCommand;
 use jiff::Timestamp;
+use std::sync::{Arc, LazyLock};
 
 /// A message that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,19 @@ pub enum Incoming {
         /// Hash of what was read of it.
         content: Hash,
     },
+}
+
+impl Incoming {
+    /// What a quarantine row names it by: tenant, identity, type.
+    #[must_use]
+    pub fn names(self) -> (Option<Id>, Option<MessageId>, Option<String>) {
+        match self {
+            Self::Account(message) => (Some(message.account.tenant), Some(message.id), Some(message.command.word().to_owned())),
+            Self::Tenant(message) => (Some(message.tenant), Some(message.id), None),
+            Self::Unaddressed(message) => (Some(message.tenant), Some(message.id), Some(message.command.word().to_owned())),
+            Self::Ignored { tenant, id, .. } => (Some(tenant), Some(id), None),
+        }
+    }
 }
 
 /// A provider's message about a payment, which does not say whose it is: the directory knows, or will.
@@ -92,13 +107,41 @@ pub struct Unreadable {
     pub kind: Option<String>,
 }
 
-/// Where the secrets of a tenant's webhook endpoints come from.
-pub trait Secrets {
-    /// All of the tenant's Stripe signing secrets that count now; several while one is rolled.
-    fn stripe(&self, tenant: &Id) -> Vec<Vec<u8>>;
+/// Why a message is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// It goes to quarantine.
+    #[error(transparent)]
+    Unreadable(Box<Unreadable>),
+    /// Nobody can tell yet whether it is authentic: this certificate must be fetched first.
+    #[error("the certificate that signed it is not at hand yet")]
+    NoCertificate(CertificateUrl),
 }
 
-impl<F: Fn(&Id) -> Vec<Vec<u8>>> Secrets for F {
+/// What webhooks are verified with, all of it at hand.
+pub trait Keys {
+    /// All of the tenant's Stripe signing secrets that count now; several while one is rolled.
+    fn stripe(&self, tenant: &Id) -> Vec<Vec<u8>>;
+
+    /// The ids of the tenant's webhooks at PayPal; several while one is rolled.
+    fn paypal(&self, _tenant: &Id) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What is believed of PayPal's.
+    fn trust(&self) -> &paypal::Trust {
+        static PAYPAL_ALONE: LazyLock<paypal::Trust> = LazyLock::new(paypal::Trust::default);
+        &PAYPAL_ALONE
+    }
+
+    /// A certificate, if it is at hand.
+    fn certificate(&self, _url: &CertificateUrl) -> Option<Arc<Chain>> {
+        None
+    }
+}
+
+/// The Stripe secrets alone.
+impl<F: Fn(&Id) -> Vec<Vec<u8>>> Keys for F {
     fn stripe(&self, tenant: &Id) -> Vec<Vec<u8>> {
         self(tenant)
     }
@@ -107,49 +150,91 @@ impl<F: Fn(&Id) -> Vec<Vec<u8>>> Secrets for F {
 /// Reads a message that came through a queue; webhooks are verified over their raw bytes.
 ///
 /// # Errors
-/// [`Unreadable`], which is final for these bytes.
-pub fn read(raw: &Raw, secrets: &impl Secrets) -> Result<Incoming, Unreadable> {
-    checked(raw, &|webhook, tenant| webhook.verify(&secrets.stripe(tenant)))
+/// [`NotRead`]: that it is unreadable is final for these bytes.
+pub fn read(raw: &Raw, keys: &impl Keys) -> Result<Incoming, NotRead> {
+    let mut named = Named::default();
+    let told = |fault, named| NotRead::Unreadable(Box::new(unreadable(raw, fault, named)));
+    let webhook = match begin(raw, &mut named) {
+        Ok(webhook) => webhook,
+        Err(fault) => return Err(told(fault, named)),
+    };
+    match webhook.as_ref().map_or(Ok(()), |webhook| webhook.verify(keys)) {
+        Ok(()) => finish(raw, webhook.as_ref(), &mut named).map_err(|fault| told(fault, named)),
+        Err(Unverified::Bad(fault)) => Err(told(fault, named)),
+        Err(Unverified::NoCertificate(url)) => Err(NotRead::NoCertificate(url)),
+    }
 }
 
-/// Reads a message that was authentic when it was first stored: waiting messages and replays.
+/// Reads a message that was authentic when it was first stored: waiting messages and what was answered.
 /// Secrets may have been rolled since.
 ///
 /// # Errors
 /// [`Unreadable`], which is final for these bytes.
 pub fn reread(raw: &Raw) -> Result<Incoming, Unreadable> {
-    checked(raw, &|_, _| Ok(()))
+    let mut named = Named::default();
+    let read = begin(raw, &mut named).and_then(|webhook| finish(raw, webhook.as_ref(), &mut named));
+    read.map_err(|fault| unreadable(raw, fault, named))
 }
 
-type Verify<'a> = dyn Fn(&Webhook<'_>, &Id) -> Result<(), Fault> + 'a;
-
-fn checked(raw: &Raw, verify: &Verify<'_>) -> Result<Incoming, Unreadable> {
-    let routed = Id::new(raw.route().1).ok();
+/// Whether a webhook is authentic, whatever it says: for those who hand it on.
+///
+/// # Errors
+/// [`NotRead`].
+pub fn authentic(raw: &Raw, keys: &impl Keys) -> Result<(), NotRead> {
     let mut named = Named::default();
-    inner(raw, verify, &mut named).map_err(|fault| Unreadable {
-        reason: fault.reason,
-        detail: fault.detail,
-        tenant: named.tenant.or(routed),
-        id: named.id,
-        kind: named.kind,
+    let verified = match begin(raw, &mut named) {
+        Ok(Some(webhook)) => webhook.verify(keys),
+        Ok(None) => Err(Unverified::Bad(Fault::unknown("it is no webhook"))),
+        Err(fault) => Err(Unverified::Bad(fault)),
+    };
+    verified.map_err(|unverified| match unverified {
+        Unverified::Bad(fault) => NotRead::Unreadable(Box::new(unreadable(raw, fault, named))),
+        Unverified::NoCertificate(url) => NotRead::NoCertificate(url),
     })
 }
 
-fn inner(raw: &Raw, verify: &Verify<'_>, named: &mut Named) -> Result<Incoming, Fault> {
+/// A PayPal webhook as PayPal is asked about it: whose endpoint, its headers, when it came. `None` when it is
+/// no such webhook.
+#[must_use]
+pub fn paypal_webhook(raw: &Raw, trust: &paypal::Trust) -> Option<(Id, Transmission, Timestamp)> {
+    let webhook = begin(raw, &mut Named::default()).ok()??;
+    let Proof::PayPal = webhook.proof else { return None };
+    let transmission = Transmission::read(|name| raw.header(name), &trust.bases).ok()?;
+    Some((webhook.tenant, transmission, webhook.received_at))
+}
+
+fn unreadable(raw: &Raw, fault: Fault, named: Named) -> Unreadable {
+    let routed = Id::new(raw.route().1).ok();
+    Unreadable { reason: fault.reason, detail: fault.detail, tenant: named.tenant.or(routed), id: named.id, kind: named.kind }
+}
+
+/// What is checked before anything is believed. A webhook's envelope, or nothing if it is none.
+fn begin<'a>(raw: &'a Raw, named: &mut Named) -> Result<Option<Webhook<'a>>, Fault> {
     let most = raw.queue.body_bytes_max();
     if raw.body.len() > most {
         let detail = format!("{} bytes; the queue {} takes {most}", raw.body.len(), raw.queue.word());
         return Err(Fault { reason: QuarantineReason::TooLarge, detail });
     }
     plain_text(raw)?;
-    if raw.queue == Queue::Payments && !looks_like_cloudevent(raw) {
-        named.kind = Some(raw.route().0).filter(|kind| PROVIDERS.contains(kind)).map(str::to_owned);
-        let webhook = Webhook::read(raw)?;
-        named.tenant = Some(webhook.tenant.clone());
-        verify(&webhook, &webhook.tenant)?;
-        return stripe::read(&webhook.tenant, json::text(&raw.body)?, named);
+    if raw.queue != Queue::Payments || looks_like_cloudevent(raw) {
+        return Ok(None);
     }
-    cloudevent::read(raw, json::text(&raw.body)?, named)
+    named.kind = Some(raw.route().0).filter(|kind| PROVIDERS.contains(kind)).map(str::to_owned);
+    let webhook = Webhook::read(raw)?;
+    named.tenant = Some(webhook.tenant.clone());
+    Ok(Some(webhook))
+}
+
+/// What it says, once it is believed.
+fn finish(raw: &Raw, webhook: Option<&Webhook<'_>>, named: &mut Named) -> Result<Incoming, Fault> {
+    let text = json::text(&raw.body)?;
+    match webhook {
+        None => cloudevent::read(raw, text, named),
+        Some(Webhook { proof: Proof::Stripe(_), tenant, .. }) => stripe::read(tenant, text, named),
+        Some(Webhook { proof: Proof::PayPal, tenant, .. }) => {
+            paypal::read(tenant, text, paypal::livemode(raw.header(paypal::CERT_URL)), named)
+        }
+    }
 }
 
 /// What webhooks are routed by.
@@ -174,25 +259,43 @@ fn plain_text(raw: &Raw) -> Result<(), Fault> {
 /// A CloudEvent that strayed into the payments queue gets an answer that names the mistake.
 fn looks_like_cloudevent(raw: &Raw) -> bool {
     let declared = raw.content_type.as_ref().is_some_and(|declared| declared.to_ascii_lowercase().starts_with(CLOUDEVENT));
-    declared && raw.header("x-tenant").is_none() && raw.header("stripe-signature").is_none()
+    declared && ["x-tenant", "stripe-signature", paypal::TRANSMISSION_ID].iter().all(|header| raw.header(header).is_none())
 }
 
 /// The envelope of a webhook: AMQP headers around the provider's raw bytes.
 struct Webhook<'a> {
     tenant: Id,
     received_at: Timestamp,
-    signature: Option<&'a str>,
-    body: &'a [u8],
+    raw: &'a Raw,
+    proof: Proof<'a>,
+}
+
+/// How its provider signs.
+enum Proof<'a> {
+    Stripe(Option<&'a str>),
+    PayPal,
+}
+
+/// Why a webhook is not believed.
+enum Unverified {
+    Bad(Fault),
+    NoCertificate(CertificateUrl),
+}
+
+impl Unverified {
+    fn signature(detail: impl ToString) -> Self {
+        Self::Bad(Fault { reason: QuarantineReason::BadSignature, detail: detail.to_string() })
+    }
 }
 
 impl<'a> Webhook<'a> {
     fn read(raw: &'a Raw) -> Result<Self, Fault> {
         let (provider, routed_tenant) = raw.route();
-        match provider {
-            "payment.stripe" => {}
-            "payment.paypal" => return Err(Fault::unknown("PayPal webhooks are not built yet")),
+        let proof = match provider {
+            "payment.stripe" => Proof::Stripe(raw.header("stripe-signature")),
+            "payment.paypal" => Proof::PayPal,
             _ => return Err(Fault::unknown("the routing key names no provider that is known")),
-        }
+        };
         let header = |name: &str| raw.header(name).ok_or_else(|| Fault::malformed(format!("the header {name} is missing")));
         let tenant = Id::new(header("x-tenant")?).map_err(|_| Fault::malformed("the header x-tenant is no id"))?;
         if routed_tenant != tenant.as_str() {
@@ -200,12 +303,27 @@ impl<'a> Webhook<'a> {
         }
         let received_at = Timestamp::spelt(header("x-received-at")?)
             .ok_or_else(|| Fault::malformed("the header x-received-at is no RFC 3339 instant"))?;
-        Ok(Self { tenant, received_at, signature: raw.header("stripe-signature"), body: &raw.body })
+        Ok(Self { tenant, received_at, raw, proof })
     }
 
-    fn verify(&self, secrets: &[Vec<u8>]) -> Result<(), Fault> {
-        let header = self.signature.unwrap_or_default();
-        stripe::verify(header, self.received_at, self.body, secrets)
-            .map_err(|detail| Fault { reason: QuarantineReason::BadSignature, detail: detail.to_string() })
+    fn verify(&self, keys: &impl Keys) -> Result<(), Unverified> {
+        match self.proof {
+            Proof::Stripe(signature) => {
+                let secrets = keys.stripe(&self.tenant);
+                stripe::verify(signature.unwrap_or_default(), self.received_at, &self.raw.body, &secrets).map_err(Unverified::signature)
+            }
+            Proof::PayPal => {
+                let trust = keys.trust();
+                let transmission = Transmission::read(|name| self.raw.header(name), &trust.bases).map_err(Unverified::signature)?;
+                let webhook_ids = keys.paypal(&self.tenant);
+                let (received_at, body) = (self.received_at, self.raw.body.as_slice());
+                let received = Received { transmission: &transmission, body, received_at, webhook_ids: &webhook_ids };
+                let chain = keys.certificate(transmission.certificate());
+                paypal::verify(&received, trust, chain.as_deref()).map_err(|unproven| match unproven {
+                    Unproven::Bad(why) => Unverified::signature(why),
+                    Unproven::NoCertificate(url) => Unverified::NoCertificate(url),
+                })
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ mod postback;
 
 pub use certificates::{Certificates, FLIGHTS, HELD_MAX, Memory, NoCertificate};
 pub use client::{Answer, Client, Trouble};
-pub use postback::{Credentials, Postback, Unconfirmed};
+pub use postback::{Postback, Unconfirmed};
 
 use rustls::pki_types::TrustAnchor;
 use std::time::Duration;

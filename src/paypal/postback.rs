@@ -5,6 +5,7 @@
 
 use super::client::{Answer, Client, Trouble};
 use crate::message::paypal::{BadTransmission, Base, Received, SHA256_WITH_RSA, Transmission};
+use crate::secrets::PayPalCredentials;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http_body_util::Full;
@@ -13,27 +14,11 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How long before its end a token is not used any more: clocks differ, and requests take time.
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
-
-/// A tenant's application at PayPal.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Its id.
-    pub client_id: String,
-    /// Its secret.
-    pub secret: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(credentials)")
-    }
-}
 
 /// Why PayPal does not confirm a webhook.
 #[derive(Debug, thiserror::Error)]
@@ -77,15 +62,21 @@ struct Token {
 pub struct Postback {
     client: Client,
     base: Base,
-    credentials: Credentials,
+    credentials: PayPalCredentials,
     token: Mutex<Option<Token>>,
 }
 
 impl Postback {
     /// Nothing is asked until the first webhook.
     #[must_use]
-    pub fn new(client: Client, base: Base, credentials: Credentials) -> Self {
+    pub fn new(client: Client, base: Base, credentials: PayPalCredentials) -> Self {
         Self { client, base, credentials, token: Mutex::new(None) }
+    }
+
+    /// What it asks with.
+    #[must_use]
+    pub fn credentials(&self) -> &PayPalCredentials {
+        &self.credentials
     }
 
     /// Asks about a webhook, for every webhook id of the tenant until one is confirmed. Its age is the
@@ -141,7 +132,7 @@ impl Postback {
         if let Some(token) = held.as_ref().filter(|token| token.until > Instant::now()) {
             return Ok(token.bearer.clone());
         }
-        let Credentials { client_id, secret } = &self.credentials;
+        let PayPalCredentials { client_id, secret } = &self.credentials;
         let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{client_id}:{secret}")));
         let request = Request::post("/v1/oauth2/token")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")

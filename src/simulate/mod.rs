@@ -5,6 +5,7 @@
 //! when the clock moves everything due happens. Never reads the wall clock.
 
 mod claims;
+mod keys;
 mod tenants;
 mod unclaimed;
 
@@ -19,13 +20,14 @@ use crate::domain::rejection::QuarantineReason;
 use crate::failure::Failure;
 use crate::ledger::{self, Batch};
 use crate::message::line::{Basis, LineError};
-use crate::message::{Incoming, Line, Raw, TenantMessage, Unreadable, event, read};
+use crate::message::{Incoming, Line, NotRead, Raw, TenantMessage, Unreadable, event, read};
 use crate::secrets::Secrets;
 use crate::statement::AccountView;
 use crate::store::memory::{Memory, MemoryStore};
 use crate::store::{Content, Submission};
 use claims::Claims;
 use jiff::Timestamp;
+pub use keys::FileKeys;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -33,8 +35,6 @@ use std::sync::Arc;
 pub use tenants::load_catalog;
 use unclaimed::Unclaimed;
 
-/// What signs the webhooks of a simulated file, for every tenant.
-pub const TEST_SECRET: &[u8] = b"whsec_simulation_signs_with_this";
 /// Where answers would be sent.
 const ANSWERS: &str = "simulate";
 /// The source of simulated announcements.
@@ -108,7 +108,7 @@ pub enum Open {
 pub struct Simulation {
     store: MemoryStore,
     folder: PathBuf,
-    secrets: Secrets,
+    keys: FileKeys,
     clock: Option<Timestamp>,
     /// Entries and announcements of each account that were shown already.
     seen: HashMap<AccountKey, (usize, usize)>,
@@ -129,6 +129,20 @@ pub struct Simulation {
     open: Option<Open>,
 }
 
+/// What cannot be verified without asking PayPal is not believed here.
+fn final_here(not_read: NotRead) -> Unreadable {
+    match not_read {
+        NotRead::Unreadable(unreadable) => *unreadable,
+        NotRead::NoCertificate(_) => Unreadable {
+            reason: QuarantineReason::BadSignature,
+            detail: "a simulation fetches no certificate: only what the test authority signed is believed".to_owned(),
+            tenant: None,
+            id: None,
+            kind: None,
+        },
+    }
+}
+
 /// What is known of a message that never reaches an account.
 struct Aside<'a> {
     tenant: Option<&'a Id>,
@@ -138,10 +152,10 @@ struct Aside<'a> {
 
 impl Simulation {
     /// An empty ledger. Catalog files are looked for in `folder`; webhooks count when they are
-    /// signed with [`TEST_SECRET`] or one of `secrets`.
+    /// signed by the simulation itself or with one of `secrets`.
     #[must_use]
     pub fn new(folder: PathBuf, secrets: Secrets) -> Self {
-        Self { folder, secrets, ..Self::default() }
+        Self { folder, keys: FileKeys::new(secrets), ..Self::default() }
     }
 
     /// Takes one line.
@@ -171,17 +185,11 @@ impl Simulation {
     }
 
     async fn message(&mut self, line: &Line, received_at: Option<Timestamp>) -> Result<Outcome, SimulateError> {
-        let Some(mut raw) = line.raw(|_| Some(TEST_SECRET.to_vec()))? else { return Ok(Outcome::Ignored) };
+        let Some(mut raw) = line.raw(&self.keys)? else { return Ok(Outcome::Ignored) };
         // As `publish` does: answers stand among the announcements of an account and are counted with
         // them, so its events have the same numbers and ids.
         raw.reply_to = Some(ANSWERS.to_owned());
-        let secrets = &self.secrets;
-        let known = |tenant: &Id| {
-            let mut all = secrets.stripe(tenant);
-            all.push(TEST_SECRET.to_vec());
-            all
-        };
-        match read(&raw, &known) {
+        match read(&raw, &self.keys).map_err(final_here) {
             Ok(Incoming::Account(message)) => {
                 self.advance(received_at.map_or(message.occurred_at, |at| at.max(message.occurred_at))).await?;
                 Ok(self.submit(Submission::new(Arc::new(*message), Arc::new(raw))).await?)

@@ -7,7 +7,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PROVIDERS, PaymentName};
-use crate::domain::provider::{ProviderDispute, ProviderRefund};
+use crate::domain::provider::{PaidFor, ProviderDispute, ProviderRefund};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -110,7 +110,10 @@ impl Wait {
             Command::RecordRefund(_) | Command::RecordDispute(_) => true,
             // It pays for a subscription that may be ours.
             Command::RecordSubscription(event) => event.items.iter().any(|(price, _)| mapped(price)),
-            Command::RecordInvoice(event) => event.lines.iter().any(|(price, _)| mapped(price)),
+            Command::RecordInvoice(event) => match &event.pays {
+                PaidFor::Lines(lines) => lines.iter().any(|(price, _)| mapped(price)),
+                PaidFor::IntervalAt(_) => true,
+            },
             _ => false,
         };
         if waits { Self::Open } else { Self::Answered }

@@ -10,6 +10,7 @@ mod commands;
 mod failures;
 mod outages;
 mod paypal;
+mod paypal_worker;
 mod proxy;
 mod quarantine;
 mod reconcile;

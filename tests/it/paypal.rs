@@ -6,9 +6,8 @@ use credit_ledger::message::paypal::{
     BadCertificate, BadTransmission, Base, CertificateUrl, Received, SignedHeaders, Signer, TestAuthority, Transmission, Trust, Unproven,
     anchors, certificate_url, intermediates, verify,
 };
-use credit_ledger::paypal::{
-    ANSWER_TIME, Certificates, Client, Credentials, FLIGHTS, HELD_MAX, Memory, NoCertificate, Postback, Trouble, Unconfirmed,
-};
+use credit_ledger::paypal::{ANSWER_TIME, Certificates, Client, FLIGHTS, HELD_MAX, Memory, NoCertificate, Postback, Trouble, Unconfirmed};
+use credit_ledger::secrets::PayPalCredentials;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::ExtendedKeyUsagePurpose;
@@ -336,8 +335,8 @@ async fn tls_server(listener: tokio::net::TcpListener, certificate: String, page
     }
 }
 
-fn credentials() -> Credentials {
-    Credentials { client_id: CLIENT_ID.into(), secret: CLIENT_SECRET.into() }
+fn credentials() -> PayPalCredentials {
+    PayPalCredentials { client_id: CLIENT_ID.into(), secret: CLIENT_SECRET.into() }
 }
 
 fn postback(paypal: &PayPal) -> Postback {
@@ -426,7 +425,7 @@ async fn a_token_serves_until_it_ends_or_is_taken_back() {
 #[tokio::test]
 async fn wrong_credentials_are_the_operators_to_mend_and_never_shown() {
     let paypal = PayPal::start().await;
-    let wrong = Credentials { client_id: CLIENT_ID.into(), secret: "guess-0123456789".into() };
+    let wrong = PayPalCredentials { client_id: CLIENT_ID.into(), secret: "guess-0123456789".into() };
     let shown = format!("{wrong:?}");
     let postback = Postback::new(Client::new(Vec::new(), ANSWER_TIME).unwrap(), paypal.base.clone(), wrong);
     let error = confirm(&postback, &paypal, &[WEBHOOK], (BODY, BODY)).await.unwrap_err();

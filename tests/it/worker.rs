@@ -40,6 +40,8 @@ pub struct Deployment {
     pub pool: PgPool,
     pub topology: Topology,
     secrets: tempfile::TempDir,
+    /// Further settings of every program, as environment variables.
+    pub settings: Vec<(String, String)>,
     pub worker: Option<Child>,
     pub publisher: Publisher,
     replies: Replies,
@@ -67,6 +69,7 @@ impl Deployment {
             pool,
             topology,
             secrets,
+            settings: Vec::new(),
             worker: None,
             publisher: Publisher::new(environment("AMQP_URL"), "test"),
             replies: Replies::open(&environment("AMQP_URL")).await.unwrap(),
@@ -97,6 +100,7 @@ impl Deployment {
             .env("CREDITS_SECRETS_DIR", self.secrets.path())
             .env("CREDITS_HTTP_BIND", "127.0.0.1:0")
             .env("CREDITS__DATABASE__SHARDS", SHARDS.to_string())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
@@ -109,9 +113,19 @@ impl Deployment {
 
     /// Puts a signing secret of a tenant into a file.
     pub fn add_secret_of(&self, tenant: &str, file: &str, secret: &str) {
-        let folder = self.secrets.path().join(tenant).join("stripe");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(file), secret).unwrap();
+        self.add_file(&format!("{tenant}/stripe/{file}"), secret);
+    }
+
+    /// Puts a file into the folder of secrets.
+    pub fn add_file(&self, path: &str, content: &str) {
+        let path = self.secrets.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Where such a file is.
+    pub fn file(&self, path: &str) -> String {
+        self.secrets.path().join(path).to_str().unwrap().to_owned()
     }
 
     pub fn kill(&mut self) {

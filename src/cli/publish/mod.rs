@@ -176,8 +176,7 @@ impl Session<'_> {
     }
 
     async fn message(&mut self, number: usize, line: &Line) -> anyhow::Result<()> {
-        let secrets = &self.secrets;
-        let Some(mut raw) = line.raw(|tenant| secrets.stripe(tenant).into_iter().next())? else { return Ok(()) };
+        let Some(mut raw) = line.raw(&self.secrets)? else { return Ok(()) };
         let tenant = tenant_of(line);
         let incoming = reread(&raw);
         let known = Known::of(&raw, &incoming);

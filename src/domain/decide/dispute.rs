@@ -30,14 +30,16 @@ pub fn decide(case: Case<'_>, event: &ProviderDispute) -> Result<Decision, Overf
     if known.as_ref().is_some_and(|known| known.payment != payment) {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     }
-    let stage = match &known {
-        Some(known) if !known.stage.leads_to(event.stage) => known.stage,
-        Some(_) | None => event.stage,
+    let (stage, amount) = match &known {
+        // What was heard of it last counts, and of two amounts heard of one stage the greater.
+        Some(known) if known.stage == event.stage => (known.stage, known.amount.max(event.amount)),
+        Some(known) if !known.stage.leads_to(event.stage) => (known.stage, known.amount),
+        Some(_) | None => (event.stage, event.amount),
     };
     let dispute = Dispute {
         id: event.dispute.clone(),
         payment: payment.clone(),
-        amount: known.as_ref().map_or(event.amount, |known| known.amount.max(event.amount)),
+        amount,
         stage,
         opened_at: known.as_ref().map_or(event.opened_at, |known| known.opened_at.min(event.opened_at)),
     };

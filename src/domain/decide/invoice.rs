@@ -11,9 +11,13 @@ use crate::domain::cycle::{self, Issue};
 use crate::domain::decision::{Decision, On, Row};
 use crate::domain::ids::Printable;
 use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms};
-use crate::domain::provider::{PaymentSaid, ProviderInvoice};
+use crate::domain::provider::{PaidFor, PaymentSaid, ProviderInvoice};
 use crate::domain::rejection::{QuarantineReason, Rejection};
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{Paid, Subscription};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long before an interval begins it may be billed: PayPal bills at an hour of its own on the day.
+const BILLED_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overflow> {
     if case.is_other_mode(event.livemode) {
@@ -51,15 +55,32 @@ pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overf
     if before == Some(status) { Ok(named(draft)) } else { Ok(accept(draft)) }
 }
 
-/// Issues what the payment is for, and notes until when it pays. A payment for a cycle that is over already,
-/// because it came late, grants what that cycle would have had.
+/// Issues what the payment is for, and notes how far it pays. A payment for a cycle that is over already,
+/// because it came late, grants what that cycle would have had; for one that has not begun, that one opens with
+/// its credits.
 fn grant(draft: &mut super::Draft<'_>, one: &Subscription, event: &ProviderInvoice) -> Result<Credits, Overflow> {
-    // A fee beside the plan pays for no cycle.
-    let target = |price: &Printable| draft.terms.catalogs.values().rev().find_map(|catalog| catalog.target(price));
-    let Some(until) = event.lines.iter().filter(|(price, _)| target(price).is_some()).map(|(_, until)| *until).max() else {
+    let Some((from, until)) = period(draft, one, &event.pays) else { return Ok(Credits::ZERO) };
+    let by = event.terms.payment.clone();
+    let paid = one.paid.clone().filter(|paid| paid.until >= until).unwrap_or(Paid { until, by: by.clone() });
+    draft.put(Row::Subscription(Subscription { paid: Some(paid), ..one.clone() }));
+    let what = Issue::Paid(by);
+    if from.is_some_and(|from| from >= one.cycle.end) {
         return Ok(Credits::ZERO);
-    };
-    draft.put(Row::Subscription(Subscription { paid_until: one.paid_until.max(Some(until)), ..one.clone() }));
-    let what = Issue::Paid(event.terms.payment.clone());
+    }
     if until <= one.cycle.start { cycle::issue_late(draft, one, &what) } else { cycle::issue(draft, &one.id, &one.current, &what) }
+}
+
+/// From when, where that is known, until when an invoice pays. A fee beside the plan pays for no cycle.
+fn period(draft: &super::Draft<'_>, one: &Subscription, pays: &PaidFor) -> Option<(Option<Timestamp>, Timestamp)> {
+    match pays {
+        PaidFor::Lines(lines) => {
+            let target = |price: &Printable| draft.terms.catalogs.values().rev().find_map(|catalog| catalog.target(price));
+            let until = lines.iter().filter(|(price, _)| target(price).is_some()).map(|(_, until)| *until).max()?;
+            Some((None, until))
+        }
+        PaidFor::IntervalAt(at) => {
+            let (from, until) = one.interval_due(at.checked_add(BILLED_AHEAD).ok()?)?;
+            Some((Some(from), until))
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub fn record(case: Case<'_>, event: &ProviderSubscription) -> Result<Decision, 
         (Some(one), _, SubscriptionSaid::Over) => over(case, one, told),
         (Some(one), Some(wanted), SubscriptionSaid::Running) => runs(case, (one, event.cancels), wanted, told),
         (Some(_), None, SubscriptionSaid::Running) => Ok(Decision::Rejected(vec![Rejection::UnknownPlan])),
-        (None, Some(wanted), SubscriptionSaid::Running) => start_as(case, &started(case, event, wanted), Some(told)),
+        (None, Some(wanted), SubscriptionSaid::Running) => start_as(case, &started(case, event, wanted), Some(told), event.cancels),
         (None, Some(wanted), SubscriptionSaid::Over) => was_over(case, &started(case, event, wanted), told),
         // Not begun, or of a price that the catalog does not know.
         (Some(_), _, SubscriptionSaid::Pending) => Ok(Decision::Duplicate),
@@ -101,14 +101,14 @@ fn over(case: Case<'_>, known: &Subscription, told: Told) -> Result<Decision, Ov
 
 /// It is over before it was heard of: whatever comes later about it is old news.
 fn was_over(case: Case<'_>, command: &StartSubscription, told: Told) -> Result<Decision, Overflow> {
-    let answer = start_as(case, command, Some(told))?;
+    let answer = start_as(case, command, Some(told), true)?;
     let Decision::Accepted(started) = answer else { return Ok(answer) };
     let Some(one) = started.rows.iter().rev().find_map(|row| if let Row::Subscription(one) = row { Some(one) } else { None }) else {
         return Ok(Decision::Ignored);
     };
     let mut draft = case.draft();
     draft.occurred_at = case.at;
-    draft.put(Row::Subscription(Subscription { cancelled: true, ..one.clone() }));
+    draft.put(Row::Subscription(one.clone()));
     cycle::end_now(&mut draft, &one.id)?;
     Ok(accept(draft))
 }

@@ -22,11 +22,11 @@ use std::collections::BTreeMap;
 const UNITS_MAX: u32 = 1_000_000;
 
 pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Overflow> {
-    start_as(case, command, None)
+    start_as(case, command, None, false)
 }
 
 /// Starts a subscription that a provider may tell of.
-pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option<Told>) -> Result<Decision, Overflow> {
+pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option<Told>, cancelled: bool) -> Result<Decision, Overflow> {
     let account = &case.book.account;
     if account.status == AccountStatus::Unopened && !case.terms.settings.opens_accounts() {
         return Ok(Decision::Waiting(On::Account));
@@ -64,10 +64,10 @@ pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option
         zone,
         current: wanted,
         next: None,
-        cancelled: false,
+        cancelled,
         ended: false,
         told,
-        paid_until: None,
+        paid: None,
         cycle: cycle.clone(),
     };
     let mut draft = case.draft();

@@ -7,7 +7,9 @@ use super::Text;
 use crate::domain::calendar::Interval;
 use crate::domain::command::Command;
 use crate::domain::payment::PaymentTerms;
-use crate::domain::provider::{PaymentSaid, ProviderDispute, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionSaid};
+use crate::domain::provider::{
+    PaidFor, PaymentSaid, ProviderDispute, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionSaid,
+};
 
 /// Adds what an event says; nothing of what no provider says.
 pub(super) fn put(text: &mut Text, asked: &Command) {
@@ -25,9 +27,14 @@ pub(super) fn put(text: &mut Text, asked: &Command) {
             text.put("subscription", &asked.subscription.name);
             terms(text, &asked.terms);
             said(text, asked.said);
-            for (price, until) in &asked.lines {
-                text.put("price", price);
-                text.put("until", until.as_microsecond());
+            match &asked.pays {
+                PaidFor::Lines(lines) => {
+                    for (price, until) in lines {
+                        text.put("price", price);
+                        text.put("until", until.as_microsecond());
+                    }
+                }
+                PaidFor::IntervalAt(at) => text.put("paid_at", at.as_microsecond()),
             }
             text.maybe("livemode", asked.livemode);
         }

@@ -18,7 +18,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::SigningKey;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The headers of a webhook, by name.
 pub type SignedHeaders = [(&'static str, String); 5];
@@ -78,6 +78,11 @@ impl TestAuthority {
     /// The one that is part of the program; `None` never, as a test holds.
     #[must_use]
     pub fn built_in() -> Option<Self> {
+        static BUILT_IN: LazyLock<Option<TestAuthority>> = LazyLock::new(TestAuthority::read);
+        BUILT_IN.clone()
+    }
+
+    fn read() -> Option<Self> {
         let url = certificate_url(Self::URL, &[Base::new(Self::BASE).ok()?])?;
         let signer = Signer::new(Self::KEY, Self::URL)?;
         Some(Self { signer, url, chain: Arc::new(Chain::from_pem(Self::CERTIFICATE).ok()?) })

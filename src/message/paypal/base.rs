@@ -54,6 +54,17 @@ impl Base {
         Ok(Self { text: text.to_owned(), is_tls, host: host.to_owned(), port, livemode })
     }
 
+    /// Where PayPal's API is for webhooks whose certificates are here.
+    #[must_use]
+    pub fn api(&self) -> Self {
+        let api = match self.livemode {
+            Some(true) => Self::new("https://api-m.paypal.com"),
+            Some(false) => Self::new("https://api-m.sandbox.paypal.com"),
+            None => return self.clone(),
+        };
+        api.unwrap_or_else(|_| self.clone())
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

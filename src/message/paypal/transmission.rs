@@ -91,13 +91,13 @@ impl Transmission {
     pub fn certificate(&self) -> &CertificateUrl {
         &self.certificate
     }
+}
 
-    /// Whether it is about real money, as the host of its certificate tells; `None` if that host is not
-    /// PayPal's. The same whenever it is read.
-    #[must_use]
-    pub fn livemode(&self) -> Option<bool> {
-        self.certificate.base().livemode()
-    }
+/// Whether a webhook is about real money, as the host tells that its certificate is said to be on; `None` if
+/// that is not PayPal's. The same whenever it is read, because it is part of the content.
+#[must_use]
+pub fn livemode(certificate: Option<&str>) -> Option<bool> {
+    certificate_url(certificate?, &[])?.base().livemode()
 }
 
 /// What is signed for one webhook id.

@@ -3,12 +3,12 @@
 //! Owns how Stripe's events and words say that. Both count, whichever says more: a word arrives with any
 //! later event, too.
 
-use super::event::Said;
 use super::object::{Reference, currency, money, names, printable, read, second};
 use crate::domain::command::Command;
 use crate::domain::provider::ProviderDispute;
 use crate::domain::reversal::DisputeStage;
 use crate::message::fault::Fault;
+use crate::message::provider::Said;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

@@ -4,16 +4,14 @@
 
 use super::object::second;
 use super::{dispute, invoice, payment, refund, subscription};
-use crate::domain::command::{Command, Message};
-use crate::domain::ids::{AccountKey, Id, MessageId, Printable};
+use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::STRIPE;
 use crate::message::cloudevent::Named;
-use crate::message::content;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
 use crate::message::json::Object;
-use crate::message::payload::Asked;
-use crate::message::read::{Incoming, Unaddressed};
+use crate::message::provider::{Envelope, Said, incoming, message_id};
+use crate::message::read::Incoming;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,42 +34,13 @@ struct Data<'a> {
     object: &'a RawValue,
 }
 
-/// What an event says.
-pub(super) enum Said {
-    /// Something about an account it names.
-    Of(Id, Command),
-    /// Something about a payment, without saying whose it is.
-    OfSomebody(Command),
-    /// Nothing about a payment, or about one that is not ours.
-    Nothing,
-}
-
 /// Reads an authentic event. What could be named is left in `named`.
 pub(in crate::message) fn read(tenant: &Id, text: &str, named: &mut Named) -> Result<Incoming, Fault> {
     let Object(event): Object<Event<'_>> = serde_json::from_str(text)?;
-    let source = Printable::new(STRIPE).map_err(|_| Fault::malformed("the source"))?;
-    let id = MessageId { source, id: event.id.0.clone() };
+    let id = message_id(STRIPE, &event.id.0)?;
     named.id = Some(id.clone());
-    match said(&event)? {
-        Said::Nothing => {
-            let content = content::of_ignored(&event.kind, tenant);
-            Ok(Incoming::Ignored { tenant: tenant.clone(), id, content })
-        }
-        Said::Of(account, command) => {
-            let key = AccountKey { tenant: tenant.clone(), account };
-            let occurred_at = second(event.created, "created")?;
-            let asked = Asked::from(command);
-            let content = content::of_account(&event.kind, &key, occurred_at, &asked);
-            Ok(Incoming::Account(Box::new(Message { id, content, account: key, occurred_at, command: asked.command })))
-        }
-        Said::OfSomebody(command) => {
-            let occurred_at = second(event.created, "created")?;
-            let asked = Asked::from(command);
-            let content = content::of_unaddressed(&event.kind, tenant, occurred_at, &asked);
-            let command = asked.command;
-            Ok(Incoming::Unaddressed(Box::new(Unaddressed { tenant: tenant.clone(), id, content, occurred_at, command })))
-        }
-    }
+    let said = said(&event)?;
+    incoming(Envelope { tenant, id, kind: &event.kind }, said, || second(event.created, "created"))
 }
 
 fn said(event: &Event<'_>) -> Result<Said, Fault> {

@@ -2,15 +2,15 @@
 //!
 //! Owns the homes of their fields in several API versions: the subscription moved, so did tax and payment.
 
-use super::event::Said;
 use super::object::{Metadata, Reference, account_of, currency, money, name, names, read, second};
 use crate::domain::command::Command;
 use crate::domain::credits::Money;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms};
-use crate::domain::provider::{PaymentSaid, ProviderInvoice};
+use crate::domain::provider::{PaidFor, PaymentSaid, ProviderInvoice};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
+use crate::message::provider::Said;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,10 +100,10 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
         aliases: names.into_iter().skip(1).collect(),
         subscription: name(&subscription.id())?,
         said: if paid { PaymentSaid::Paid } else { PaymentSaid::AttemptFailed },
-        lines: lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?,
+        pays: PaidFor::Lines(lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?),
         livemode,
     }));
-    Ok(account.map_or_else(|| Said::OfSomebody(command.clone()), |account| Said::Of(account, command.clone())))
+    Ok(Said::by(account, command))
 }
 
 fn terms(own: Option<&PaymentName>, (amount, before_tax, currency): (Money, Option<Money>, Id)) -> Result<PaymentTerms, Fault> {

@@ -10,6 +10,7 @@ use crate::domain::provider::PaymentNames;
 use crate::message::fault::Fault;
 use crate::message::field::{Currency, Spelt, within_years};
 use crate::message::json::Object;
+use crate::message::provider::SHOWN_MAX;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -43,9 +44,6 @@ pub(super) fn account_of(metadata: Option<&Object<Metadata>>) -> Result<Option<I
     let Some(named) = metadata.and_then(|metadata| written(metadata.0.credit_account.as_ref())) else { return Ok(None) };
     Id::new(named).map(Some).map_err(|_| Fault::malformed("the account that was named is no id"))
 }
-
-/// Related objects that are read of one: Stripe itself shows at most ten.
-pub(super) const SHOWN_MAX: usize = 100;
 
 /// Reads the object of an event.
 pub(super) fn read<'a, T: Deserialize<'a>>(object: &'a str) -> Result<T, Fault> {

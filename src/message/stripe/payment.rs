@@ -2,14 +2,14 @@
 //!
 //! Owns which of their fields name the account, the goods and the money.
 
-use super::event::Said;
-use super::object::{Metadata, Reference, SHOWN_MAX, currency, money, name, read, written};
+use super::object::{Metadata, Reference, currency, money, name, read, written};
 use crate::domain::command::Command;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms, Purchase};
 use crate::domain::provider::{PaymentSaid, ProviderPayment, SubscriptionNames};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
+use crate::message::provider::{SHOWN_MAX, Said};
 use serde::Deserialize;
 
 /// Pieces of a package one purchase may name.
@@ -117,7 +117,7 @@ fn link(session: Session) -> Result<Said, Fault> {
     let payments = [session.invoice.map(Reference::id), session.payment_intent.map(Reference::id)];
     let payments = payments.into_iter().flatten().chain([session.id]).filter_map(|id| name(&id).ok()).collect();
     let command = Command::NameSubscription(SubscriptionNames { subscription: name(&subscription.id())?, payments });
-    Ok(account.map_or_else(|| Said::OfSomebody(command.clone()), |account| Said::Of(account, command.clone())))
+    Ok(Said::by(account, command))
 }
 
 /// A PaymentIntent's event.

@@ -2,14 +2,14 @@
 //!
 //! Owns how Stripe's words for a refund's state are understood.
 
-use super::event::Said;
-use super::object::{Reference, SHOWN_MAX, currency, money, names, printable, read, second};
+use super::object::{Reference, currency, money, names, printable, read, second};
 use crate::domain::command::Command;
 use crate::domain::ids::Id;
 use crate::domain::provider::{ProviderRefund, RefundSeen};
 use crate::domain::reversal::RefundStatus;
 use crate::message::fault::Fault;
 use crate::message::json::Object;
+use crate::message::provider::{SHOWN_MAX, Said};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

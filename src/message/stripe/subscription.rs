@@ -2,7 +2,6 @@
 //!
 //! Owns how Stripe's words for a subscription's state are understood. Prices are read in both their homes.
 
-use super::event::Said;
 use super::object::{Metadata, account_of, name, read, second};
 use crate::domain::calendar::Interval;
 use crate::domain::command::Command;
@@ -10,6 +9,7 @@ use crate::domain::ids::Printable;
 use crate::domain::provider::{ProviderSubscription, SubscriptionSaid};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
+use crate::message::provider::Said;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -81,5 +81,5 @@ pub(super) fn subscription(object: &str, kind: &str, livemode: Option<bool>) -> 
         cancels: subscription.cancel_at_period_end.unwrap_or(false),
         livemode,
     });
-    Ok(account.map_or_else(|| Said::OfSomebody(command.clone()), |account| Said::Of(account, command.clone())))
+    Ok(Said::by(account, command))
 }

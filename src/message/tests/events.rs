@@ -209,7 +209,7 @@ fn states_are_announced_whole() {
         cancelled: false,
         ended: false,
         told: None,
-        paid_until: None,
+        paid: None,
         cycle: Cycle {
             k: 0,
             n: 1,

@@ -1,19 +1,28 @@
 //! Message files, line by line.
 
 use super::*;
-use crate::message::Line;
 use crate::message::line::{Basis, CatalogText};
+use crate::message::{Line, Signing};
 
 fn parse(line: &str) -> Line {
     Line::parse(line).unwrap().unwrap()
 }
 
-fn test_secret(tenant: &Id) -> Option<Vec<u8>> {
-    (tenant.as_str() == "acme").then(|| SECRET.to_vec())
+/// Signs for one tenant.
+struct Acme;
+
+impl Signing for Acme {
+    fn stripe(&self, tenant: &Id) -> Option<Vec<u8>> {
+        (tenant.as_str() == "acme").then(|| SECRET.to_vec())
+    }
+
+    fn paypal(&self, tenant: &Id) -> Option<String> {
+        (tenant.as_str() == "acme").then(|| paypal::WEBHOOK.to_owned())
+    }
 }
 
 fn raw(line: &str) -> Raw {
-    parse(line).raw(test_secret).unwrap().unwrap()
+    parse(line).raw(&Acme).unwrap().unwrap()
 }
 
 const STRIPE: &str = r#"{"webhook":"stripe","tenant":"acme","event":{"id":"evt_1","type":"payment_intent.succeeded","created":1769851800,"data":{"object":{"id":"pi_1","amount":2000,"currency":"usd","metadata":{"credit_account":"u-1","credit_package":"starter"}}}}}"#;
@@ -84,7 +93,7 @@ fn a_webhook_is_signed_with_the_test_secret_at_its_own_time() {
 
 #[test]
 fn a_webhook_without_a_secret_or_a_time_cannot_be_sent() {
-    assert!(parse(&STRIPE.replace("acme", "other")).raw(test_secret).unwrap_err().to_string().contains("other"));
+    assert!(parse(&STRIPE.replace("acme", "other")).raw(&Acme).unwrap_err().to_string().contains("other"));
     assert!(Line::parse(&STRIPE.replace("\"created\":1769851800,", "")).is_err());
 }
 
@@ -100,9 +109,21 @@ fn an_exact_webhook_keeps_its_headers_and_bytes() {
 }
 
 #[test]
-fn paypal_lines_end_in_unknown_type_for_now() {
-    let line = r#"{"webhook":"paypal","tenant":"acme","event":{"id":"WH-1","create_time":"2026-01-31T09:30:00Z"}}"#;
-    assert_eq!(fate(&read(&raw(line), &secrets)), "unknown_type");
+fn a_paypal_webhook_is_signed_by_the_test_authority_at_its_own_time() {
+    let line = r#"{"webhook":"paypal","tenant":"acme","event":{"id":"WH-1","event_type":"CHECKOUT.ORDER.APPROVED","create_time":"2026-01-31T09:30:00Z"}}"#;
+    let raw = raw(line);
+    let at = Some("2026-01-31T09:30:00Z");
+    assert_eq!(
+        (raw.routing_key.as_str(), raw.header("x-received-at"), raw.header("paypal-transmission-time")),
+        ("payment.paypal.acme", at, at)
+    );
+    assert!(matches!(read(&raw, &paypal::Testing), Ok(Incoming::Ignored { .. })), "of no type that is ours");
+    let refused = read(&raw, &secrets).unwrap_err();
+    assert!(
+        refused.reason.word() == "bad_signature" && refused.detail.contains("PayPal's hosts"),
+        "who was not told to believe it: {refused}"
+    );
+    assert!(parse(&line.replace("acme", "other")).raw(&Acme).unwrap_err().to_string().contains("PayPal webhook id"));
 }
 
 #[test]
@@ -118,7 +139,7 @@ fn ticks_readings_and_catalogs_are_no_messages() {
     let inline = parse(r#"{"tenant": "acme", "catalog": {"currency": "USD"}}"#);
     assert!(matches!(&inline, Line::Catalog { catalog: CatalogText::Inline(value), .. } if value["currency"] == "USD"));
     for line in [tick, read, past, file, inline] {
-        assert_eq!(line.raw(test_secret), Ok(None));
+        assert_eq!(line.raw(&Acme), Ok(None));
     }
 }
 

@@ -7,12 +7,13 @@ mod examples;
 mod hashes;
 mod lines;
 mod payloads;
+mod paypal;
 mod robust;
 mod schemas;
 mod webhooks;
 
 use super::raw::{CLOUDEVENT, Queue, Raw};
-use super::read::{Incoming, Unreadable, read};
+use super::read::{Incoming, Keys, NotRead, Unreadable};
 use crate::domain::command::Command;
 use crate::domain::ids::Id;
 use crate::domain::tenant_command::TenantCommand;
@@ -24,6 +25,14 @@ pub(super) const SECRET: &[u8] = b"whsec_test_0123456789abcdef";
 
 pub(super) fn secrets(tenant: &Id) -> Vec<Vec<u8>> {
     if tenant.as_str() == "acme" { vec![b"whsec_other".to_vec(), SECRET.to_vec()] } else { Vec::new() }
+}
+
+/// Reads; whatever is asked here has its certificate at hand.
+pub(super) fn read(raw: &Raw, keys: &impl Keys) -> Result<Incoming, Unreadable> {
+    super::read::read(raw, keys).map_err(|not_read| match not_read {
+        NotRead::Unreadable(unreadable) => *unreadable,
+        NotRead::NoCertificate(url) => panic!("{url:?}"),
+    })
 }
 
 /// A CloudEvent about account u-1 of acme.

@@ -56,11 +56,11 @@ fn spoilt_examples_never_panic() {
                     body[at] = byte;
                 }
                 let event: Value = serde_json::from_str(&good[which]).unwrap();
-                let kind = event["type"].as_str().unwrap();
                 let raw = if event.get("specversion").is_some() {
-                    Raw { body, ..delivery(kind, "") }
+                    Raw { body, ..delivery(event["type"].as_str().unwrap(), "") }
                 } else {
-                    raw_of((0, "payment.stripe.acme".into()), body)
+                    let provider = if event.get("event_type").is_some() { "paypal" } else { "stripe" };
+                    raw_of((0, format!("payment.{provider}.acme")), body)
                 };
                 if let Ok(Incoming::Account(message)) = reread(&raw) {
                     prop_assert_eq!(message.account.tenant.as_str(), "acme");

@@ -159,7 +159,7 @@ fn anything_anywhere_is_refused_by_schema_and_reader_or_by_neither() {
         json!({"x": "y"}),
         json!({"x": 1}),
     ];
-    for (_, text) in examples().iter().filter(|(name, _)| !name.starts_with("stripe.")) {
+    for (_, text) in examples().iter().filter(|(name, _)| !name.starts_with("stripe.") && !name.starts_with("paypal.")) {
         let event: Value = serde_json::from_str(text).unwrap();
         // Whether the tenant is the routing key's is beyond a schema.
         for place in places(&event, "").iter().filter(|place| *place != "/tenant") {

@@ -5,11 +5,14 @@
 
 use super::load::Batch;
 use super::rows_money::{ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, RefundRow, RequestRow, SubscriptionRow};
+use crate::domain::book::Book;
 use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::payment::PaymentStatus;
+use crate::domain::subscription::Subscription;
 use crate::failure::Failure;
 use crate::store::{Named, Needs, OpenRows};
 use sqlx::PgConnection;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
@@ -47,15 +50,29 @@ impl Batch {
                 self.book(row.account_id)?.debts.insert(debt.number, debt);
             }
         }
-        let reviewed = self.payments(connection, needs).await?;
+        self.subscriptions(connection, needs, open).await?;
+        let mut needs = Cow::Borrowed(needs);
+        let ahead: Named<Printable> = self.paid_ahead();
+        if !ahead.is_empty() {
+            let needs = needs.to_mut();
+            needs.payments.extend(ahead.iter().cloned());
+            needs.reversed.extend(ahead);
+        }
+        let reviewed = self.payments(connection, &needs).await?;
         let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
         for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
             let charge = row.charge()?;
             self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
         }
         let requests = needs.requests.union(&reviewed).cloned().collect();
-        self.requests(connection, (&requests, &needs.evidence), open).await?;
-        self.subscriptions(connection, needs, open).await
+        self.requests(connection, (&requests, &needs.evidence), open).await
+    }
+
+    /// Payments of cycles that have not opened yet: should one open, it is added to what they brought.
+    fn paid_ahead(&self) -> Named<Printable> {
+        let books = self.accounts.values().map(|loaded| &loaded.state.book);
+        let ahead = |book: &'_ Book| book.subscriptions.values().filter_map(Subscription::paid_ahead).cloned().collect::<Vec<_>>();
+        books.flat_map(|book| ahead(book).into_iter().map(|payment| (book.account.key.clone(), payment))).collect()
     }
 
     /// Payments with all of their names; returns the ids that requests for staff have or would have.

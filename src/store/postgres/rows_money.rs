@@ -10,7 +10,7 @@ use crate::domain::ids::Link;
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::reversal::{Dispute, Refund};
-use crate::domain::subscription::{Cycle, HighWater, Subscription, Told, Wanted};
+use crate::domain::subscription::{Cycle, HighWater, Paid, Subscription, Told, Wanted};
 use crate::failure::Failure;
 use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
 use rust_decimal::Decimal;
@@ -270,6 +270,7 @@ pub struct SubscriptionRow {
     provider_name: Option<String>,
     told_at: Option<SqlTimestamp>,
     paid_until: Option<SqlTimestamp>,
+    paid_by: Option<String>,
 }
 
 impl SubscriptionRow {
@@ -289,7 +290,10 @@ impl SubscriptionRow {
                 (Some(name), Some(at)) => Some(Told { name: printable(name)?, at: at.to_jiff() }),
                 _ => None,
             },
-            paid_until: self.paid_until.map(SqlTimestamp::to_jiff),
+            paid: match (self.paid_until, &self.paid_by) {
+                (Some(until), Some(by)) => Some(Paid { until: until.to_jiff(), by: printable(by)? }),
+                _ => None,
+            },
             cycle: Cycle {
                 k: self.cycle_k,
                 n: number(self.cycle_n.into())?,

@@ -34,13 +34,13 @@ const CHARGES: &str = "insert into charges (shard, account_id, reference, purpos
 
 const SUBSCRIPTIONS: &str = "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, \
      time_zone, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance, \
-     provider_name, told_at, paid_until) \
+     provider_name, told_at, paid_until, paid_by) \
      select $1, new.* from unnest($2::written_subscription[]) as new \
      on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
      is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
      cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
      cycle_allowance = excluded.cycle_allowance, provider_name = excluded.provider_name, told_at = excluded.told_at, \
-     paid_until = excluded.paid_until";
+     paid_until = excluded.paid_until, paid_by = excluded.paid_by";
 
 const HIGH_WATERS: &str = "insert into high_waters (shard, account_id, item, issued, until) \
      select $1, new.* from unnest($2::written_high_water[]) as new \
@@ -205,6 +205,7 @@ written! {
         provider_name: Option<&'a str>,
         told_at: Option<SqlTimestamp>,
         paid_until: Option<SqlTimestamp>,
+        paid_by: Option<&'a str>,
     }
 }
 
@@ -230,7 +231,8 @@ impl<'a> WrittenSubscription<'a> {
             cycle_allowance: row.cycle.allowance.decimal(),
             provider_name: row.told.as_ref().map(|told| told.name.as_str()),
             told_at: row.told.as_ref().map(|told| instant(told.at)),
-            paid_until: row.paid_until.map(instant),
+            paid_until: row.paid.as_ref().map(|paid| instant(paid.until)),
+            paid_by: row.paid.as_ref().map(|paid| paid.by.as_str()),
         }
     }
 }

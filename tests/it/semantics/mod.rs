@@ -9,6 +9,7 @@ mod identity;
 pub mod order;
 mod payment_names;
 mod payment_reviews;
+mod paypal;
 mod plans;
 mod purchases;
 mod reasons;

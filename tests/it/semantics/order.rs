@@ -162,9 +162,11 @@ pub fn sets() -> impl Strategy<Value = Vec<Value>> {
             lines.push(told("gift", "credits.grant", &gift));
             // Which purchase repaid a debt of before decides what a tenant has to bear, or whose credits are bought.
             let used = if shortfall == "debt" { used } else { used.min(1500) };
-            // What an open dispute keeps frozen repays nothing: there, what came first stays different.
+            // What an open dispute keeps frozen repays nothing, and a bonus is not bought, so it pays no shortfall
+            // that only bought credits pay: there, what came first stays different.
             let closed = |fate: &Fate| Fate {
-                dispute: fate.dispute.map(|(percent, last)| (percent, if last == "opened" && used > 500 { "withdrawn" } else { last })),
+                package: if shortfall == "take_other_paid" { "pack" } else { fate.package },
+                dispute: fate.dispute.map(|(percent, last)| (percent, if last == "opened" && used > 0 { "withdrawn" } else { last })),
                 ..fate.clone()
             };
             let mut messages = closed(&spent).messages(9, "usd");

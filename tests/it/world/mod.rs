@@ -19,7 +19,8 @@ use credit_ledger::domain::rejection::Rejection;
 use credit_ledger::domain::settings::{Settings, Terms};
 use credit_ledger::domain::tenant_command::TenantCommand;
 use credit_ledger::ledger::{self, Batch, Settled};
-use credit_ledger::message::{self, Incoming, Queue, Raw, TenantMessage, Unreadable};
+use credit_ledger::message::{self, Incoming, Line, NotRead, Queue, Raw, TenantMessage, Unreadable};
+use credit_ledger::simulate::FileKeys;
 use credit_ledger::store::facts::{FactKind, Wait, shown as shown_by};
 use credit_ledger::store::memory::MemoryStore;
 use credit_ledger::store::{LoadedTenant, Submission};
@@ -109,6 +110,12 @@ fn key(account: &str) -> AccountKey {
 fn shown(outcome: &Outcome) -> String {
     let reasons = outcome.reasons();
     if reasons.is_empty() { outcome.word().to_owned() } else { format!("{}: {}", outcome.word(), reasons.join(" ")) }
+}
+
+/// Every certificate is at hand here.
+fn believed(not_read: NotRead) -> Unreadable {
+    let NotRead::Unreadable(unreadable) = not_read else { panic!("{not_read}") };
+    *unreadable
 }
 
 impl World {
@@ -264,7 +271,16 @@ impl World {
             correlation_id: None,
             body,
         };
-        let read = message::read(&raw, &|_: &Id| vec![SECRET.to_vec()]);
+        let read = message::read(&raw, &|_: &Id| vec![SECRET.to_vec()]).map_err(believed);
+        shown(&self.deliver(raw, read).await.outcome)
+    }
+
+    /// Delivers a PayPal event, signed by the test authority and received now.
+    pub async fn paypal(&mut self, event: &Value) -> String {
+        let line = json!({"webhook": "paypal", "tenant": TENANT, "event": event, "received_at": self.clock.to_string()});
+        let (keys, line) = (FileKeys::default(), Line::parse(&line.to_string()).unwrap().unwrap());
+        let raw = line.raw(&keys).unwrap().unwrap();
+        let read = message::read(&raw, &keys).map_err(believed);
         shown(&self.deliver(raw, read).await.outcome)
     }
 
