@@ -6,6 +6,7 @@
 use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Replies, Topology};
 use crate::catalog;
 use crate::domain::ids::Id;
+use crate::message::paypal::TestAuthority;
 use crate::message::sign;
 use crate::store::postgres::admin::Scratch;
 use crate::store::postgres::{PostgresStore, catalogs, migrate};
@@ -20,6 +21,10 @@ use tokio::time::timeout;
 
 /// Shards of the run's database.
 pub const SHARDS: i16 = 16;
+/// The id of every tenant's webhook at the PayPal of the test authority.
+const PAYPAL_WEBHOOK: &str = "WH-DEMO";
+/// Makes a worker believe that PayPal, which anybody could be.
+pub const TRUST_TEST_AUTHORITY: (&str, &str) = ("CREDITS__PAYPAL__TRUST_TEST_AUTHORITY", "true");
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -112,6 +117,9 @@ impl Deployment {
         let folder = self.folder.join("secrets").join(name).join("stripe");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("primary"), &secret)?;
+        let folder = self.folder.join("secrets").join(name).join("paypal");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("primary"), PAYPAL_WEBHOOK)?;
         Ok(secret)
     }
 
@@ -217,6 +225,17 @@ pub fn signed(tenant: &str, secret: &str, at: i64, body: &[u8]) -> anyhow::Resul
     let signature = sign(secret.as_bytes(), at, body).context("the webhook cannot be signed")?;
     let received = jiff::Timestamp::from_second(at)?.to_string();
     Ok(vec![("Stripe-Signature".into(), signature), ("x-received-at".into(), received), ("x-tenant".into(), tenant.into())])
+}
+
+/// The headers of a PayPal webhook that the test authority signed for a tenant of a deployment.
+///
+/// # Errors
+/// When it cannot sign, or the time is out of bounds.
+pub fn signed_as_paypal(tenant: &str, at: i64, body: &[u8]) -> anyhow::Result<Vec<(String, String)>> {
+    let at = jiff::Timestamp::from_second(at)?;
+    let signed = TestAuthority::built_in().and_then(|authority| authority.signer.sign(PAYPAL_WEBHOOK, at, body));
+    let headers = signed.context("the webhook cannot be signed")?.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Ok(headers.chain([("x-received-at".to_owned(), at.to_string()), ("x-tenant".to_owned(), tenant.to_owned())]).collect())
 }
 
 /// A producer that awaits the outcome of every message.

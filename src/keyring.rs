@@ -114,11 +114,11 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`].
     pub fn of(settings: &PayPal, secrets: watch::Receiver<Arc<Secrets>>) -> Result<Self, KeyringError> {
-        let mut trust = Trust::default();
-        trust.anchors = match settings.roots.as_str() {
+        let roots = match settings.roots.as_str() {
             "" => system_roots(),
             path => pem("roots", path, anchors)?,
         };
+        let mut trust = Trust { anchors: roots, ..Trust::default() };
         if !settings.intermediates.is_empty() {
             trust.intermediates = pem("intermediates", &settings.intermediates, intermediates)?;
         }

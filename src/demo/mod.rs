@@ -9,7 +9,7 @@ mod show;
 mod stage;
 mod studio;
 
-use crate::deployment::{Deployment, Servers, log_hint, stop, this_program, until_interrupted};
+use crate::deployment::{Deployment, Servers, TRUST_TEST_AUTHORITY, log_hint, stop, this_program, until_interrupted};
 use crate::reconcile::differences;
 use anyhow::bail;
 use stage::Stage;
@@ -48,7 +48,7 @@ async fn tell(deployment: &Deployment) -> anyhow::Result<()> {
     let secret = deployment.tenant("agency", include_str!("../../config/demo/agency.toml")).await?;
     deployment.tenant("studio", include_str!("../../config/demo/studio.toml")).await?;
     let mut stage = Stage::open(deployment).await?;
-    let worker = deployment.start(&[])?;
+    let worker = deployment.start(&[TRUST_TEST_AUTHORITY])?;
     show::say("A new database and a new topology are made, a worker runs on them, a subscriber listens to all events.");
     show::say("From here on everything is a message: published with confirmation, answered with its outcome.");
     agency::tell(&mut stage, &secret).await?;

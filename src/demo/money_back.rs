@@ -1,10 +1,10 @@
-//! Money back: a refund of spent credits, a dispute that is won and one that is lost.
+//! Money back: a refund of spent credits, a dispute that is won and one that is lost, and PayPal's money.
 //!
 //! Owns this part of the story and its arithmetic.
 
 use super::show;
 use super::stage::{Line, Stage};
-use crate::deployment::signed;
+use crate::deployment::{signed, signed_as_paypal};
 use serde_json::{Value, json};
 
 const CLIENT: Option<&str> = Some("southwind");
@@ -20,7 +20,35 @@ pub async fn tell(stage: &mut Stage, secret: &str) -> anyhow::Result<()> {
     stage.say(invoice, json!({"purpose": "invoice", "reference": "INV-2001", "credits": "400"})).await?;
     refund(stage, secret).await?;
     disputes(stage, secret).await?;
+    paypal(stage).await?;
     stage.statement("southwind").await
+}
+
+/// The same with another provider: bought, and a part of it refunded.
+async fn paypal(stage: &mut Stage) -> anyhow::Result<()> {
+    let usd = |value: &str| json!({"currency_code": "USD", "value": value});
+    let capture = json!({"id": "C21", "amount": usd("20.00"), "custom_id": "southwind:starter", "status": "COMPLETED"});
+    hear_paypal(stage, ("starter is paid for with PayPal", "applied"), &told("1", "COMPLETED", &capture)).await?;
+    hear_paypal(stage, ("PayPal sends it again", "duplicate"), &told("1", "COMPLETED", &capture)).await?;
+    // 100 + 500
+    stage.has("southwind", 600).await?;
+    let up = json!({"rel": "up", "href": "https://api.paypal.com/v2/payments/captures/C21"});
+    let refund = json!({"id": "R21", "amount": usd("5.00"), "status": "COMPLETED", "create_time": "2026-03-13T09:00:00Z", "links": [up]});
+    hear_paypal(stage, ("5.00 of 20.00 are refunded: 125 of 500 credits go", "applied"), &told("2", "REFUNDED", &refund)).await?;
+    // 600 − 500 × 5 / 20
+    stage.has("southwind", 475).await
+}
+
+fn told(id: &str, what: &str, resource: &Value) -> Value {
+    let kind = format!("PAYMENT.CAPTURE.{what}");
+    json!({"id": format!("WH-{id}"), "event_type": kind, "create_time": "2026-03-13T09:00:00Z", "resource": resource})
+}
+
+async fn hear_paypal(stage: &mut Stage, (says, expects): (&str, &str), event: &Value) -> anyhow::Result<()> {
+    let body = event.to_string().into_bytes();
+    let headers = signed_as_paypal("agency", AT, &body)?;
+    stage.webhook(Line { account: CLIENT, kind: "payment.paypal", says, expects }, headers, body).await?;
+    Ok(())
 }
 
 /// A refund of credits that were spent: the rest becomes debt, which the next purchase repays.

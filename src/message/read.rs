@@ -283,8 +283,9 @@ enum Unverified {
 }
 
 impl Unverified {
-    fn signature(detail: impl ToString) -> Self {
-        Self::Bad(Fault { reason: QuarantineReason::BadSignature, detail: detail.to_string() })
+    fn signature(detail: impl std::error::Error) -> Self {
+        let detail = format!("{detail}");
+        Self::Bad(Fault { reason: QuarantineReason::BadSignature, detail })
     }
 }
 
