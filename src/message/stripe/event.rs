@@ -13,6 +13,7 @@ use crate::message::json::Object;
 use crate::message::provider::{Envelope, Said, incoming, message_id};
 use crate::message::read::Incoming;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
@@ -21,6 +22,8 @@ struct Event<'a> {
     #[serde(rename = "type")]
     kind: String,
     livemode: Option<bool>,
+    // Of events of accounts that are connected to the seller's.
+    account: Option<IgnoredAny>,
     // Unread until it is needed: events of other kinds write it differently.
     #[serde(borrow)]
     created: Option<&'a RawValue>,
@@ -39,7 +42,14 @@ pub(in crate::message) fn read(tenant: &Id, text: &str, named: &mut Named) -> Re
     let Object(event): Object<Event<'_>> = serde_json::from_str(text)?;
     let id = message_id(STRIPE, &event.id.0)?;
     named.id = Some(id.clone());
-    let said = said(&event)?;
+    let said = match said(&event)? {
+        // Money that went to a connected account, whose owner writes what metadata they like.
+        Said::Of(..) if event.account.is_some() => {
+            return Err(Fault::not_permitted("it is about a payment to another Stripe account, one that is connected to the seller's"));
+        }
+        Said::OfSomebody(_) if event.account.is_some() => Said::Nothing,
+        said => said,
+    };
     incoming(Envelope { tenant, id, kind: &event.kind }, said, || second(event.created, "created"))
 }
 

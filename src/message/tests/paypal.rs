@@ -274,7 +274,7 @@ fn subscriptions_are_known_by_their_plan() {
 }
 
 #[test]
-fn fields_nobody_reads_cannot_stop_money() {
+fn f82_fields_nobody_reads_cannot_stop_money() {
     let capture = example("PAYMENT.CAPTURE.COMPLETED");
     for (path, to) in [
         ("/resource/seller_receivable_breakdown", json!(7)),

@@ -234,7 +234,7 @@ fn a_quantity_is_a_plain_number_from_one() {
 }
 
 #[test]
-fn fields_nobody_reads_cannot_stop_money() {
+fn f82_fields_nobody_reads_cannot_stop_money() {
     fates(
         &session(),
         &[
@@ -299,6 +299,20 @@ fn other_providers_and_cloudevents_do_not_pass_as_stripe() {
     let mut stray = delivery("credits.grant", &grant().to_string());
     stray.queue = Queue::Payments;
     assert_eq!(fate(&read(&stray, &secrets)), "not_permitted");
+}
+
+#[test]
+fn b14_money_of_a_connected_account_buys_nothing() {
+    fates(
+        &session(),
+        &[
+            ("/account", json!("acct_1Stranger"), "not_permitted"),
+            ("/account", json!({"id": "acct_1Stranger"}), "not_permitted"),
+            ("/account", Value::Null, "read"),
+        ],
+    );
+    let others = with(with(session(), "/account", json!("acct_1Stranger")), "/data/object/metadata", json!({}));
+    assert_eq!(fate(&webhook(&others)), "ignored", "what they sell is no concern of ours");
 }
 
 #[test]

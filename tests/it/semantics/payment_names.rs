@@ -5,7 +5,7 @@ use crate::world::scenarios;
 use serde_json::{Value, json};
 
 scenarios! { CATALOG;
-    async fn a_session_and_its_intent_are_one_payment(world) {
+    async fn f70_a_session_and_its_intent_are_one_payment(world) {
         assert_eq!(world.stripe(&without_intent("evt_1", "cs_1")).await, "applied");
         assert_eq!(world.stripe(&with_intent("evt_2", "cs_1", "pi_1")).await, "duplicate");
         assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 2000)).await, "duplicate", "known by the event before");
@@ -14,7 +14,7 @@ scenarios! { CATALOG;
         assert_eq!(world.history("u").await[0].0.reference.as_ref().unwrap().as_str(), "stripe:cs_1", "as it was first known");
     }
 
-    async fn an_intent_and_its_session_are_one_payment(world) {
+    async fn f70_an_intent_and_its_session_are_one_payment(world) {
         assert_eq!(world.stripe(&with_intent("evt_1", "cs_1", "pi_1")).await, "applied");
         assert_eq!(world.stripe(&without_intent("evt_2", "cs_1")).await, "duplicate");
         assert_eq!(world.stripe(&intent("evt_3", "pi_1", "starter", 2000)).await, "duplicate");

@@ -5,7 +5,7 @@ use crate::world::scenarios;
 use serde_json::json;
 
 scenarios! { CATALOG;
-    async fn another_amount_waits_for_staff(world) {
+    async fn f83_another_amount_waits_for_staff(world) {
         assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 1999, 0)).await, "applied");
         assert_eq!(world.balance("u").await, "0");
         assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["pi_1"]);

@@ -79,7 +79,7 @@ scenarios! { CATALOG;
         assert_eq!(history[0].0.reference.as_ref().unwrap().as_str(), "stripe:pi_1");
     }
 
-    async fn three_events_of_one_payment_grant_once(world) {
+    async fn f70_three_events_of_one_payment_grant_once(world) {
         assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await, "applied");
         assert_eq!(world.stripe(&intent("evt_2", "pi_1", "starter", 2000)).await, "duplicate");
         assert_eq!(world.stripe(&checkout("evt_3", "pi_1", "starter", 2000, 0)).await, "duplicate");
@@ -148,7 +148,7 @@ scenarios! { CATALOG;
         assert_eq!(reasons[1], "paid 10 USD before tax; the package costs 20 USD");
     }
 
-    async fn another_currency_waits_for_staff(world) {
+    async fn f83_another_currency_waits_for_staff(world) {
         world.stripe(&with(checkout("evt_1", "pi_1", "starter", 2000, 0), "currency", json!("jpy"))).await;
         assert_eq!(world.balance("u").await, "0");
         let reasons = world.heard("u", "credit_request.pending", "reason").await;
@@ -181,7 +181,7 @@ scenarios! { CATALOG;
         assert_eq!(world.entries("u").await, ["purchased 500"]);
     }
 
-    async fn an_unpaid_checkout_grants_when_it_is_paid(world) {
+    async fn f73_an_unpaid_checkout_grants_when_it_is_paid(world) {
         assert_eq!(world.stripe(&with(checkout("evt_1", "pi_1", "starter", 2000, 0), "payment_status", json!("unpaid"))).await, "applied");
         assert_eq!(world.balance("u").await, "0");
         let mut paid = checkout("evt_2", "pi_1", "starter", 2000, 0);
@@ -189,6 +189,29 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&paid).await, "applied");
         assert_eq!(world.balance("u").await, "500");
         assert_eq!(world.stripe(&with(checkout("evt_3", "pi_1", "starter", 2000, 0), "payment_status", json!("unpaid"))).await, "duplicate");
+    }
+
+    async fn f73_a_checkout_that_fails_later_grants_nothing(world) {
+        world.stripe(&with(checkout("evt_1", "pi_1", "starter", 2000, 0), "payment_status", json!("unpaid"))).await;
+        let mut failed = with(checkout("evt_2", "pi_1", "starter", 2000, 0), "payment_status", json!("unpaid"));
+        failed["type"] = json!("checkout.session.async_payment_failed");
+        assert_eq!(world.stripe(&failed).await, "applied");
+        assert_eq!(world.entries("u").await, Vec::<String>::new());
+    }
+
+    async fn f78_a_failure_after_the_money_was_booked_is_seen_by_somebody(world) {
+        world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await;
+        let mut failed = checkout("evt_2", "pi_1", "starter", 2000, 0);
+        failed["type"] = json!("checkout.session.async_payment_failed");
+        assert_eq!(world.stripe(&failed).await, "quarantined: idempotency_conflict");
+        assert_eq!(world.balance("u").await, "500", "a person decides");
+    }
+
+    async fn f80_an_event_of_a_month_ago_is_recorded_now(world) {
+        world.at("2026-02-01T00:00:00Z").await;
+        assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await, "applied");
+        let (entry, _) = world.history("u").await.pop().unwrap();
+        assert_eq!(entry.recorded_at, instant("2026-02-01T00:00:00Z"));
     }
 
     async fn a_checkout_without_payment_counts_as_paid(world) {
@@ -206,7 +229,7 @@ scenarios! { CATALOG;
         assert_eq!(world.entries("u").await, ["purchased 500"]);
     }
 
-    async fn an_event_id_with_other_content_is_a_conflict(world) {
+    async fn f86_an_event_id_with_other_content_is_a_conflict(world) {
         world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await;
         assert_eq!(world.stripe(&checkout("evt_1", "pi_2", "starter", 2000, 0)).await, "quarantined: idempotency_conflict");
     }
@@ -220,7 +243,7 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&with(checkout("evt_2", "pi_1", "starter", 2000, 0), "mode", json!("subscription"))).await, "ignored");
     }
 
-    async fn events_of_the_other_mode_are_set_aside(world) {
+    async fn b14_f81_events_of_the_other_mode_are_set_aside(world) {
         world.settings(json!({"livemode": true})).await;
         assert_eq!(world.stripe(&checkout("evt_1", "pi_1", "starter", 2000, 0)).await, "quarantined: not_permitted");
         assert_eq!(world.balance("u").await, "0");

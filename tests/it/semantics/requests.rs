@@ -67,7 +67,7 @@ scenarios! { CATALOG;
         assert_eq!(world.heard("u", "credit_request.rejected", "actor").await, ["bob"]);
     }
 
-    async fn nobody_decides_their_own_request(world) {
+    async fn b53_nobody_decides_their_own_request(world) {
         world.staff("mia", "admin").await;
         assert_eq!(submit(world, free("r")).await, "applied");
         assert_eq!(decide(world, "accepted", "mia").await, "rejected: four_eyes");
@@ -75,7 +75,7 @@ scenarios! { CATALOG;
         assert_eq!(decide(world, "accepted", "mia").await, "applied");
     }
 
-    async fn only_admins_and_approvers_decide(world) {
+    async fn b53_only_admins_and_approvers_decide(world) {
         pending(world).await;
         world.staff("eve", "viewer").await;
         assert_eq!(decide(world, "accepted", "eve").await, "rejected: not_permitted");
@@ -146,14 +146,14 @@ scenarios! { CATALOG;
         assert_eq!(receive(world, "-5").await, "rejected: invalid_amount");
     }
 
-    async fn the_same_decision_again_is_a_duplicate(world) {
+    async fn b51_f71_the_same_decision_again_is_a_duplicate(world) {
         pending(world).await;
         decide(world, "accepted", "bob").await;
         assert_eq!(decide(world, "accepted", "bob").await, "duplicate");
         assert_eq!(world.balance("u").await, "1000");
     }
 
-    async fn another_decision_is_refused(world) {
+    async fn b51_f71_another_decision_is_refused(world) {
         pending(world).await;
         decide(world, "rejected", "bob").await;
         assert_eq!(decide(world, "rejected", "bob").await, "duplicate");
@@ -161,7 +161,7 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "0");
     }
 
-    async fn a_request_expires_after_thirty_days(world) {
+    async fn b51_a_request_expires_after_thirty_days(world) {
         pending(world).await;
         world.tick("2026-01-30T23:59:59Z").await;
         assert_eq!(world.announced("u", "credit_request.expired").await.len(), 0);
@@ -198,7 +198,7 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "1000");
     }
 
-    async fn a_request_is_one_fact(world) {
+    async fn b54_b55_a_request_is_one_fact(world) {
         pending(world).await;
         assert_eq!(submit(world, free("r")).await, "duplicate");
         let more = asks("r", json!({"credits": "1001", "price": "30.00", "currency": "USD"}));
@@ -207,7 +207,7 @@ scenarios! { CATALOG;
         assert_eq!(submit(world, free("r")).await, "duplicate", "also once it is decided");
     }
 
-    async fn evidence_serves_one_request_while_it_is_pending_or_accepted(world) {
+    async fn b55_evidence_serves_one_request_while_it_is_pending_or_accepted(world) {
         world.staff("bob", "approver").await;
         let proven = |request: &str, method: &str| {
             let mut data = free(request);

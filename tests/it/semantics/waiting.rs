@@ -101,7 +101,7 @@ scenarios! { CATALOG;
         assert_eq!(world.send(usage("use", 40)).await, "duplicate");
     }
 
-    async fn a_decision_waits_for_its_request(world) {
+    async fn b51_f72_a_decision_waits_for_its_request(world) {
         world.staff("bob", "approver").await;
         assert_eq!(world.send(message("yes", "credit_request.decided", decide())).await, "waiting");
         world.done("credit_request.submitted", "u", submit()).await;
@@ -109,7 +109,7 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "500");
     }
 
-    async fn a_request_is_waited_for_thirty_days(world) {
+    async fn b51_a_request_is_waited_for_thirty_days(world) {
         assert_eq!(world.send(message("yes", "credit_request.decided", decide())).await, "waiting");
         world.tick("2026-01-30T23:59:59Z").await;
         assert_eq!(world.outcome("u", "yes").await, "waiting");
