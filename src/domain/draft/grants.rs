@@ -166,12 +166,15 @@ impl Draft<'_> {
     /// [`Overflow`] when a number leaves its bounds.
     pub fn give_back(&mut self, number: u32, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
         let at = self.at();
+        // What a closed account has is frozen, what comes back to it as well.
+        let frozen = if self.book.account.status == AccountStatus::Closed { amount } else { Credits::ZERO };
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         let over = grant.status == GrantStatus::Ended || grant.terms.end.explicit().is_some_and(|end| end <= at);
         grant.remaining = grant.remaining.plus(amount)?;
+        grant.frozen = grant.frozen.plus(frozen)?;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
-        self.post(EntryKind::Returned, Posting { amount, touched, reference, ..Posting::default() })?;
+        self.post(EntryKind::Returned, Posting { amount, frozen, touched, reference, ..Posting::default() })?;
         // One that refilled itself meanwhile has no room for more than it was granted with.
         let beyond = self.book.grants.get(&number).map(|grant| grant.remaining.minus(grant.terms.credits)).transpose()?;
         let ends = if over { amount } else { beyond.unwrap_or_default().at_least_zero() };
