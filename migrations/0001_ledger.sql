@@ -334,6 +334,8 @@ create table payments (
     currency      text     not null,
     document      text,
     status        text collate "C" not null,
+    -- When it was paid, as its provider tells, or accepted by staff.
+    paid_at       timestamptz,
     granted       numeric(24,6) not null,
     -- The most its provider ever said was refunded in all.
     refunded_most numeric(24,6) not null default 0,
@@ -342,6 +344,32 @@ create table payments (
     constraint payments_pkey primary key (shard, account_id, payment),
     constraint payments_status_check check (status in ('unpaid', 'failed', 'review', 'granted', 'joined')),
     constraint payments_excused_check check (excused between 0 and granted)
+);
+
+-- How it was paid, its tax, its invoice's number, its receipt: what providers show under each name of it.
+-- Nothing is decided by it.
+create table payment_details (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    name          text collate "C" not null,
+    method        text,
+    tax           text,
+    number        text,
+    receipt       text,
+    constraint payment_details_pkey primary key (shard, account_id, name)
+);
+
+-- Who paid, apart from everything else, so that it can be erased; what is erased stays so.
+create table payers (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    name          text collate "C" not null,
+    payer         text,
+    email         text,
+    country       text,
+    erased_at     timestamptz,
+    constraint payers_pkey primary key (shard, account_id, name),
+    constraint payers_erased_at_check check (erased_at is null or (payer is null and email is null and country is null))
 );
 
 -- A refund counts from the moment it is under way until it fails; its state only moves forward.
@@ -675,9 +703,13 @@ create type written_debt as (
 
 create type written_payment as (
     account_id bigint, payment text, provider_id text, package text, quantity bigint, amount numeric(24,6),
-    before_tax numeric(24,6), currency text, document text, status text, granted numeric(24,6),
-    refunded_most numeric(24,6), excused numeric(24,6)
+    before_tax numeric(24,6), currency text, document text, status text, paid_at timestamptz,
+    granted numeric(24,6), refunded_most numeric(24,6), excused numeric(24,6)
 );
+
+create type written_payment_details as (account_id bigint, name text, method text, tax text, number text, receipt text);
+
+create type written_payer as (account_id bigint, name text, payer text, email text, country text);
 
 create type written_refund as (
     account_id bigint, refund text, payment text, amount numeric(24,6), status text, created_at timestamptz

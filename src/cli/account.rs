@@ -64,6 +64,19 @@ pub struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ErasePayerArgs {
+    /// Whose account.
+    #[arg(value_parser = id)]
+    tenant: Id,
+    /// Which account.
+    #[arg(value_parser = id)]
+    account: Id,
+    /// Which payment, by any of its names, like stripe:pi_3Qx; all without it.
+    #[arg(value_parser = Printable::new)]
+    payment: Option<Printable>,
+}
+
+#[derive(Debug, Args)]
 pub struct OutcomeArgs {
     /// Whose message.
     #[arg(value_parser = id)]
@@ -193,6 +206,36 @@ pub async fn requests(services: &Services, args: &AccountArgs) -> anyhow::Result
         (false, false) => statement::requests(&requests),
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+pub async fn payments(services: &Services, args: &AccountArgs) -> anyhow::Result<ExitCode> {
+    let store = services.store().await?;
+    let payments = store.payments_of(args.home(&store).await?).await?;
+    print(&match (args.json, payments.is_empty()) {
+        (true, _) => statement::payments_json(&payments),
+        (false, true) => "no payments".to_owned(),
+        (false, false) => statement::payments(&payments),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn erase_payer(services: &Services, args: &ErasePayerArgs) -> anyhow::Result<ExitCode> {
+    let store = services.store().await?;
+    let of = AccountArgs { tenant: args.tenant.clone(), account: args.account.clone(), json: false };
+    let erased = store.erase_payers(of.home(&store).await?, args.payment.as_ref()).await?;
+    let Some(payment) = args.payment.as_ref().filter(|_| erased == 0) else {
+        print(&format!(
+            "{}; later events do not fill it again",
+            told::count(usize::try_from(erased)?, "payment has no payer any more", "payments have no payer any more")
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    Err(anyhow!(
+        "{} has no payment {payment}; nothing was erased; `credit-ledger payments {} {}` lists them",
+        of.key(),
+        args.tenant,
+        args.account
+    ))
 }
 
 pub async fn subscriptions(services: &Services, args: &AccountArgs) -> anyhow::Result<ExitCode> {

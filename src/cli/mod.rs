@@ -100,6 +100,13 @@ pub enum Command {
     /// Show an account's credit requests.
     #[command(after_help = "Example: credit-ledger requests acme user-42")]
     Requests(account::AccountArgs),
+    /// Show an account's purchases with what they brought and what came back of them.
+    #[command(after_help = "Example: credit-ledger payments acme user-42 --json")]
+    Payments(account::AccountArgs),
+    /// Erase who paid: name, mail address and country. Amounts and credits stay.
+    #[command(after_help = "Example: credit-ledger erase-payer acme user-42 stripe:pi_3Qx\n\
+                            Without a payment, of every payment of the account.")]
+    ErasePayer(account::ErasePayerArgs),
     /// Show an account's plans with renewal dates and add-ons.
     #[command(after_help = "Example: credit-ledger subscriptions acme user-42")]
     Subscriptions(account::AccountArgs),
@@ -271,6 +278,8 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Balance(args) => account::balance(&services, &args).await?,
         Command::History(args) => account::history(&services, &args).await?,
         Command::Requests(args) => account::requests(&services, &args).await?,
+        Command::Payments(args) => account::payments(&services, &args).await?,
+        Command::ErasePayer(args) => account::erase_payer(&services, &args).await?,
         Command::Subscriptions(args) => account::subscriptions(&services, &args).await?,
         Command::Outcome(args) => account::outcome(&services, &args).await?,
         Command::Quarantine(command) => quarantine::run(&services, &command).await?,

@@ -117,8 +117,8 @@ impl Book {
                 Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
                 Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),
                 Row::HighWater(mark) => drop(self.high_waters.insert(mark.item.clone(), mark)),
-                // The account carries its profile.
-                Row::Reset(_) | Row::Profile(_) => {}
+                // The account carries its profile; no rule looks at details.
+                Row::Reset(_) | Row::Profile(_) | Row::Details(_) => {}
             }
         }
         hashes

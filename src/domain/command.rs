@@ -10,6 +10,7 @@ use super::charge::Purpose;
 use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
+use super::payment_details::PaymentDetails;
 use super::provider::{
     PaymentNames, ProviderDispute, ProviderInvoice, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionNames, provider_word,
 };
@@ -129,6 +130,23 @@ impl Command {
             Self::ResumeSubscription { .. } => "subscription.resumed",
             Self::ResetCycle(_) => "cycle.reset",
         }
+    }
+
+    /// What it shows of a payment beside what is decided by, under the name it is about; none if it shows
+    /// nothing.
+    #[must_use]
+    pub fn details(&self) -> Option<PaymentDetails> {
+        let (name, details) = if let Self::RecordPayment(event) = self {
+            (Some(&event.terms.payment), &event.details)
+        } else if let Self::RecordInvoice(event) = self {
+            (Some(&event.terms.payment), &event.details)
+        } else if let Self::RecordRefund(event) = self {
+            (event.names.0.first().map(|name| &name.name), &event.details)
+        } else {
+            return None;
+        };
+        let name = name.filter(|_| !details.is_empty())?.clone();
+        Some(PaymentDetails { name, details: details.clone() })
     }
 
     /// Whether it is a provider's event.

@@ -7,6 +7,7 @@ use super::event::Event;
 use super::grant::Grant;
 use super::ids::{Id, Printable};
 use super::payment::{KnownName, Payment};
+use super::payment_details::PaymentDetails;
 use super::rejection::{QuarantineReason, Rejection};
 use super::request::CreditRequest;
 use super::reversal::{Dispute, Refund};
@@ -135,6 +136,8 @@ pub enum Row {
     Refund(Refund),
     /// A dispute about a payment.
     Dispute(Dispute),
+    /// What else is known of a payment; added to what is kept of it.
+    Details(Box<PaymentDetails>),
     /// A credit request.
     Request(CreditRequest),
     /// A charge.

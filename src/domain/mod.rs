@@ -25,6 +25,7 @@ pub mod charge;
 pub mod entry;
 pub mod grant;
 pub mod payment;
+pub mod payment_details;
 pub mod rate_card;
 pub mod request;
 pub mod reversal;

@@ -6,6 +6,7 @@
 use super::credits::{Credits, Money};
 use super::ids::{ID_CHARACTERS_MAX, Id, NameError, Printable};
 use super::word::words;
+use jiff::Timestamp;
 
 /// A provider whose events are read, as its payments are named after it.
 pub const STRIPE: &str = "stripe";
@@ -133,6 +134,8 @@ pub struct Payment {
     pub terms: PaymentTerms,
     /// Where it is.
     pub status: PaymentStatus,
+    /// When it was paid, as its provider tells, or decided, for one that staff accepted; absent until then.
+    pub paid_at: Option<Timestamp>,
     /// Credits granted for it, bonus included.
     pub granted: Credits,
     /// The most that its provider ever said was refunded in all, whether its refunds are known or not.
@@ -145,6 +148,6 @@ impl Payment {
     /// One that nothing was granted for and nothing reversed.
     #[must_use]
     pub fn new(terms: PaymentTerms, status: PaymentStatus) -> Self {
-        Self { terms, status, granted: Credits::ZERO, refunded_most: Money::ZERO, excused: Credits::ZERO }
+        Self { terms, status, paid_at: None, granted: Credits::ZERO, refunded_most: Money::ZERO, excused: Credits::ZERO }
     }
 }

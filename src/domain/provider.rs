@@ -7,6 +7,7 @@ use super::calendar::Interval;
 use super::credits::Money;
 use super::ids::{Id, Printable};
 use super::payment::{PAYPAL, PaymentName, PaymentTerms};
+use super::payment_details::Details;
 use super::reversal::{DisputeStage, RefundStatus};
 use jiff::Timestamp;
 
@@ -33,6 +34,8 @@ pub struct ProviderPayment {
     pub aliases: Vec<PaymentName>,
     /// Where the event says the payment is.
     pub said: PaymentSaid,
+    /// What else the event shows; no part of the content.
+    pub details: Details,
     /// False for an event that does not say whose the payment is: another one does, and until then it waits.
     pub is_addressed: bool,
     /// Live or test mode, where the event says so.
@@ -79,6 +82,8 @@ pub struct ProviderRefund {
     pub refunds: Vec<RefundSeen>,
     /// What was refunded of the payment in all, when the event says so.
     pub refunded: Option<Money>,
+    /// What the event shows of the payment beside; no part of the content.
+    pub details: Details,
     /// Live or test mode, where the event says so.
     pub livemode: Option<bool>,
 }
@@ -158,6 +163,8 @@ pub struct ProviderInvoice {
     pub said: PaymentSaid,
     /// What it pays for.
     pub pays: PaidFor,
+    /// What else the event shows; no part of the content.
+    pub details: Details,
     /// Live or test mode, where the event says so.
     pub livemode: Option<bool>,
 }

@@ -16,7 +16,7 @@ pub fn last_images(rows: Vec<Row>) -> Vec<Row> {
     let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
     for row in rows {
         match place.get(&RowKey::of(&row)).and_then(|index| kept.get_mut(*index)) {
-            Some(known) => *known = row,
+            Some(known) => replace(known, row),
             None => {
                 place.insert(RowKey::of(&row), kept.len());
                 kept.push(row);
@@ -24,6 +24,14 @@ pub fn last_images(rows: Vec<Row>) -> Vec<Row> {
         }
     }
     kept
+}
+
+/// An image replaces the one before it; details are added to.
+fn replace(known: &mut Row, row: Row) {
+    match (known, row) {
+        (Row::Details(known), Row::Details(more)) => known.details = std::mem::take(&mut known.details).or(more.details),
+        (known, row) => *known = row,
+    }
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -34,6 +42,7 @@ enum RowKey {
     PaymentName(String),
     Refund(String),
     Dispute(String),
+    Details(String),
     Request(Id),
     Charge(String),
     Subscription(Id),
@@ -51,6 +60,7 @@ impl RowKey {
             Row::PaymentName(row) => Self::PaymentName(row.name.name.to_string()),
             Row::Refund(row) => Self::Refund(row.id.to_string()),
             Row::Dispute(row) => Self::Dispute(row.id.to_string()),
+            Row::Details(row) => Self::Details(row.name.to_string()),
             Row::Request(row) => Self::Request(row.terms.id.clone()),
             Row::Charge(row) => Self::Charge(row.reference.to_string()),
             Row::Subscription(row) => Self::Subscription(row.id.clone()),

@@ -18,6 +18,7 @@ mod content;
 mod fault;
 mod field;
 mod json;
+mod lenient;
 mod payload;
 mod provider;
 mod schema;

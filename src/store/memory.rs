@@ -149,8 +149,8 @@ impl MemoryAccount {
                 Row::Charge(row) => drop(book.charges.insert(row.reference.clone(), row)),
                 Row::Subscription(row) => drop(book.subscriptions.insert(row.id.clone(), row)),
                 Row::HighWater(row) => drop(book.high_waters.insert(row.item.clone(), row)),
-                // The account carries its profile.
-                Row::Reset(_) | Row::Profile(_) => {}
+                // The account carries its profile; nothing is decided by details, and nobody reads them here.
+                Row::Reset(_) | Row::Profile(_) | Row::Details(_) => {}
             }
         }
         self.state.waiting.retain(|waiting| !write.released.contains(&waiting.message.id.key()));

@@ -9,6 +9,7 @@ mod claims;
 mod commands;
 mod failures;
 mod outages;
+mod payments;
 mod paypal;
 mod paypal_worker;
 mod proxy;

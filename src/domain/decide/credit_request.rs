@@ -175,7 +175,8 @@ fn grant_request(
     grant_purchase(draft, &bought)?;
     draft.repay_debt()?;
     learn(draft, [PaymentName { name: name.clone(), provider_id: payment.terms.provider_id.clone() }], &name);
-    draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, granted: request.granted, ..payment }));
+    let paid_at = payment.paid_at.or(Some(draft.at()));
+    draft.put(Row::Payment(Payment { status: PaymentStatus::Granted, paid_at, granted: request.granted, ..payment }));
     settle_at_once(draft, &name)?;
     Ok(())
 }

@@ -46,6 +46,7 @@ pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overf
     if paid {
         payment.granted = grant(&mut draft, one, event)?;
         payment.status = PaymentStatus::Granted;
+        payment.paid_at = Some(case.message.occurred_at);
     }
     let (name, status) = (payment.terms.payment.clone(), payment.status);
     draft.put(Row::Payment(payment));

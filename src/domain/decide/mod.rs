@@ -23,7 +23,7 @@ pub use usage::price;
 use super::book::Book;
 use super::command::{Command, Message};
 use super::credits::Overflow;
-use super::decision::Decision;
+use super::decision::{Decision, Row};
 use super::draft::Draft;
 use super::rejection::Rejection;
 use super::settings::Terms;
@@ -86,7 +86,31 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::ResumeSubscription { subscription } => Ok(subscription::resume(case, subscription)),
         Command::ResetCycle(command) => cycle_reset::decide(case, command),
     };
-    decided.unwrap_or_else(|Overflow| Decision::Rejected(vec![Rejection::InvalidAmount]))
+    let decision = decided.unwrap_or_else(|Overflow| Decision::Rejected(vec![Rejection::InvalidAmount]));
+    with_details(case, decision)
+}
+
+/// What an event shows of a payment beside what is decided by is kept, whatever was decided, once the payment
+/// is the account's.
+fn with_details(case: Case<'_>, decision: Decision) -> Decision {
+    let Some(details) = case.message.command.details() else { return decision };
+    let row = Row::Details(Box::new(details));
+    match decision {
+        Decision::Accepted(mut mutation) => {
+            mutation.rows.push(row);
+            Decision::Accepted(mutation)
+        }
+        Decision::Named(mut mutation) => {
+            mutation.rows.push(row);
+            Decision::Named(mutation)
+        }
+        Decision::Duplicate => {
+            let mut draft = case.draft();
+            draft.put(row);
+            Decision::Named(Box::new(draft.finish()))
+        }
+        kept @ (Decision::Rejected(_) | Decision::Ignored | Decision::Waiting(_) | Decision::Quarantined(_)) => kept,
+    }
 }
 
 /// The mutation of a draft that is complete. What it grants must still fit when it starts or refills: then

@@ -190,7 +190,8 @@ fn grant(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision,
     grant_purchase(&mut draft, &bought)?;
     draft.repay_debt()?;
     let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
-    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, granted: offer.credits, ..known });
+    let paid_at = known.paid_at.or(Some(seen.case.message.occurred_at));
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Granted, paid_at, granted: offer.credits, ..known });
     // What was refunded before it was paid for.
     settle_at_once(&mut draft, &payment)?;
     Ok(accept(draft))
@@ -230,7 +231,7 @@ fn review(seen: Seen<'_>, terms: PaymentTerms, offer: &Offer) -> Result<Decision
     announce(&mut draft, &request, None, Some(why_reviewed(&terms, offer)));
     draft.put(Row::Request(request));
     let known = seen.known.cloned().unwrap_or_else(|| Payment::new(terms.clone(), PaymentStatus::Unpaid));
-    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, ..known });
+    keep(&mut draft, seen.event, Payment { terms, status: PaymentStatus::Review, paid_at: Some(seen.case.message.occurred_at), ..known });
     Ok(accept(draft))
 }
 

@@ -209,7 +209,7 @@ impl<'a> Draft<'a> {
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),
             Row::HighWater(mark) => drop(self.book.high_waters.insert(mark.item.clone(), mark)),
             Row::Profile(profile) => self.book.account.profile = profile,
-            Row::Grant(_) | Row::Debt(_) | Row::Reset(_) => {}
+            Row::Grant(_) | Row::Debt(_) | Row::Reset(_) | Row::Details(_) => {}
         }
         self.rows.push(row);
     }

@@ -5,7 +5,8 @@
 use super::object::{Amount, Custom, Sign, instant, name, read};
 use crate::domain::command::Command;
 use crate::domain::ids::{Id, Printable};
-use crate::domain::payment::{PaymentTerms, Purchase};
+use crate::domain::payment::{PAYPAL, PaymentTerms, Purchase};
+use crate::domain::payment_details::Details;
 use crate::domain::provider::{PaidFor, PaymentSaid, ProviderInvoice, ProviderPayment};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
@@ -43,6 +44,7 @@ pub(super) fn payment(resource: &str, kind: &str, livemode: Option<bool>) -> Res
             subscription,
             said,
             pays: PaidFor::IntervalAt(at),
+            details: by_paypal(),
             livemode,
         };
         return Ok(Said::by(account, Command::RecordInvoice(Box::new(invoice))));
@@ -50,8 +52,13 @@ pub(super) fn payment(resource: &str, kind: &str, livemode: Option<bool>) -> Res
     // No other event says whose a capture is, so one without a package sells something else.
     let Custom::Ours { account, package } = custom? else { return Ok(Said::Nothing) };
     let terms = terms(&paid, Some(package))?;
-    let payment = ProviderPayment { terms, aliases: Vec::new(), said, is_addressed: true, livemode };
+    let payment = ProviderPayment { terms, aliases: Vec::new(), said, details: by_paypal(), is_addressed: true, livemode };
     Ok(Said::Of(account, Command::RecordPayment(payment)))
+}
+
+/// How it was paid; PayPal's captures and sales show no more of that.
+fn by_paypal() -> Details {
+    Details { method: Printable::new(PAYPAL).ok(), ..Details::default() }
 }
 
 fn terms(paid: &Paid, package: Option<Id>) -> Result<PaymentTerms, Fault> {

@@ -5,6 +5,7 @@
 
 use super::object::{Amount, Link, Sign, instant, name, printable, read};
 use crate::domain::command::Command;
+use crate::domain::payment_details::Details;
 use crate::domain::provider::{PaymentNames, ProviderRefund, RefundSeen};
 use crate::domain::reversal::RefundStatus;
 use crate::message::fault::Fault;
@@ -51,6 +52,7 @@ pub(super) fn refund(resource: &str, told_at: Option<&str>, livemode: Option<boo
         refunded: total.filter(|(total, _)| *total == currency).map(|(_, total)| total),
         currency,
         refunds: vec![seen],
+        details: Details::default(),
         livemode,
     })))
 }

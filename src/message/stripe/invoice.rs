@@ -100,6 +100,7 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
         aliases: names.into_iter().skip(1).collect(),
         subscription: name(&subscription.id())?,
         said: if paid { PaymentSaid::Paid } else { PaymentSaid::AttemptFailed },
+        details: super::details::details(object),
         pays: PaidFor::Lines(lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?),
         livemode,
     }));

@@ -1,6 +1,7 @@
 //! Stripe webhooks: whether they are authentic, and what they say about a payment.
 
 mod currency;
+mod details;
 mod dispute;
 mod event;
 mod invoice;

@@ -2,10 +2,12 @@
 //!
 //! Owns which of their fields name the account, the goods and the money.
 
+use super::details::details;
 use super::object::{Metadata, Reference, currency, money, name, read, written};
 use crate::domain::command::Command;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms, Purchase};
+use crate::domain::payment_details::Details;
 use crate::domain::provider::{PaymentSaid, ProviderPayment, SubscriptionNames};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
@@ -67,6 +69,7 @@ struct Seen {
     currency: Option<String>,
     document: Option<String>,
     said: PaymentSaid,
+    details: Details,
 }
 
 /// A session's event.
@@ -105,6 +108,7 @@ pub(super) fn session(object: &str, kind: &str, livemode: Option<bool>) -> Resul
         currency: session.currency,
         document,
         said,
+        details: details(object),
     };
     payment(seen, livemode)
 }
@@ -145,6 +149,7 @@ pub(super) fn intent(object: &str, kind: &str, livemode: Option<bool>) -> Result
         currency: intent.currency,
         document,
         said,
+        details: details(object),
     };
     payment(seen, livemode)
 }
@@ -153,8 +158,8 @@ fn payment(seen: Seen, livemode: Option<bool>) -> Result<Said, Fault> {
     let account = account(&seen)?;
     let package = written(seen.metadata.credit_package.as_ref());
     let purchase = package.map(|package| purchase(package, seen.metadata.credit_quantity.as_ref())).transpose();
-    let (said, aliases) = (seen.said, seen.aliases.clone());
-    let recorded = |terms, is_addressed| Command::RecordPayment(ProviderPayment { terms, aliases, said, is_addressed, livemode });
+    let (said, aliases, details) = (seen.said, seen.aliases.clone(), seen.details.clone());
+    let recorded = |terms, is_addressed| Command::RecordPayment(ProviderPayment { terms, aliases, said, details, is_addressed, livemode });
     match account {
         Some(account) => {
             let terms = terms(seen, purchase?)?;

@@ -2,9 +2,11 @@
 //!
 //! Owns how Stripe's words for a refund's state are understood.
 
+use super::details::details;
 use super::object::{Reference, currency, money, names, printable, read, second};
 use crate::domain::command::Command;
 use crate::domain::ids::Id;
+use crate::domain::payment_details::Details;
 use crate::domain::provider::{ProviderRefund, RefundSeen};
 use crate::domain::reversal::RefundStatus;
 use crate::message::fault::Fault;
@@ -57,6 +59,7 @@ pub(super) fn charge(object: &str, livemode: Option<bool>) -> Result<Said, Fault
         names: names(shown)?,
         refunds: refunds.iter().map(|Object(refund)| seen(refund, &currency, false)).collect::<Result<_, _>>()?,
         refunded: Some(money(minor, &currency)?),
+        details: details(object),
         currency,
         livemode,
     })))
@@ -72,6 +75,7 @@ pub(super) fn refund(object: &str, kind: &str, livemode: Option<bool>) -> Result
         names: names(shown)?,
         refunds: vec![seen],
         refunded: None,
+        details: Details::default(),
         currency,
         livemode,
     })))

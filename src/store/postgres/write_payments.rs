@@ -6,8 +6,9 @@ use super::load::instant;
 use super::written::{small, written};
 use crate::domain::account::Debt;
 use crate::domain::credits::Credits;
-use crate::domain::ids::{Id, Printable};
+use crate::domain::ids::{Id, Link, Printable};
 use crate::domain::payment::{KnownName, Payment};
+use crate::domain::payment_details::{Details, Payer, PaymentDetails};
 use crate::domain::reversal::{Dispute, Refund};
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
@@ -18,9 +19,9 @@ pub(super) const DEBTS: &str = "insert into debts (shard, account_id, number, am
      undone = excluded.undone, repaid_grants = excluded.repaid_grants, repaid_amounts = excluded.repaid_amounts";
 
 pub(super) const PAYMENTS: &str = "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
-     document, status, granted, refunded_most, excused) select $1, new.* from unnest($2::written_payment[]) as new \
+     document, status, paid_at, granted, refunded_most, excused) select $1, new.* from unnest($2::written_payment[]) as new \
      on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
-     before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, granted = excluded.granted, \
+     before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, paid_at = excluded.paid_at, granted = excluded.granted, \
      refunded_most = excluded.refunded_most, excused = excluded.excused";
 
 pub(super) const REFUNDS: &str = "insert into refunds (shard, account_id, refund, payment, amount, status, created_at) \
@@ -31,6 +32,20 @@ pub(super) const DISPUTES: &str = "insert into disputes (shard, account_id, disp
      select $1, new.* from unnest($2::written_dispute[]) as new \
      on conflict (shard, account_id, dispute) do update set payment = excluded.payment, amount = excluded.amount, \
      stage = excluded.stage, opened_at = excluded.opened_at";
+
+/// What is known stays; an event adds what was missing.
+pub(super) const DETAILS: &str = "insert into payment_details as known (shard, account_id, name, method, tax, number, receipt) \
+     select $1, new.* from unnest($2::written_payment_details[]) as new \
+     on conflict (shard, account_id, name) do update set method = coalesce(known.method, excluded.method), \
+     tax = coalesce(known.tax, excluded.tax), number = coalesce(known.number, excluded.number), \
+     receipt = coalesce(known.receipt, excluded.receipt)";
+
+/// Likewise; what was erased is not filled again.
+pub(super) const PAYERS: &str = "insert into payers as known (shard, account_id, name, payer, email, country) \
+     select $1, new.* from unnest($2::written_payer[]) as new \
+     on conflict (shard, account_id, name) do update set payer = coalesce(known.payer, excluded.payer), \
+     email = coalesce(known.email, excluded.email), country = coalesce(known.country, excluded.country) \
+     where known.erased_at is null";
 
 pub(super) const PAYMENT_NAMES: &str = "insert into payment_names (shard, account_id, name, provider_id, payment) \
      select $1, new.* from unnest($2::written_payment_name[]) as new \
@@ -90,6 +105,7 @@ written! {
         currency: &'a str,
         document: Option<&'a str>,
         status: &'static str,
+        paid_at: Option<SqlTimestamp>,
         granted: Decimal,
         refunded_most: Decimal,
         excused: Decimal,
@@ -110,6 +126,7 @@ impl<'a> WrittenPayment<'a> {
             currency: terms.currency.as_str(),
             document: terms.document.as_ref().map(Printable::as_str),
             status: row.status.word(),
+            paid_at: row.paid_at.map(instant),
             granted: row.granted.decimal(),
             refunded_most: row.refunded_most.decimal(),
             excused: row.excused.decimal(),
@@ -168,6 +185,57 @@ impl<'a> WrittenDispute<'a> {
 }
 
 written! {
+    /// What else is known of a payment.
+    WrittenDetails = "written_payment_details" {
+        account_id: i64,
+        name: &'a str,
+        method: Option<&'a str>,
+        tax: Option<&'a str>,
+        number: Option<&'a str>,
+        receipt: Option<&'a str>,
+    }
+}
+
+impl<'a> WrittenDetails<'a> {
+    pub(super) fn of(account_id: i64, row: &'a PaymentDetails) -> Self {
+        let Details { method, tax, number, receipt, .. } = &row.details;
+        Self {
+            account_id,
+            name: row.name.as_str(),
+            method: method.as_ref().map(Printable::as_str),
+            tax: tax.as_ref().map(Printable::as_str),
+            number: number.as_ref().map(Printable::as_str),
+            receipt: receipt.as_ref().map(Link::as_str),
+        }
+    }
+}
+
+written! {
+    /// Who paid.
+    WrittenPayer = "written_payer" {
+        account_id: i64,
+        name: &'a str,
+        payer: Option<&'a str>,
+        email: Option<&'a str>,
+        country: Option<&'a str>,
+    }
+}
+
+impl<'a> WrittenPayer<'a> {
+    /// Nothing for an event that does not show it.
+    pub(super) fn of(account_id: i64, row: &'a PaymentDetails) -> Option<Self> {
+        let Payer { name, email, country } = &row.details.payer;
+        (!row.details.payer.is_empty()).then(|| Self {
+            account_id,
+            name: row.name.as_str(),
+            payer: name.as_ref().map(Printable::as_str),
+            email: email.as_ref().map(Printable::as_str),
+            country: country.as_ref().map(Printable::as_str),
+        })
+    }
+}
+
+written! {
     /// A name of a payment.
     WrittenPaymentName = "written_payment_name" {
         account_id: i64,
@@ -194,6 +262,8 @@ mod tests {
         check(WrittenPayment::SHAPE, PAYMENTS);
         check(WrittenPaymentName::SHAPE, PAYMENT_NAMES);
         check(WrittenRefund::SHAPE, REFUNDS);
+        check(WrittenDetails::SHAPE, DETAILS);
+        check(WrittenPayer::SHAPE, PAYERS);
         check(WrittenDispute::SHAPE, DISPUTES);
     }
 }

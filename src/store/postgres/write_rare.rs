@@ -7,7 +7,8 @@ use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use super::write::write_rows;
 use super::write_payments::{
-    DEBTS, DISPUTES, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDispute, WrittenPayment, WrittenPaymentName, WrittenRefund,
+    DEBTS, DETAILS, DISPUTES, PAYERS, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDetails, WrittenDispute, WrittenPayer,
+    WrittenPayment, WrittenPaymentName, WrittenRefund,
 };
 use super::written::{small, written};
 use crate::domain::charge::Charge;
@@ -61,6 +62,8 @@ pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[Ac
     write_rows(connection, DEBTS, shard, rare.debts).await?;
     write_rows(connection, PAYMENTS, shard, rare.payments).await?;
     write_rows(connection, PAYMENT_NAMES, shard, rare.payment_names).await?;
+    write_rows(connection, DETAILS, shard, rare.details).await?;
+    write_rows(connection, PAYERS, shard, rare.payers).await?;
     write_rows(connection, REFUNDS, shard, rare.refunds).await?;
     write_rows(connection, DISPUTES, shard, rare.disputes).await?;
     write_rows(connection, REQUESTS, shard, rare.requests).await?;
@@ -76,6 +79,8 @@ struct Rare<'a> {
     debts: Vec<WrittenDebt<'a>>,
     payments: Vec<WrittenPayment<'a>>,
     payment_names: Vec<WrittenPaymentName<'a>>,
+    details: Vec<WrittenDetails<'a>>,
+    payers: Vec<WrittenPayer<'a>>,
     refunds: Vec<WrittenRefund<'a>>,
     disputes: Vec<WrittenDispute<'a>>,
     requests: Vec<WrittenRequest<'a>>,
@@ -95,6 +100,10 @@ impl<'a> Rare<'a> {
                 Row::Debt(row) => self.debts.push(WrittenDebt::of(account_id, row)),
                 Row::Payment(row) => self.payments.push(WrittenPayment::of(account_id, row)),
                 Row::PaymentName(row) => self.payment_names.push(WrittenPaymentName::of(account_id, row)),
+                Row::Details(row) => {
+                    self.details.push(WrittenDetails::of(account_id, row));
+                    self.payers.extend(WrittenPayer::of(account_id, row));
+                }
                 Row::Refund(row) => self.refunds.push(WrittenRefund::of(account_id, row)),
                 Row::Dispute(row) => self.disputes.push(WrittenDispute::of(account_id, row)),
                 Row::Request(row) => self.requests.push(WrittenRequest::of(account_id, row)),

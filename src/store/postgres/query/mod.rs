@@ -3,6 +3,7 @@
 //! Owns read-only statements. Never locks, never writes, never decides.
 
 pub mod audit;
+pub mod payments;
 pub mod since;
 pub mod waits;
 

@@ -16,6 +16,10 @@ with beyond as (
     union all
     select 'payment_names' as name, shard, count(*) as rows from payment_names where shard < 0 or shard >= $1 group by shard
     union all
+    select 'payment_details' as name, shard, count(*) as rows from payment_details where shard < 0 or shard >= $1 group by shard
+    union all
+    select 'payers' as name, shard, count(*) as rows from payers where shard < 0 or shard >= $1 group by shard
+    union all
     select 'refunds' as name, shard, count(*) as rows from refunds where shard < 0 or shard >= $1 group by shard
     union all
     select 'disputes' as name, shard, count(*) as rows from disputes where shard < 0 or shard >= $1 group by shard

@@ -21,6 +21,12 @@ with strays as (
     select account_id, 'payment_names' as name, count(*) as rows from payment_names t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
+    select account_id, 'payment_details' as name, count(*) as rows from payment_details t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
+    select account_id, 'payers' as name, count(*) as rows from payers t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
     select account_id, 'refunds' as name, count(*) as rows from refunds t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
@@ -60,6 +66,11 @@ with strays as (
     select account_id, 'name of payment ' || payment from payments p
     where shard = $1 and not exists (
         select from payment_names n where n.shard = $1 and n.account_id = p.account_id and n.name = p.payment)
+    union all
+    select account_id, 'name ' || name || ' of details' from (
+        select account_id, name from payment_details where shard = $1 union select account_id, name from payers where shard = $1
+    ) as kept where not exists (
+        select from payment_names n where n.shard = $1 and n.account_id = kept.account_id and n.name = kept.name)
     union all
     select account_id, 'payment ' || payment || ' of ' || what from (
         select account_id, payment, 'refund ' || refund as what from refunds where shard = $1

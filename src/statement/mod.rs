@@ -3,6 +3,8 @@
 //! Owns the shape of a balance (message contract, Message files) and the tables of the command
 //! line. Never reads a store and never decides.
 
+mod payments;
+
 use crate::domain::account::Account;
 use crate::domain::burn_down;
 use crate::domain::credits::{Credits, Overflow};
@@ -14,6 +16,7 @@ use crate::domain::settings::Settings;
 use crate::domain::subscription::Subscription;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::Timestamp;
+pub use payments::{payments, payments_json};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -344,5 +347,4 @@ pub fn subscriptions_json(subscriptions: &[Subscription]) -> String {
 }
 
 #[cfg(test)]
-#[path = "statement_tests.rs"]
 mod tests;
