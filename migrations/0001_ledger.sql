@@ -343,7 +343,24 @@ create table payments (
     excused       numeric(24,6) not null default 0,
     constraint payments_pkey primary key (shard, account_id, payment),
     constraint payments_status_check check (status in ('unpaid', 'failed', 'review', 'granted', 'joined')),
-    constraint payments_excused_check check (excused between 0 and granted)
+    -- The first day of the month among whose purchases it counts, and how much of it.
+    counted_month date,
+    counted_net   numeric(24,6),
+    constraint payments_excused_check check (excused between 0 and granted),
+    constraint payments_counted_check check ((counted_month is null) = (counted_net is null) and counted_net >= 0)
+);
+
+-- Purchases paid by calendar month of the account's zone, before tax, less what went back.
+create table purchase_months (
+    shard         smallint not null,
+    account_id    bigint   not null,
+    month         date     not null,
+    net           numeric(24,6) not null,
+    -- Staff withdrew invoicing in it.
+    is_withdrawn  boolean  not null,
+    constraint purchase_months_pkey primary key (shard, account_id, month),
+    constraint purchase_months_month_check check (extract(day from month) = 1),
+    constraint purchase_months_net_check check (net >= 0)
 );
 
 -- How it was paid, its tax, its invoice's number, its receipt: what providers show under each name of it.
@@ -704,8 +721,10 @@ create type written_debt as (
 create type written_payment as (
     account_id bigint, payment text, provider_id text, package text, quantity bigint, amount numeric(24,6),
     before_tax numeric(24,6), currency text, document text, status text, paid_at timestamptz,
-    granted numeric(24,6), refunded_most numeric(24,6), excused numeric(24,6)
+    granted numeric(24,6), refunded_most numeric(24,6), excused numeric(24,6), counted_month date, counted_net numeric(24,6)
 );
+
+create type written_purchase_month as (account_id bigint, month date, net numeric(24,6), is_withdrawn boolean);
 
 create type written_payment_details as (account_id bigint, name text, method text, tax text, number text, receipt text);
 

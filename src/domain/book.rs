@@ -10,11 +10,13 @@ use super::credits::{Credits, Overflow};
 use super::decision::{Mutation, On, Recorded, Row};
 use super::grant::{Grant, GrantStatus};
 use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
+use super::invoicing::PurchaseMonth;
 use super::payment::{KnownName, Payment};
 use super::request::{CreditRequest, RequestStatus};
 use super::reversal::{Dispute, Refund};
 use super::subscription::{HighWater, Subscription};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -43,6 +45,8 @@ pub struct Book {
     pub subscriptions: BTreeMap<Id, Subscription>,
     /// High-water marks by item.
     pub high_waters: BTreeMap<Printable, HighWater>,
+    /// What was bought in the months that are named, by their first days.
+    pub months: BTreeMap<Date, PurchaseMonth>,
 }
 
 /// An invariant of the ledger does not hold: the batch that would break it is not written.
@@ -77,6 +81,7 @@ impl Book {
             charges: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             high_waters: BTreeMap::new(),
+            months: BTreeMap::new(),
         }
     }
 
@@ -115,6 +120,7 @@ impl Book {
                 Row::Dispute(dispute) => drop(self.disputes.insert(dispute.id.clone(), dispute)),
                 Row::Request(request) => drop(self.requests.insert(request.terms.id.clone(), request)),
                 Row::Charge(charge) => drop(self.charges.insert(charge.reference.clone(), charge)),
+                Row::PurchaseMonth(row) => drop(self.months.insert(row.month, row)),
                 Row::Subscription(one) => drop(self.subscriptions.insert(one.id.clone(), one)),
                 Row::HighWater(mark) => drop(self.high_waters.insert(mark.item.clone(), mark)),
                 // The account carries its profile; no rule looks at details.

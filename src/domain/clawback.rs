@@ -13,6 +13,7 @@ use super::decision::Row;
 use super::draft::{DebtFor, Draft, Posting};
 use super::grant::{Grant, GrantStatus};
 use super::ids::Printable;
+use super::invoicing;
 use super::payment::{Payment, PaymentStatus, PaymentTerms};
 use super::reversal::Reversed;
 use super::settings::Shortfall;
@@ -39,7 +40,8 @@ pub fn settle(draft: &mut Draft<'_>, payment: &Printable) -> Result<Clawed, Over
         return Ok(Clawed::default());
     };
     let reversed = Reversed::of(&draft.book, &known);
-    let target = reversed.target(reversed.lost()?)?;
+    let lost = reversed.lost()?;
+    let target = reversed.target(lost)?;
     let at_stake = reversed.target(reversed.at_stake()?)?;
     let clawed = clawed(&draft.book, &known)?;
     let terms = known.terms.clone();
@@ -50,6 +52,7 @@ pub fn settle(draft: &mut Draft<'_>, payment: &Printable) -> Result<Clawed, Over
     }
     freeze(draft, &terms, at_stake.minus(target)?.at_least_zero())?;
     draft.repay_debt()?;
+    invoicing::count(draft, payment, lost)?;
     Ok(Clawed { target, taken: taken(&draft.book, payment)?, shortfall: shortfall(&draft.book, payment)? })
 }
 

@@ -6,6 +6,7 @@ use super::entry::Entry;
 use super::event::Event;
 use super::grant::Grant;
 use super::ids::{Id, Printable};
+use super::invoicing::PurchaseMonth;
 use super::payment::{KnownName, Payment};
 use super::payment_details::PaymentDetails;
 use super::rejection::{QuarantineReason, Rejection};
@@ -142,6 +143,8 @@ pub enum Row {
     Request(CreditRequest),
     /// A charge.
     Charge(Charge),
+    /// What was bought in a month.
+    PurchaseMonth(PurchaseMonth),
     /// A subscription.
     Subscription(Subscription),
     /// A high-water mark.

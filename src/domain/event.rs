@@ -107,6 +107,13 @@ pub enum Event {
         /// What it says about itself.
         profile: Arc<Profile>,
     },
+    /// `invoicing.eligible`
+    InvoicingEligible {
+        /// Its state on the wire.
+        status: &'static str,
+        /// What it says about itself.
+        profile: Arc<Profile>,
+    },
 }
 
 /// What happened to a payment's reversal.

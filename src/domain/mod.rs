@@ -16,6 +16,7 @@
 
 pub mod credits;
 pub mod ids;
+pub mod invoicing;
 pub mod word;
 
 pub mod account;
@@ -44,6 +45,7 @@ pub mod row_images;
 pub mod settings;
 
 pub mod command;
+mod command_kind;
 pub mod decision;
 pub mod event;
 pub mod provider;

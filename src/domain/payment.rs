@@ -5,6 +5,7 @@
 
 use super::credits::{Credits, Money};
 use super::ids::{ID_CHARACTERS_MAX, Id, NameError, Printable};
+use super::invoicing::Counted;
 use super::word::words;
 use jiff::Timestamp;
 
@@ -142,12 +143,14 @@ pub struct Payment {
     pub refunded_most: Money,
     /// Credits of it that a reversal aimed at and that had ended unused: nothing is left to take.
     pub excused: Credits,
+    /// What it counts for among the purchases of its month.
+    pub counted: Option<Counted>,
 }
 
 impl Payment {
     /// One that nothing was granted for and nothing reversed.
     #[must_use]
     pub fn new(terms: PaymentTerms, status: PaymentStatus) -> Self {
-        Self { terms, status, paid_at: None, granted: Credits::ZERO, refunded_most: Money::ZERO, excused: Credits::ZERO }
+        Self { terms, status, paid_at: None, granted: Credits::ZERO, refunded_most: Money::ZERO, excused: Credits::ZERO, counted: None }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::decision::Row;
 use super::ids::Id;
+use jiff::civil::Date;
 use std::collections::HashMap;
 
 /// The last image of each row, in the order the rows were first made.
@@ -45,6 +46,7 @@ enum RowKey {
     Details(String),
     Request(Id),
     Charge(String),
+    PurchaseMonth(Date),
     Subscription(Id),
     HighWater(String),
     Reset(Id, i32, u32),
@@ -63,6 +65,7 @@ impl RowKey {
             Row::Details(row) => Self::Details(row.name.to_string()),
             Row::Request(row) => Self::Request(row.terms.id.clone()),
             Row::Charge(row) => Self::Charge(row.reference.to_string()),
+            Row::PurchaseMonth(row) => Self::PurchaseMonth(row.month),
             Row::Subscription(row) => Self::Subscription(row.id.clone()),
             Row::HighWater(row) => Self::HighWater(row.item.to_string()),
             Row::Reset(row) => Self::Reset(row.subscription.clone(), row.k, row.n),

@@ -50,6 +50,7 @@ pub(super) const EVENTS: &[Sent] = &[
     of_account("cycle.reset", CycleReset::json_schema),
     of_account("subscription.changed", SubscriptionState::json_schema),
     of_account("account.changed", AccountState::json_schema),
+    of_account("invoicing.eligible", AccountState::json_schema),
     of_account("debt.incurred", DebtIncurred::json_schema),
     of_account("debt.repaid", DebtChange::json_schema),
     of_account("purchase.refunded", DebtChange::json_schema),

@@ -103,6 +103,7 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
         }
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
         Event::AccountChanged { status, profile } => write(heading, "account.changed", &AccountState::of(status, profile)),
+        Event::InvoicingEligible { status, profile } => write(heading, "invoicing.eligible", &AccountState::of(status, profile)),
     }
 }
 

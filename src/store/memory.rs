@@ -147,6 +147,7 @@ impl MemoryAccount {
                 Row::Dispute(row) => drop(book.disputes.insert(row.id.clone(), row)),
                 Row::Request(row) => drop(book.requests.insert(row.terms.id.clone(), row)),
                 Row::Charge(row) => drop(book.charges.insert(row.reference.clone(), row)),
+                Row::PurchaseMonth(row) => drop(book.months.insert(row.month, row)),
                 Row::Subscription(row) => drop(book.subscriptions.insert(row.id.clone(), row)),
                 Row::HighWater(row) => drop(book.high_waters.insert(row.item.clone(), row)),
                 // The account carries its profile; nothing is decided by details, and nobody reads them here.

@@ -44,6 +44,8 @@ pub struct Needs {
     pub high_waters: bool,
     /// The time of each tenant's first message: a test clock that was never set starts there.
     pub first_times: BTreeMap<Id, Timestamp>,
+    /// Accounts whose purchases by month are wanted.
+    pub months: BTreeSet<AccountKey>,
     /// Accounts that a message may open: what waits for that is wanted too.
     pub opened: BTreeSet<AccountKey>,
 }
@@ -107,6 +109,9 @@ impl Needs {
             | Command::FreezeAccount(_)
             | Command::UnfreezeAccount(_)
             | Command::CloseAccount(_) => {}
+        }
+        if message.command.may_count() {
+            self.months.insert(of.clone());
         }
         if message.command.may_open() {
             self.opened.insert(of.clone());

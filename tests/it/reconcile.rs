@@ -24,7 +24,7 @@ price = "1"
 "#;
 
 /// Every table, in no order: triggers and with them foreign keys are off.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 23] = [
     "tenants",
     "catalogs",
     "staff",
@@ -37,6 +37,9 @@ const TABLES: [&str; 20] = [
     "debts",
     "payments",
     "payment_names",
+    "payment_details",
+    "payers",
+    "purchase_months",
     "credit_requests",
     "charges",
     "subscriptions",
@@ -252,6 +255,12 @@ const FORGERIES: &[(&str, &[&str])] = &[
         &["acme/anna: granted of request pi_2 = granted of its payment: stored 1100, computed 0"],
     ),
     ("delete from payment_names where name = 'stripe:pi_2'", &["acme/anna: name of payment stripe:pi_2 exists"]),
+    ("update purchase_months set net = net + 1 where account_id = ANNA", &["acme/anna: purchases of 2026-"]),
+    ("update payments set counted_month = null, counted_net = null where account_id = ANNA", &["acme/anna: purchases of 2026-"]),
+    (
+        "insert into payers (shard, account_id, name, email) select shard, account_id, 'stripe:pi_x', 'x' from accounts where account_id = ANNA",
+        &["acme/anna: name stripe:pi_x of details exists"],
+    ),
     (
         "delete from payments where payment = 'stripe:pi_2'",
         &["acme/anna: payment stripe:pi_2 of name stripe:pi_2 exists", "acme/anna: payment of request pi_2 exists"],

@@ -6,6 +6,7 @@ use crate::domain::command::{Act, ProfileChange, TopupChange};
 use crate::domain::credits::Overflow;
 use crate::domain::cycle;
 use crate::domain::decision::{Decision, On, Row};
+use crate::domain::invoicing;
 use crate::domain::refill;
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use std::sync::Arc;
@@ -45,6 +46,9 @@ fn profile(case: Case<'_>, change: &ProfileChange, opens: bool) -> Decision {
     }
     let mut draft = case.draft();
     draft.put(Row::Profile(Arc::new(changed)));
+    if change.invoicing == Some(false) && account.profile.invoicing {
+        invoicing::withdraw(&mut draft);
+    }
     refill::recount(&mut draft);
     draft.book.account.status = AccountStatus::Open;
     draft.announce_account();

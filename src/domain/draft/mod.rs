@@ -7,7 +7,7 @@ mod grants;
 
 pub use debts::DebtFor;
 
-use super::account::AccountStatus;
+use super::account::{AccountStatus, Profile};
 use super::book::Book;
 use super::command::Act;
 use super::credits::{Credits, Overflow};
@@ -19,6 +19,7 @@ use super::ids::{Id, MessageId, Printable, Prose};
 use super::settings::Terms;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The numbers one entry changes, beside its kind.
 #[derive(Debug, Clone, Default)]
@@ -168,12 +169,23 @@ impl<'a> Draft<'a> {
 
     /// Announces the account as it is now.
     pub fn announce_account(&mut self) {
+        let (status, profile) = self.state();
+        self.announce(Event::AccountChanged { status, profile });
+    }
+
+    /// Announces that steady purchases opened invoicing for it.
+    pub fn announce_invoicing(&mut self) {
+        let (status, profile) = self.state();
+        self.announce(Event::InvoicingEligible { status, profile });
+    }
+
+    fn state(&self) -> (&'static str, Arc<Profile>) {
         let account = &self.book.account;
         let status = match (account.status, account.frozen_by_staff) {
             (AccountStatus::Open, true) => "frozen",
             (status, _) => status.word(),
         };
-        self.announce(Event::AccountChanged { status, profile: account.profile.clone() });
+        (status, account.profile.clone())
     }
 
     /// A name for the next thing this cause makes.
@@ -206,6 +218,7 @@ impl<'a> Draft<'a> {
             Row::Dispute(dispute) => drop(self.book.disputes.insert(dispute.id.clone(), dispute)),
             Row::Request(request) => drop(self.book.requests.insert(request.terms.id.clone(), request)),
             Row::Charge(charge) => drop(self.book.charges.insert(charge.reference.clone(), charge)),
+            Row::PurchaseMonth(row) => drop(self.book.months.insert(row.month, row)),
             Row::Subscription(one) => drop(self.book.subscriptions.insert(one.id.clone(), one)),
             Row::HighWater(mark) => drop(self.book.high_waters.insert(mark.item.clone(), mark)),
             Row::Profile(profile) => self.book.account.profile = profile,

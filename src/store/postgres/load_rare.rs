@@ -4,7 +4,9 @@
 //! one of its messages names some.
 
 use super::load::Batch;
-use super::rows_money::{ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, RefundRow, RequestRow, SubscriptionRow};
+use super::rows_money::{
+    ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, PurchaseMonthRow, RefundRow, RequestRow, SubscriptionRow,
+};
 use crate::domain::book::Book;
 use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::payment::PaymentStatus;
@@ -55,9 +57,11 @@ impl Batch {
         let ahead: Named<Printable> = self.paid_ahead();
         if !ahead.is_empty() {
             let needs = needs.to_mut();
+            needs.months.extend(ahead.iter().map(|(key, _)| key.clone()));
             needs.payments.extend(ahead.iter().cloned());
             needs.reversed.extend(ahead);
         }
+        self.months(connection, &needs).await?;
         let reviewed = self.payments(connection, &needs).await?;
         let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
         for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
@@ -66,6 +70,22 @@ impl Batch {
         }
         let requests = needs.requests.union(&reviewed).cloned().collect();
         self.requests(connection, (&requests, &needs.evidence), open).await
+    }
+
+    /// What was bought by month, of accounts whose payments may count.
+    async fn months(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+        let wanted = self.accounts.values().filter(|loaded| needs.months.contains(&loaded.state.book.account.key));
+        let wanted: Vec<i64> = wanted.map(|loaded| loaded.account_id).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let sql = "select * from purchase_months where shard = $1 and account_id = any($2)";
+        let rows: Vec<PurchaseMonthRow> = sqlx::query_as(sql).bind(self.shard).bind(wanted).fetch_all(connection).await?;
+        for row in rows {
+            let month = row.month()?;
+            self.book(row.account_id)?.months.insert(month.month, month);
+        }
+        Ok(())
     }
 
     /// Payments of cycles that have not opened yet: should one open, it is added to what they brought.

@@ -7,12 +7,13 @@ use crate::domain::account::{Debt, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
 use crate::domain::ids::Link;
+use crate::domain::invoicing::{Counted, PurchaseMonth};
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::reversal::{Dispute, Refund};
 use crate::domain::subscription::{Cycle, HighWater, Paid, Subscription, Told, Wanted};
 use crate::failure::Failure;
-use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp};
+use jiff_sqlx::{Date as SqlDate, DateTime as SqlDateTime, Timestamp as SqlTimestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
@@ -53,6 +54,20 @@ impl DebtRow {
             undone: credits(self.undone)?,
             repaid_by: repaid.collect::<Result<_, Failure>>()?,
         })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub struct PurchaseMonthRow {
+    pub account_id: i64,
+    month: SqlDate,
+    net: Decimal,
+    is_withdrawn: bool,
+}
+
+impl PurchaseMonthRow {
+    pub fn month(&self) -> Result<PurchaseMonth, Failure> {
+        Ok(PurchaseMonth { month: self.month.to_jiff(), net: credits(self.net)?, withdrawn: self.is_withdrawn })
     }
 }
 
@@ -116,6 +131,8 @@ pub struct PaymentRow {
     granted: Decimal,
     refunded_most: Decimal,
     excused: Decimal,
+    counted_month: Option<SqlDate>,
+    counted_net: Option<Decimal>,
 }
 
 impl PaymentRow {
@@ -139,6 +156,10 @@ impl PaymentRow {
             granted: credits(self.granted)?,
             refunded_most: credits(self.refunded_most)?,
             excused: credits(self.excused)?,
+            counted: match (self.counted_month, self.counted_net) {
+                (Some(month), Some(net)) => Some(Counted { month: month.to_jiff(), net: credits(net)? }),
+                _ => None,
+            },
         })
     }
 }

@@ -7,10 +7,11 @@ use super::written::{small, written};
 use crate::domain::account::Debt;
 use crate::domain::credits::Credits;
 use crate::domain::ids::{Id, Link, Printable};
+use crate::domain::invoicing::PurchaseMonth;
 use crate::domain::payment::{KnownName, Payment};
 use crate::domain::payment_details::{Details, Payer, PaymentDetails};
 use crate::domain::reversal::{Dispute, Refund};
-use jiff_sqlx::Timestamp as SqlTimestamp;
+use jiff_sqlx::{Date as SqlDate, Timestamp as SqlTimestamp, ToSqlx as _};
 use rust_decimal::Decimal;
 
 pub(super) const DEBTS: &str = "insert into debts (shard, account_id, number, amount, remaining, scope, cause_source, cause_id, reference, payment, \
@@ -19,10 +20,11 @@ pub(super) const DEBTS: &str = "insert into debts (shard, account_id, number, am
      undone = excluded.undone, repaid_grants = excluded.repaid_grants, repaid_amounts = excluded.repaid_amounts";
 
 pub(super) const PAYMENTS: &str = "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
-     document, status, paid_at, granted, refunded_most, excused) select $1, new.* from unnest($2::written_payment[]) as new \
+     document, status, paid_at, granted, refunded_most, excused, counted_month, counted_net) select $1, new.* from unnest($2::written_payment[]) as new \
      on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
      before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, paid_at = excluded.paid_at, granted = excluded.granted, \
-     refunded_most = excluded.refunded_most, excused = excluded.excused";
+     refunded_most = excluded.refunded_most, excused = excluded.excused, counted_month = excluded.counted_month, \
+     counted_net = excluded.counted_net";
 
 pub(super) const REFUNDS: &str = "insert into refunds (shard, account_id, refund, payment, amount, status, created_at) \
      select $1, new.* from unnest($2::written_refund[]) as new \
@@ -32,6 +34,10 @@ pub(super) const DISPUTES: &str = "insert into disputes (shard, account_id, disp
      select $1, new.* from unnest($2::written_dispute[]) as new \
      on conflict (shard, account_id, dispute) do update set payment = excluded.payment, amount = excluded.amount, \
      stage = excluded.stage, opened_at = excluded.opened_at";
+
+pub(super) const MONTHS: &str = "insert into purchase_months (shard, account_id, month, net, is_withdrawn) \
+     select $1, new.* from unnest($2::written_purchase_month[]) as new \
+     on conflict (shard, account_id, month) do update set net = excluded.net, is_withdrawn = excluded.is_withdrawn";
 
 /// What is known stays; an event adds what was missing.
 pub(super) const DETAILS: &str = "insert into payment_details as known (shard, account_id, name, method, tax, number, receipt) \
@@ -109,6 +115,8 @@ written! {
         granted: Decimal,
         refunded_most: Decimal,
         excused: Decimal,
+        counted_month: Option<SqlDate>,
+        counted_net: Option<Decimal>,
     }
 }
 
@@ -130,6 +138,8 @@ impl<'a> WrittenPayment<'a> {
             granted: row.granted.decimal(),
             refunded_most: row.refunded_most.decimal(),
             excused: row.excused.decimal(),
+            counted_month: row.counted.map(|counted| counted.month.to_sqlx()),
+            counted_net: row.counted.map(|counted| counted.net.decimal()),
         }
     }
 }
@@ -181,6 +191,22 @@ impl<'a> WrittenDispute<'a> {
             stage: row.stage.word(),
             opened_at: instant(row.opened_at),
         }
+    }
+}
+
+/// What was bought in a month.
+#[derive(sqlx::Type)]
+#[sqlx(type_name = "written_purchase_month")]
+pub(super) struct WrittenMonth {
+    account_id: i64,
+    month: SqlDate,
+    net: Decimal,
+    is_withdrawn: bool,
+}
+
+impl WrittenMonth {
+    pub(super) fn of(account_id: i64, row: &PurchaseMonth) -> Self {
+        Self { account_id, month: row.month.to_sqlx(), net: row.net.decimal(), is_withdrawn: row.withdrawn }
     }
 }
 

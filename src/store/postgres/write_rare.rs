@@ -7,8 +7,8 @@ use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use super::write::write_rows;
 use super::write_payments::{
-    DEBTS, DETAILS, DISPUTES, PAYERS, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDetails, WrittenDispute, WrittenPayer,
-    WrittenPayment, WrittenPaymentName, WrittenRefund,
+    DEBTS, DETAILS, DISPUTES, MONTHS, PAYERS, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDetails, WrittenDispute, WrittenMonth,
+    WrittenPayer, WrittenPayment, WrittenPaymentName, WrittenRefund,
 };
 use super::written::{small, written};
 use crate::domain::charge::Charge;
@@ -62,6 +62,7 @@ pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[Ac
     write_rows(connection, DEBTS, shard, rare.debts).await?;
     write_rows(connection, PAYMENTS, shard, rare.payments).await?;
     write_rows(connection, PAYMENT_NAMES, shard, rare.payment_names).await?;
+    write_rows(connection, MONTHS, shard, rare.months).await?;
     write_rows(connection, DETAILS, shard, rare.details).await?;
     write_rows(connection, PAYERS, shard, rare.payers).await?;
     write_rows(connection, REFUNDS, shard, rare.refunds).await?;
@@ -79,6 +80,7 @@ struct Rare<'a> {
     debts: Vec<WrittenDebt<'a>>,
     payments: Vec<WrittenPayment<'a>>,
     payment_names: Vec<WrittenPaymentName<'a>>,
+    months: Vec<WrittenMonth>,
     details: Vec<WrittenDetails<'a>>,
     payers: Vec<WrittenPayer<'a>>,
     refunds: Vec<WrittenRefund<'a>>,
@@ -108,6 +110,7 @@ impl<'a> Rare<'a> {
                 Row::Dispute(row) => self.disputes.push(WrittenDispute::of(account_id, row)),
                 Row::Request(row) => self.requests.push(WrittenRequest::of(account_id, row)),
                 Row::Charge(row) => self.charges.push(WrittenCharge::of(account_id, row)),
+                Row::PurchaseMonth(row) => self.months.push(WrittenMonth::of(account_id, row)),
                 Row::Subscription(row) => self.subscriptions.push(WrittenSubscription::of(account_id, row)),
                 Row::HighWater(row) => self.high_waters.push(WrittenHighWater::of(account_id, row)),
                 Row::Reset(row) => self.resets.push(WrittenReset::of(write, row)),

@@ -6,6 +6,7 @@ mod burn_order;
 mod cycles;
 mod disputes;
 mod identity;
+mod invoicing;
 pub mod order;
 mod payment_names;
 mod payment_reviews;

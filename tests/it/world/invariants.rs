@@ -67,6 +67,7 @@ fn open_part(mut state: AccountState) -> AccountState {
     book.disputes.clear();
     book.charges.clear();
     book.high_waters.clear();
+    book.months.clear();
     state.answered.clear();
     state.waiting.clear();
     state

@@ -46,11 +46,12 @@ pub struct Counts {
 }
 
 /// Every set-based check of one shard. `$1` is the shard; each yields the rows that differ.
-const CHECKS: [&str; 7] = [
+const CHECKS: [&str; 8] = [
     include_str!("accounts.sql"),
     include_str!("grants.sql"),
     include_str!("outcomes.sql"),
     include_str!("facts.sql"),
+    include_str!("months.sql"),
     include_str!("cycles.sql"),
     include_str!("outbox.sql"),
     include_str!("strays.sql"),

@@ -20,6 +20,8 @@ with beyond as (
     union all
     select 'payers' as name, shard, count(*) as rows from payers where shard < 0 or shard >= $1 group by shard
     union all
+    select 'purchase_months' as name, shard, count(*) as rows from purchase_months where shard < 0 or shard >= $1 group by shard
+    union all
     select 'refunds' as name, shard, count(*) as rows from refunds where shard < 0 or shard >= $1 group by shard
     union all
     select 'disputes' as name, shard, count(*) as rows from disputes where shard < 0 or shard >= $1 group by shard

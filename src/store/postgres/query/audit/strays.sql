@@ -27,6 +27,9 @@ with strays as (
     select account_id, 'payers' as name, count(*) as rows from payers t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
+    select account_id, 'purchase_months' as name, count(*) as rows from purchase_months t
+    where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
+    union all
     select account_id, 'refunds' as name, count(*) as rows from refunds t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
