@@ -2,7 +2,8 @@
 //!
 //! Owns every bound on a connection and on the head of a request: one place for all listeners. A connection
 //! carries one request, so an idle one holds nothing for long, and there is nothing to smuggle a second
-//! request into. Bounds on what a request says are with who answers it.
+//! request into. When there is no place for another, the one that has kept its head back for longest gives up
+//! its own. Bounds on what a request says are with who answers it.
 
 use super::answer::{self, Answer};
 use super::head::{Ambiguous, Watched};
@@ -16,10 +17,12 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -41,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Bounds {
     /// Its name in figures and logs.
     pub name: &'static str,
-    /// Connections at a time; further ones wait in the system's queue.
+    /// Connections at a time. One more takes the place of one that has not sent its head, or waits for one.
     pub connections_max: usize,
     /// How long the head of a request may take to come; the connection is dropped then.
     pub head_time: Duration,
@@ -62,13 +65,9 @@ pub struct Arrival {
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(bounds.connections_max));
     let connections = TaskTracker::new();
+    let mut headless = Headless::default();
     let mut told = false;
     loop {
-        let slot = tokio::select! {
-            () = stop.cancelled() => break,
-            // The semaphore is never closed.
-            slot = slots.clone().acquire_owned() => slot,
-        };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -76,7 +75,16 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
         match accepted {
             Ok((stream, from)) => {
                 told = false;
-                let one = connection(stream, from.ip(), router.clone(), bounds, stop.clone());
+                if slots.available_permits() == 0 {
+                    headless.drop_oldest();
+                }
+                let slot = tokio::select! {
+                    () = stop.cancelled() => break,
+                    // The semaphore is never closed.
+                    slot = slots.clone().acquire_owned() => slot,
+                };
+                let place = headless.join(bounds.connections_max);
+                let one = connection((stream, from.ip()), router.clone(), (bounds, place), stop.clone());
                 connections.spawn(async move {
                     let _counted = figures::connection(bounds.name);
                     one.await;
@@ -97,14 +105,53 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     connections.wait().await;
 }
 
+/// The place of a connection.
+#[derive(Debug, Default)]
+struct Place {
+    has_head: AtomicBool,
+    taken: CancellationToken,
+}
+
+/// Connections whose heads have not come, the oldest first.
+#[derive(Debug, Default)]
+struct Headless(VecDeque<Weak<Place>>);
+
+impl Headless {
+    /// A place for a new connection.
+    fn join(&mut self, connections_max: usize) -> Arc<Place> {
+        if self.0.len() >= connections_max.saturating_mul(2) {
+            self.0.retain(|place| waiting(place).is_some());
+        }
+        let place = Arc::new(Place::default());
+        self.0.push_back(Arc::downgrade(&place));
+        place
+    }
+
+    /// Takes the place of the one that has waited for its head for longest, if there is any.
+    fn drop_oldest(&mut self) {
+        while let Some(place) = self.0.pop_front() {
+            if let Some(place) = waiting(&place) {
+                place.taken.cancel();
+                return;
+            }
+        }
+    }
+}
+
+fn waiting(place: &Weak<Place>) -> Option<Arc<Place>> {
+    place.upgrade().filter(|place| !place.has_head.load(Ordering::Relaxed))
+}
+
 /// One connection with its one request. How it ends is the client's business: nothing is left of it.
-async fn connection(stream: TcpStream, source: IpAddr, router: Router, bounds: Bounds, stop: CancellationToken) {
+async fn connection((stream, source): (TcpStream, IpAddr), router: Router, (bounds, place): (Bounds, Arc<Place>), stop: CancellationToken) {
     // A short answer must not wait for more to send.
     let _ = stream.set_nodelay(true);
     let ambiguous = Ambiguous::default();
     let told = ambiguous.clone();
     let router = TowerToHyperService::new(router);
+    let headed = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        headed.has_head.store(true, Ordering::Relaxed);
         let refused = refused(&request, &told);
         request.extensions_mut().insert(Arrival { at: Timestamp::now(), source });
         let router = router.clone();
@@ -128,6 +175,7 @@ async fn connection(stream: TcpStream, source: IpAddr, router: Router, bounds: B
     let served = async {
         tokio::select! {
             _ = connection.as_mut() => return,
+            () = place.taken.cancelled() => return,
             () = stop.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();

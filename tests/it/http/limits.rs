@@ -83,14 +83,39 @@ async fn f90_a_body_that_does_not_come_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f90_idle_connections_take_no_place_for_long() {
-    let door = Door::open_as(Plan { connections_max: 8, ..impatient() }).await;
+async fn f90_idle_connections_give_up_their_places() {
+    // Long enough that waiting for their end would be seen.
+    let door = Door::open_as(Plan { connections_max: 8, head_time: SOON, ..Plan::new() }).await;
     let mut idle = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..200 {
         idle.push(TcpStream::connect(door.address).await.unwrap());
     }
-    // Behind them in the system's queue: thirteen times the bound, each dropped after its time.
+    let begun = Instant::now();
     door.only_this_one().await;
+    assert!(begun.elapsed() < SOON / 2, "{:?}", begun.elapsed());
+    // The oldest were dropped; the youngest may still send.
+    let body = b"{}";
+    let mut youngest = idle.pop().unwrap();
+    youngest.write_all(&request("POST", "/webhooks/stripe/acme", &[("Stripe-Signature", &signature(body))], body)).await.unwrap();
+    assert_eq!(read(&mut youngest).await.unwrap().status, 200);
+    assert!(read(&mut idle[0]).await.is_none());
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_sent_a_head_keeps_the_place() {
+    let door = Door::open_as(Plan { connections_max: 2, ..Plan::new() }).await;
+    let body = b"{}";
+    let whole = request("POST", "/webhooks/stripe/acme", &[("Stripe-Signature", &signature(body))], body);
+    let (head, rest) = whole.split_at(whole.len() - 1);
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    slow.write_all(head).await.unwrap();
+    // Answered in the other place, so the slow one was there before.
+    door.only_this_one().await;
+    let _idle = [TcpStream::connect(door.address).await.unwrap(), TcpStream::connect(door.address).await.unwrap()];
+    door.only_this_one().await;
+    slow.write_all(rest).await.unwrap();
+    assert_eq!(read(&mut slow).await.unwrap().status, 200);
     door.close().await;
 }
 
