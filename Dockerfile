@@ -18,8 +18,8 @@ RUN apt-get update \
 COPY --from=build /usr/local/bin/credit-ledger /usr/local/bin/credit-ledger
 USER 10001:10001
 # On its own loopback nobody outside the container could ask it anything.
-ENV CREDITS_HTTP_BIND=0.0.0.0:8080
-EXPOSE 8080
+ENV CREDITS_HTTP_BIND=0.0.0.0:8080 CREDITS_INGRESS_BIND=0.0.0.0:8081
+EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["credit-ledger", "health"]
 ENTRYPOINT ["credit-ledger"]
 CMD ["run"]

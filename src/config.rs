@@ -51,8 +51,12 @@ pub struct Settings {
     pub paypal: PayPal,
     /// Publishing.
     pub relay: Relay,
-    /// Health.
+    /// Health, and reading accounts.
     pub http: Http,
+    /// Reading accounts.
+    pub api: Api,
+    /// Taking webhooks.
+    pub ingress: Ingress,
     /// Logs.
     pub log: Log,
 }
@@ -143,12 +147,48 @@ pub struct PayPal {
     pub trust_test_authority: bool,
 }
 
-/// Health.
+/// Health, and reading accounts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// host:port.
     pub bind: String,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Seconds that the head of a request may take.
+    pub head_seconds: u32,
+}
+
+/// Reading accounts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Connections to the database.
+    pub database_connections: u32,
+    /// Requests a second from one source.
+    pub requests_per_second: u32,
+    /// Requests at once from one source.
+    pub requests_burst: u32,
+}
+
+/// Taking webhooks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingress {
+    /// host:port.
+    pub bind: String,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Seconds that the head of a request may take.
+    pub head_seconds: u32,
+    /// Seconds that its body may take.
+    pub body_seconds: u32,
+    /// Seconds that the broker may take to confirm.
+    pub confirm_seconds: u32,
+    /// Requests a second from one source.
+    pub requests_per_second: u32,
+    /// Requests at once from one source.
+    pub requests_burst: u32,
 }
 
 /// Logs.
@@ -162,12 +202,13 @@ pub struct Log {
 }
 
 /// Short names of the environment, for what every deployment sets.
-const SHORT: [(&str, &str); 5] = [
+const SHORT: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
     ("AMQP_URL", "amqp.url"),
     ("AMQP_PREFIX", "amqp.prefix"),
     ("CREDITS_SECRETS_DIR", "secrets.dir"),
     ("CREDITS_HTTP_BIND", "http.bind"),
+    ("CREDITS_INGRESS_BIND", "ingress.bind"),
 ];
 
 /// Reads all sources, the later ones winning: defaults, file, environment.
@@ -192,13 +233,32 @@ pub fn load(file: Option<&Path>) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-fn check(settings: &Settings) -> Result<(), ConfigError> {
+/// Checks the addresses of what a process is to use: the database, the broker.
+///
+/// # Errors
+/// [`ConfigError`] names the one that is missing; nothing was started.
+pub fn addresses(settings: &Settings, database: bool, broker: bool) -> Result<(), ConfigError> {
     let wrong = |text: &str| Err(ConfigError::Wrong(text.to_owned()));
-    if settings.database.url.0.is_empty() {
+    if database && settings.database.url.0.is_empty() {
         return wrong("database.url is missing: set DATABASE_URL to the Postgres address");
     }
-    if settings.amqp.url.0.is_empty() {
+    if broker && settings.amqp.url.0.is_empty() {
         return wrong("amqp.url is missing: set AMQP_URL to the RabbitMQ address");
+    }
+    Ok(())
+}
+
+fn check(settings: &Settings) -> Result<(), ConfigError> {
+    let wrong = |text: &str| Err(ConfigError::Wrong(text.to_owned()));
+    let (http, api, ingress) = (&settings.http, &settings.api, &settings.ingress);
+    if http.connections_max == 0 || http.head_seconds == 0 || api.database_connections == 0 {
+        return wrong("http.connections_max, http.head_seconds and api.database_connections must be above 0");
+    }
+    if [api.requests_per_second, api.requests_burst, ingress.requests_per_second, ingress.requests_burst].contains(&0) {
+        return wrong("api.requests_* and ingress.requests_* must be above 0: nobody could ask");
+    }
+    if ingress.connections_max == 0 || [ingress.head_seconds, ingress.body_seconds, ingress.confirm_seconds].contains(&0) {
+        return wrong("ingress.connections_max and ingress.*_seconds must be above 0");
     }
     if settings.lanes.batch_max == 0 || settings.lanes.at_work_max == 0 {
         return wrong("lanes.batch_max and lanes.at_work_max must be above 0");

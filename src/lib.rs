@@ -8,9 +8,15 @@ pub mod failure;
 pub mod config;
 pub mod telemetry;
 
+pub mod figures;
+
 pub mod message;
 
+pub mod statement;
+
 pub mod catalog;
+
+pub mod api_key;
 pub mod secrets;
 
 pub mod paypal;
@@ -36,8 +42,6 @@ pub mod http;
 pub mod app;
 
 pub mod asyncapi;
-
-pub mod statement;
 
 pub mod reconcile;
 

@@ -2,7 +2,7 @@
 
 use credit_ledger::app::{self, Roles};
 use credit_ledger::cli::{self, BadInput, BenchArgs, Next, Role, RunArgs, Services, SoakArgs};
-use credit_ledger::{bench, config, demo, lanes::LaneLimits, soak, telemetry};
+use credit_ledger::{bench, config, demo, figures, lanes::LaneLimits, soak, telemetry};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,8 +44,15 @@ async fn work(args: &RunArgs, services: Services) -> anyhow::Result<()> {
     }
     telemetry::start(&settings.log);
     let has = |role: Role| args.roles.contains(&role);
-    let roles = Roles { consume: has(Role::Consume), relay: has(Role::Relay), schedule: has(Role::Schedule) };
-    app::run(settings, roles).await
+    let roles = Roles {
+        consume: has(Role::Consume),
+        relay: has(Role::Relay),
+        schedule: has(Role::Schedule),
+        ingress: has(Role::Ingress),
+        api: has(Role::Api),
+    };
+    config::addresses(&settings, roles.needs_database(), roles.needs_broker()).map_err(|error| BadInput::new(error.to_string()))?;
+    app::run(settings, roles, figures::install()?).await
 }
 
 /// Kills workers while messages are sent, and compares what is left with what was sent.

@@ -1,9 +1,11 @@
-//! What every tenant's webhooks are verified with, from files.
+//! What every tenant's webhooks and tokens are verified with, from files.
 //!
 //! Owns the folder's layout, below `<secrets_dir>/<tenant>/`: `stripe/*`, one signing secret per file;
-//! `paypal/*`, one webhook id per file; `paypal_api/client_id` and `paypal_api/secret`. Never shows a value: not
-//! in errors, not in `Debug`; never writes or re-reads by itself.
+//! `paypal/*`, one webhook id per file; `paypal_api/client_id` and `paypal_api/secret`; `api/*`, one key of the
+//! host application per file, whose name is the key's id. Never shows a value: not in errors, not in `Debug`;
+//! never writes or re-reads by itself.
 
+use crate::api_key::{ApiKey, BadKey, is_key_id};
 use crate::domain::ids::Id;
 use crate::message::Signing;
 use crate::message::paypal::is_token;
@@ -28,6 +30,17 @@ pub enum SecretsError {
     /// A folder is not named as a tenant can be.
     #[error("{} is not named as a tenant: 1 to 64 characters out of A-Z a-z 0-9 _ -; rename or remove it", .0.display())]
     Tenant(PathBuf),
+    /// A file is not named as a key can be.
+    #[error("{} is not named as a key: 1 to 64 characters out of A-Z a-z 0-9 . _ -; rename or remove it", .0.display())]
+    KeyId(PathBuf),
+    /// A file holds no key for tokens.
+    #[error("{} {what}", path.display())]
+    Key {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        what: BadKey,
+    },
     /// Nothing but a newline in it, or nothing.
     #[error("{} is empty; put the endpoint's signing secret into it or remove the file", .0.display())]
     Empty(PathBuf),
@@ -68,6 +81,7 @@ struct OfTenant {
     stripe: Vec<Vec<u8>>,
     paypal: Vec<String>,
     paypal_api: Option<PayPalCredentials>,
+    api: BTreeMap<String, ApiKey>,
 }
 
 impl OfTenant {
@@ -76,6 +90,7 @@ impl OfTenant {
             stripe: visible(&dir.join("stripe"))?.iter().map(|file| secret(file)).collect::<Result<_, _>>()?,
             paypal: visible(&dir.join("paypal"))?.iter().map(|file| webhook_id(file)).collect::<Result<_, _>>()?,
             paypal_api: paypal_api(&dir.join("paypal_api"))?,
+            api: visible(&dir.join("api"))?.iter().map(|file| api_key(file)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -114,6 +129,12 @@ impl Secrets {
     pub fn paypal_api(&self, tenant: &Id) -> Option<PayPalCredentials> {
         self.tenants.get(tenant)?.paypal_api.clone()
     }
+
+    /// The key of the tenant's host application by its id.
+    #[must_use]
+    pub fn api_key(&self, tenant: &Id, id: &str) -> Option<&ApiKey> {
+        self.tenants.get(tenant)?.api.get(id)
+    }
 }
 
 impl Signing for Secrets {
@@ -135,6 +156,8 @@ impl fmt::Debug for Secrets {
         formatter.debug_map().entries(counts(|of| of.stripe.len())).finish()?;
         formatter.write_str(", paypal: ")?;
         formatter.debug_map().entries(counts(|of| of.paypal.len())).finish()?;
+        formatter.write_str(", api: ")?;
+        formatter.debug_map().entries(counts(|of| of.api.len())).finish()?;
         formatter.write_str(" }")
     }
 }
@@ -156,6 +179,14 @@ fn visible(dir: &Path) -> Result<Vec<PathBuf>, SecretsError> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// A key for tokens, by its file's name.
+fn api_key(path: &Path) -> Result<(String, ApiKey), SecretsError> {
+    let id =
+        path.file_name().and_then(|name| name.to_str()).filter(|id| is_key_id(id)).ok_or_else(|| SecretsError::KeyId(path.to_owned()))?;
+    let key = ApiKey::read(&content(path)?).map_err(|what| SecretsError::Key { path: path.to_owned(), what })?;
+    Ok((id.to_owned(), key))
 }
 
 /// The content of a file without newlines at its end, never nothing.
@@ -220,6 +251,7 @@ mod tests {
         write(dir.path(), "agency/paypal/x", "2N242548W9943490U\n");
         write(dir.path(), "agency/paypal_api/client_id", "AfV0GzjuhsPEuQ7VRMrsGYQnd0eUWNZ1\n");
         write(dir.path(), "agency/paypal_api/secret", "EJo2iBxM1yhJUsgDq1yZEq3VhXw9zZW1\n");
+        write(dir.path(), "agency/api/2026-01", "0123456789abcdef0123456789abcdef\n");
         write(dir.path(), ".git/stripe/x", "");
         write(dir.path(), "README", "one folder per tenant");
         fs::create_dir_all(dir.path().join("empty")).unwrap();
@@ -229,8 +261,13 @@ mod tests {
         assert_eq!(secrets.stripe(&id("studio")), Vec::<Vec<u8>>::new());
         assert_eq!(secrets.paypal(&id("agency")), ["2N242548W9943490U"]);
         assert!(secrets.paypal_api(&id("agency")).is_some_and(|api| api.client_id.starts_with("AfV0") && api.secret.starts_with("EJo2")));
+        assert!(secrets.api_key(&id("agency"), "2026-01").is_some_and(|key| key.algorithm() == "HS256"));
+        assert!(secrets.api_key(&id("agency"), "2026-02").is_none() && secrets.api_key(&id("empty"), "2026-01").is_none());
         assert!(secrets.paypal(&id("empty")).is_empty() && secrets.paypal_api(&id("empty")).is_none());
-        assert_eq!(format!("{secrets:?}"), r#"Secrets { stripe: {"agency": 2, "empty": 0}, paypal: {"agency": 1, "empty": 0} }"#);
+        assert_eq!(
+            format!("{secrets:?}"),
+            r#"Secrets { stripe: {"agency": 2, "empty": 0}, paypal: {"agency": 1, "empty": 0}, api: {"agency": 1, "empty": 0} }"#
+        );
     }
 
     #[test]
@@ -254,6 +291,16 @@ mod tests {
                 "agency/paypal_api/secret",
                 "hush_hush_hush_hush",
                 "agency/paypal_api/client_id is missing beside the other one: both are needed to ask PayPal; add it or remove the folder",
+            ),
+            (
+                "agency/api/a",
+                "hush_hush",
+                "agency/api/a holds less than 32 bytes; write a secret with `openssl rand -hex 32`, or an Ed25519 public key as PEM",
+            ),
+            (
+                "agency/api/a b",
+                ONE,
+                "agency/api/a b is not named as a key: 1 to 64 characters out of A-Z a-z 0-9 . _ -; rename or remove it",
             ),
             ("a b/stripe/a", ONE, "a b is not named as a tenant: 1 to 64 characters out of A-Z a-z 0-9 _ -; rename or remove it"),
             ("agency/stripe/a/b", ONE, "agency/stripe/a cannot be read; check that it exists and the worker's user may read it"),

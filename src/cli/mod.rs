@@ -77,7 +77,8 @@ impl fmt::Debug for Services {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a worker until it is told to stop.
-    #[command(after_help = "Example: credit-ledger run --roles consume,relay")]
+    #[command(after_help = "Example: credit-ledger run --roles consume,relay\n\
+                            A door for webhooks, on a machine that only needs the broker: credit-ledger run --roles ingress")]
     Run(RunArgs),
     /// Create or update the database schema.
     #[command(after_help = "Example: credit-ledger migrate --shards 16")]
@@ -172,12 +173,16 @@ pub enum Role {
     Relay,
     /// Write what is due without a message.
     Schedule,
+    /// Take webhooks over HTTP and hand them to the broker.
+    Ingress,
+    /// Let accounts be read over HTTP.
+    Api,
 }
 
 /// Options of `run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// What the worker does; all of it by default.
+    /// What the process does; by default all but `ingress` and `api`, which open doors.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "consume,relay,schedule", value_name = "ROLE,...")]
     pub roles: Vec<Role>,
     /// A settings file; `config/default.toml` lists every key.

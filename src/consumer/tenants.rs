@@ -8,6 +8,7 @@ use crate::domain::decision::Outcome;
 use crate::domain::ids::Id;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
+use crate::figures;
 use crate::message::Raw;
 use crate::store::QuarantineRow;
 use crate::store::postgres::PostgresStore;
@@ -97,6 +98,9 @@ impl Answerer {
                 }
             }
         };
+        if !matches!(outcome, Outcome::Quarantined(_)) {
+            figures::message(raw.queue.word(), outcome.word());
+        }
         match outcome {
             Outcome::Quarantined(reason) => self.set_aside(reason, (ask, raw, finish)),
             Outcome::Waiting => {

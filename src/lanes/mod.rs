@@ -5,18 +5,20 @@
 //! it calls back when a message's outcome is stored. While a lane's transaction is in flight it
 //! gathers; when idle it does not wait.
 
+mod jobs;
 mod repeats;
 
+use self::jobs::{batch_of, finish};
 use self::repeats::Repeats;
 use crate::domain::decision::Outcome;
 use crate::domain::ids::AccountKey;
 use crate::domain::rejection::QuarantineReason;
 use crate::failure::{Failure, pause};
+use crate::figures;
 use crate::ledger::{self, Batch, Settled};
 use crate::store::{Quarantine, QuarantineRow, Store, Submission, shard_of};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -181,10 +183,12 @@ impl<S: Store + Quarantine> Shared<S> {
     async fn work(&self, shard: i16, jobs: Vec<Job>, repeats: &mut Repeats) -> bool {
         let mut parts = vec![jobs];
         while let Some(mut jobs) = parts.pop() {
+            let begun = Instant::now();
             match self.persist(shard, &batch_of(&jobs), repeats).await {
                 None => return false,
                 Some(Ok(settled)) => {
                     let finished = jobs.len();
+                    figures::batch(settled.len(), begun.elapsed());
                     finish(jobs, settled);
                     (self.on_commit)(shard, finished);
                 }
@@ -223,6 +227,7 @@ impl<S: Store + Quarantine> Shared<S> {
                     if attempt == TRIES_MAX / 2 {
                         warn!(error = %cause, shard, attempt, "the database keeps asking for another try");
                     }
+                    figures::batch_again();
                     tokio::time::sleep(pause(attempt, Duration::from_millis(2), Duration::from_millis(500))).await;
                     attempt += 1;
                 }
@@ -317,6 +322,10 @@ impl<S: Store + Quarantine> Shared<S> {
                 return false;
             }
         }
+        for row in rows {
+            figures::message(row.raw.queue.word(), "quarantined");
+            figures::quarantined(row.reason.word());
+        }
         true
     }
 
@@ -346,32 +355,6 @@ impl<S: Store + Quarantine> Shared<S> {
         }
         done(Settled { outcome: Outcome::Quarantined(reason), entries: None, of: None });
         true
-    }
-}
-
-fn batch_of(jobs: &[Job]) -> Batch {
-    let mut submissions = Vec::with_capacity(jobs.len());
-    let mut due = BTreeSet::new();
-    for job in jobs {
-        match job {
-            Job::Message(submission, _) => submissions.push(submission.clone()),
-            Job::Due(key, _) => drop(due.insert(key.clone())),
-        }
-    }
-    Batch { submissions, due }
-}
-
-fn finish(jobs: Vec<Job>, settled: Vec<Settled>) {
-    let mut settled = settled.into_iter();
-    for job in jobs {
-        match job {
-            Job::Message(_, done) => {
-                if let Some(settled) = settled.next() {
-                    done(settled);
-                }
-            }
-            Job::Due(_, done) => done(true),
-        }
     }
 }
 

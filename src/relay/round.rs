@@ -7,6 +7,7 @@
 
 use super::{ROUND_MAX, RelayError, SHARD_MIN, Session};
 use crate::amqp::Published;
+use crate::figures;
 use crate::store::postgres::outbox::{Cursor, Found, Settled, Unpublished};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -44,6 +45,7 @@ impl Session<'_> {
         }
         let published = self.waves(&mut works).await;
         for work in &works {
+            figures::published(work.sent.len());
             let settled = work.settled(published.is_ok());
             if !settled.is_empty() {
                 self.relay.store.settle(work.shard, &settled).await?;

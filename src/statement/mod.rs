@@ -16,7 +16,7 @@ use crate::domain::settings::Settings;
 use crate::domain::subscription::Subscription;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::Timestamp;
-pub use payments::{payments, payments_json};
+pub use payments::{PaymentRecord, payments, payments_json};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

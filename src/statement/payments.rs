@@ -7,10 +7,46 @@ use crate::domain::credits::Credits;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{Id, Link, Printable};
 use crate::domain::payment::Payment;
-use crate::domain::payment_details::Payer;
-use crate::store::postgres::query::payments::PaymentRecord;
+use crate::domain::payment_details::{Details, Payer};
+use crate::domain::reversal::{Dispute, Refund};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+
+/// A payment and everything on it.
+#[derive(Debug, Clone)]
+pub struct PaymentRecord {
+    /// The payment.
+    pub payment: Payment,
+    /// What else is known of it; of an accepted request, the method that was asked for.
+    pub details: Details,
+    /// When who paid was erased.
+    pub erased_at: Option<Timestamp>,
+    /// The grants it bought, and what rolled over from them, by number.
+    pub grants: Vec<Grant>,
+    /// Its refunds, by the time they were made.
+    pub refunds: Vec<Refund>,
+    /// Its disputes, by the time they were opened.
+    pub disputes: Vec<Dispute>,
+    /// What a reversal aimed at and could not take: owed, borne by the tenant, or repaid since.
+    pub shortfall: Credits,
+}
+
+impl PaymentRecord {
+    /// One with nothing on it yet.
+    #[must_use]
+    pub fn new(payment: Payment) -> Self {
+        Self {
+            payment,
+            details: Details::default(),
+            erased_at: None,
+            grants: Vec::new(),
+            refunds: Vec::new(),
+            disputes: Vec::new(),
+            shortfall: Credits::ZERO,
+        }
+    }
+}
 
 /// Payments, a paragraph each.
 #[must_use]

@@ -8,6 +8,7 @@ mod both_ways;
 mod claims;
 mod commands;
 mod failures;
+mod http;
 mod outages;
 mod payments;
 mod paypal;

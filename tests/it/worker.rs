@@ -128,6 +128,16 @@ impl Deployment {
         self.secrets.path().join(path).to_str().unwrap().to_owned()
     }
 
+    /// Puts a key of a tenant's host application into a file.
+    pub fn add_key(&self, tenant: &str, id: &str, key: &str) {
+        self.add_file(&format!("{tenant}/api/{id}"), key);
+    }
+
+    /// Takes it away again.
+    pub fn remove_key(&self, tenant: &str, id: &str) {
+        std::fs::remove_file(self.file(&format!("{tenant}/api/{id}"))).unwrap();
+    }
+
     pub fn kill(&mut self) {
         drop(self.worker.take());
     }

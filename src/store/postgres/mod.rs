@@ -79,6 +79,11 @@ impl PostgresStore {
         self.pool.close().await;
     }
 
+    /// True when the database answers.
+    pub async fn answers(&self) -> bool {
+        sqlx::query_scalar::<_, i32>("select 1").fetch_one(&self.pool).await.is_ok()
+    }
+
     /// The number of shards, fixed when the database was created.
     #[must_use]
     pub fn shards(&self) -> i16 {
@@ -92,25 +97,39 @@ impl PostgresStore {
 /// # Errors
 /// [`Failure`] when the address cannot be read or the database cannot be reached.
 pub async fn pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
-    let options = PgConnectOptions::from_str(url)?.application_name("credit-ledger").options([
+    let bounds = [("lock_timeout", "3s"), ("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "10s")];
+    let options = options(url)?.application_name("credit-ledger").options(bounds);
+    Ok(pool_options(connections).test_before_acquire(false).connect_with(options).await?)
+}
+
+/// A pool for questions, whose sessions cannot write: a lock is waited for at most 1 s, a statement runs for
+/// at most 5 s. A session is tried before it is used, so that one of a server that was restarted meanwhile
+/// costs nobody an answer.
+///
+/// # Errors
+/// As for [`pool`].
+pub async fn reading_pool(url: &str, connections: u32) -> Result<PgPool, Failure> {
+    let bounds = [("lock_timeout", "1s"), ("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s")];
+    let options = options(url)?.application_name("credit-ledger api").options(bounds);
+    let options = options.options([("default_transaction_read_only", "on")]);
+    Ok(pool_options(connections).test_before_acquire(true).connect_with(options).await?)
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(3))
+}
+
+/// What every session has.
+fn options(url: &str) -> Result<PgConnectOptions, Failure> {
+    Ok(PgConnectOptions::from_str(url)?.options([
         ("synchronous_commit", "on"),
-        ("lock_timeout", "3s"),
-        ("statement_timeout", "30s"),
-        ("idle_in_transaction_session_timeout", "10s"),
         ("timezone", "UTC"),
         // Every statement reads a handful of rows by key; compiling plans only costs.
         ("jit", "off"),
         // The plan for one key is the plan for any number of keys; planning each batch anew would
         // cost more than executing it.
         ("plan_cache_mode", "force_generic_plan"),
-    ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(3))
-        .test_before_acquire(false)
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+    ]))
 }
 
 impl Quarantine for PostgresStore {

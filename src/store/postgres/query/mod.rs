@@ -3,6 +3,7 @@
 //! Owns read-only statements. Never locks, never writes, never decides.
 
 pub mod audit;
+pub mod backlog;
 pub mod payments;
 pub mod since;
 pub mod waits;
@@ -231,6 +232,22 @@ impl PostgresStore {
         );
         let rows: Vec<EntryRow> =
             sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(home.shard).bind(home.account_id).bind(most).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| row.entry().map(|(entry, _)| entry)).collect()
+    }
+
+    /// The entries of an account whose numbers are above `after`, in their order, at most `most`.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn entries_after(&self, home: Home, after: i64, most: i64) -> Result<Vec<Entry>, Failure> {
+        let sql = format!("select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = $2 and seq > $3 order by seq limit $4");
+        let rows: Vec<EntryRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(home.shard)
+            .bind(home.account_id)
+            .bind(after)
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(|row| row.entry().map(|(entry, _)| entry)).collect()
     }
 

@@ -7,38 +7,15 @@ use super::super::PostgresStore;
 use super::super::rows::{GrantRow, credits, optional_printable, select_grants};
 use super::super::rows_money::{DisputeRow, PaymentRow, RefundRow};
 use super::Home;
-use crate::domain::credits::Credits;
-use crate::domain::grant::Grant;
 use crate::domain::ids::{Link, Printable};
-use crate::domain::payment::Payment;
 use crate::domain::payment_details::{Details, Payer};
-use crate::domain::reversal::{Dispute, Refund};
 use crate::failure::Failure;
-use jiff::Timestamp;
+use crate::statement::PaymentRecord;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
-
-/// A payment and everything on it.
-#[derive(Debug, Clone)]
-pub struct PaymentRecord {
-    /// The payment.
-    pub payment: Payment,
-    /// What else is known of it; of an accepted request, the method that was asked for.
-    pub details: Details,
-    /// When who paid was erased.
-    pub erased_at: Option<Timestamp>,
-    /// The grants it bought, and what rolled over from them, by number.
-    pub grants: Vec<Grant>,
-    /// Its refunds, by the time they were made.
-    pub refunds: Vec<Refund>,
-    /// Its disputes, by the time they were opened.
-    pub disputes: Vec<Dispute>,
-    /// What a reversal aimed at and could not take: owed, borne by the tenant, or repaid since.
-    pub shortfall: Credits,
-}
 
 const PAYMENTS: &str = "select * from payments where shard = $1 and account_id = $2 and status <> 'joined' \
      order by paid_at nulls last, payment";
@@ -110,20 +87,6 @@ where
     R: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin,
 {
     Ok(sqlx::query_as(sql).bind(home.shard).bind(home.account_id).fetch_all(connection).await?)
-}
-
-impl PaymentRecord {
-    fn new(payment: Payment) -> Self {
-        Self {
-            payment,
-            details: Details::default(),
-            erased_at: None,
-            grants: Vec::new(),
-            refunds: Vec::new(),
-            disputes: Vec::new(),
-            shortfall: Credits::ZERO,
-        }
-    }
 }
 
 impl PostgresStore {

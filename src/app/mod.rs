@@ -2,20 +2,24 @@
 //!
 //! Owns start-up checks, signals and the drain. Never touches a message itself.
 
+mod begin;
+mod doors;
+mod sample;
+
 use crate::amqp::{self, ConsumeConfig, Parking, Prefetch, Topology};
 use crate::config::Settings;
 use crate::consumer::{self, Consumer};
-use crate::failure::Failure;
-use crate::http;
+use crate::figures::Figures;
+use crate::http::{Accounts, Readiness};
 use crate::keyring::Keyring;
 use crate::lanes::{LaneLimits, LaneSetup, Lanes, Standing};
 use crate::relay::{Dirty, Relay};
 use crate::scheduler;
 use crate::secrets::Secrets;
-use crate::store::postgres::migrate::{self, SchemaError};
-use crate::store::postgres::reach::{Unreachable, reach};
-use crate::store::postgres::{self, PostgresStore};
+use crate::store::postgres::PostgresStore;
 use anyhow::{Context as _, bail};
+use begin::{Purpose, broker_fits, connect};
+use doors::{Doors, Inside};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -43,11 +47,30 @@ pub struct Roles {
     pub relay: bool,
     /// Write what is due.
     pub schedule: bool,
+    /// Take webhooks.
+    pub ingress: bool,
+    /// Let accounts be read.
+    pub api: bool,
 }
 
 impl Roles {
-    /// Everything.
-    pub const ALL: Self = Self { consume: true, relay: true, schedule: true };
+    /// True when something is written to the ledger, or published from it.
+    #[must_use]
+    pub fn works(self) -> bool {
+        self.consume || self.relay || self.schedule
+    }
+
+    /// True when the database is needed.
+    #[must_use]
+    pub fn needs_database(self) -> bool {
+        self.works() || self.api
+    }
+
+    /// True when the broker is needed.
+    #[must_use]
+    pub fn needs_broker(self) -> bool {
+        self.works() || self.ingress
+    }
 }
 
 /// What an operator has to mend before a worker can start: settings, schema, topology.
@@ -55,46 +78,58 @@ impl Roles {
 #[error(transparent)]
 pub struct CannotBegin(#[from] anyhow::Error);
 
-/// Runs a worker until it is told to stop.
+/// Runs a process until it is told to stop.
 ///
 /// # Errors
 /// [`CannotBegin`], or that not everything was finished at the stop.
-pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, roles: Roles, figures: Figures) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let listener = tokio::net::TcpListener::bind(&settings.http.bind)
-        .await
-        .with_context(|| format!("nothing can listen at http.bind {}; nothing was started; choose a free address", settings.http.bind))
-        .map_err(CannotBegin)?;
-    // Answers from the first moment on: a worker that waits for its servers is alive.
-    let readiness: Arc<OnceLock<http::Readiness>> = Arc::default();
-    let answers = readiness.clone();
-    let starting = || Some("waiting for Postgres and RabbitMQ".to_owned());
-    let ready: http::Readiness = Arc::new(move || answers.get().map_or_else(starting, |ready| ready()));
-    let health = tokio::spawn(http::serve(listener, ready, stop.child_token()));
-    let ended = work(settings, roles, &stop, &readiness).await;
+    tokio::spawn(figures.clone().keep());
+    let secrets = watch::Sender::new(Arc::new(load_secrets(&settings).map_err(CannotBegin)?));
+    let keyring = Keyring::of(&settings.paypal, secrets.subscribe()).map_err(|error| CannotBegin(error.into()))?;
+    let (working, accounts): (Arc<OnceLock<Readiness>>, Accounts) = Default::default();
+    // Open from the first moment on: a worker that waits for its servers is alive.
+    let inside =
+        Inside { working: working.clone(), accounts: accounts.clone(), secrets: secrets.subscribe(), keyring: keyring.clone(), figures };
+    let doors = Doors::open(&settings, roles, inside, &stop).await?;
+    let refreshing = tokio::spawn(refresh_secrets(settings.clone(), secrets, stop.clone()));
+    let ended = work(settings, roles, (keyring, accounts), (&stop, &working)).await;
     stop.cancel();
-    health.await??;
+    doors.close().await;
+    refreshing.await?;
     ended
 }
 
-async fn work(settings: Settings, roles: Roles, stop: &CancellationToken, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
-    match prepare(settings, stop).await.map_err(CannotBegin)? {
-        Some(worker) => worker.run(roles, readiness).await,
+async fn work(
+    settings: Settings,
+    roles: Roles,
+    (keyring, accounts): (Keyring, Accounts),
+    (stop, working): (&CancellationToken, &OnceLock<Readiness>),
+) -> anyhow::Result<()> {
+    if roles.api {
+        let Some(store) = connect(&settings, Purpose::Reading, stop).await.map_err(CannotBegin)? else { return Ok(()) };
+        let _ = accounts.set(store);
+    }
+    if !roles.works() {
+        info!("the process has started");
+        stop.cancelled().await;
+        return Ok(());
+    }
+    match prepare(settings, keyring, stop).await.map_err(CannotBegin)? {
+        Some(worker) => worker.run(roles, working).await,
         None => Ok(()),
     }
 }
 
 /// Everything a worker needs; `None` when stopped before it was there.
-async fn prepare(settings: Settings, stop: &CancellationToken) -> anyhow::Result<Option<Worker>> {
-    let Some(store) = connect(&settings, stop).await? else { return Ok(None) };
+async fn prepare(settings: Settings, keyring: Keyring, stop: &CancellationToken) -> anyhow::Result<Option<Worker>> {
+    let Some(store) = connect(&settings, Purpose::Working, stop).await? else { return Ok(None) };
     let topology = Topology::new(&settings.amqp.prefix);
     if !broker_fits(&settings, &topology, stop).await? {
         return Ok(None);
     }
-    let secrets = watch::Sender::new(Arc::new(load_secrets(&settings)?));
-    let keyring = Keyring::of(&settings.paypal, secrets.subscribe())?;
-    Ok(Some(Worker { settings, topology, store, stop: stop.clone(), secrets, keyring }))
+    Ok(Some(Worker { settings, topology, store, stop: stop.clone(), keyring }))
 }
 
 struct Worker {
@@ -102,13 +137,12 @@ struct Worker {
     topology: Topology,
     store: PostgresStore,
     stop: CancellationToken,
-    secrets: watch::Sender<Arc<Secrets>>,
     keyring: Keyring,
 }
 
 impl Worker {
-    async fn run(self, roles: Roles, readiness: &OnceLock<http::Readiness>) -> anyhow::Result<()> {
-        let Self { settings, topology, store, stop, secrets, keyring } = self;
+    async fn run(self, roles: Roles, readiness: &OnceLock<Readiness>) -> anyhow::Result<()> {
+        let Self { settings, topology, store, stop, keyring } = self;
         let dirty = Arc::new(Dirty::default());
         let hurry = CancellationToken::new();
         let setup = LaneSetup {
@@ -122,7 +156,8 @@ impl Worker {
         let connected = watch::Sender::new(!roles.consume);
         let background = TaskTracker::new();
         let standing = lanes.standing();
-        let _ = readiness.set(reasons(standing.clone(), connected.subscribe(), stop.clone()));
+        let _ = readiness.set(reasons(standing.clone(), connected.subscribe()));
+        background.spawn(sample::run(store.clone(), roles.consume.then(|| connected.subscribe()), stop.clone()));
         let mut front = TaskTracker::new();
         let begun = Arc::new(Notify::new());
         if roles.consume {
@@ -142,7 +177,6 @@ impl Worker {
             };
             background.spawn(relay.run(hurry.clone()));
         }
-        background.spawn(refresh_secrets(settings, secrets, stop.clone()));
         background.close();
         drop(lanes);
         info!("the worker has started");
@@ -209,75 +243,13 @@ fn consume(
     front
 }
 
-fn reasons(standing: watch::Receiver<Standing>, connected: watch::Receiver<bool>, stop: CancellationToken) -> http::Readiness {
+fn reasons(standing: watch::Receiver<Standing>, connected: watch::Receiver<bool>) -> Readiness {
     Arc::new(move || match &*standing.borrow() {
-        _ if stop.is_cancelled() => Some("stopping".to_owned()),
         Standing::Away => Some("the database cannot be used at the moment".to_owned()),
         Standing::Misfit(why) => Some(format!("the database does not fit this worker: {why}")),
         Standing::Open if !*connected.borrow() => Some("not subscribed at the broker".to_owned()),
         Standing::Open => None,
     })
-}
-
-/// Connects, waiting for a database that is away; `None` when stopped before.
-async fn connect(settings: &Settings, stop: &CancellationToken) -> anyhow::Result<Option<PostgresStore>> {
-    let mut delays = amqp::reconnect_delays();
-    let mut told = false;
-    loop {
-        let cause = match open(settings).await {
-            Ok(store) => return Ok(Some(store)),
-            Err(cause) if passes_by_itself(&cause) => cause,
-            Err(cause) => return Err(cause),
-        };
-        if !std::mem::replace(&mut told, true) {
-            warn!(cause = %format!("{cause:#}"), "Postgres cannot be used yet; the worker waits for it and goes on by itself");
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))) => {}
-        }
-    }
-}
-
-async fn open(settings: &Settings) -> anyhow::Result<PostgresStore> {
-    let database = &settings.database;
-    reach(&database.url.0).await?;
-    let pool = postgres::pool(&database.url.0, database.connections_max).await?;
-    migrate::check(&pool, database.shards).await?;
-    Ok(PostgresStore::open(pool).await?)
-}
-
-fn passes_by_itself(cause: &anyhow::Error) -> bool {
-    let of_schema = |error: &SchemaError| matches!(error, SchemaError::Failure(failure) if failure.is_transient());
-    cause.downcast_ref().is_some_and(Unreachable::is_transient)
-        || cause.downcast_ref().is_some_and(Failure::is_transient)
-        || cause.downcast_ref().is_some_and(of_schema)
-}
-
-/// Compares the broker's topology, waiting for a broker that is away; false when stopped before.
-async fn broker_fits(settings: &Settings, topology: &Topology, stop: &CancellationToken) -> anyhow::Result<bool> {
-    let mut delays = amqp::reconnect_delays();
-    let mut told = false;
-    loop {
-        match topology.check(&settings.amqp.url.0).await {
-            Ok(differences) if differences.is_empty() => return Ok(true),
-            Ok(differences) => {
-                let list: Vec<String> = differences.iter().map(ToString::to_string).collect();
-                bail!("the broker is not set up for this worker (run `credit-ledger topology apply`): {}", list.join("; "));
-            }
-            Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    let cause = format!("{:#}", anyhow::Error::new(error));
-                    warn!(%cause, "RabbitMQ cannot be used yet; the worker waits for it and goes on by itself");
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))) => {}
-        }
-    }
 }
 
 fn load_secrets(settings: &Settings) -> anyhow::Result<Secrets> {
