@@ -7,6 +7,7 @@
 
 mod account;
 mod admin;
+mod export;
 mod health;
 mod messages;
 mod permute;
@@ -115,6 +116,9 @@ pub enum Command {
     #[command(after_help = "Example: credit-ledger outcome acme user-42 https://shop.example order-7 --json\n\
                             A message about the tenant itself: credit-ledger outcome acme - SOURCE ID")]
     Outcome(account::OutcomeArgs),
+    /// Write entries or payments as CSV or JSON, for other programs.
+    #[command(subcommand, after_help = "Example: credit-ledger export entries acme --from 2026-01-01 --to 2026-02-01 --output january.csv")]
+    Export(export::ExportCommand),
     /// Look at messages that could not be applied; replay or discard them.
     #[command(subcommand, after_help = "Example: credit-ledger quarantine list --tenant acme")]
     Quarantine(quarantine::QuarantineCommand),
@@ -287,6 +291,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::ErasePayer(args) => account::erase_payer(&services, &args).await?,
         Command::Subscriptions(args) => account::subscriptions(&services, &args).await?,
         Command::Outcome(args) => account::outcome(&services, &args).await?,
+        Command::Export(command) => export::run(&services, &command).await?,
         Command::Quarantine(command) => quarantine::run(&services, &command).await?,
         Command::Reconcile(args) => reconcile::run(&services, &args).await?,
         Command::Publish(args) => publish::run(&services, &args).await?,

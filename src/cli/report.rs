@@ -19,7 +19,8 @@ use std::process::ExitCode;
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let broken_pipe =
         |cause: &(dyn Error + 'static)| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-    if error.chain().any(broken_pipe) {
+    // A connection to the database breaks by the same error, and is one.
+    if error.chain().take_while(|cause| !cause.is::<Failure>()).any(broken_pipe) {
         return ExitCode::SUCCESS;
     }
     // Nothing can be done about a standard error that cannot be written to.
@@ -82,6 +83,15 @@ mod tests {
         for (error, expected) in cases {
             assert_eq!(status(&error), expected, "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_reader_who_went_away_is_no_error_and_a_lost_connection_is_one() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let shown = |error: anyhow::Error| format!("{:?}", report(&error));
+        assert_eq!(shown(anyhow::Error::new(broken()).context("around")), format!("{:?}", ExitCode::SUCCESS));
+        let lost = anyhow::Error::new(Failure::Again(broken().into())).context("around");
+        assert_eq!(shown(lost), format!("{:?}", ExitCode::from(1)));
     }
 
     #[test]

@@ -62,11 +62,20 @@ fn clawed(book: &Book, known: &Payment) -> Result<Credits, Overflow> {
     taken(book, payment)?.plus(known.excused)?.plus(shortfall(book, payment)?)
 }
 
-fn taken(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
+/// Credits taken back from what a payment bought, as far as its grants are in the book.
+///
+/// # Errors
+/// [`Overflow`] when the sum leaves its bounds.
+pub fn taken(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
     Credits::sum(bought(book, payment).map(|grant| grant.clawed))
 }
 
-fn shortfall(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
+/// Credits that could not be taken for a payment, as far as its debts are in the book: owed, borne by the
+/// tenant, or repaid by others since.
+///
+/// # Errors
+/// [`Overflow`] when the sum leaves its bounds.
+pub fn shortfall(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
     let owed = book.debts.values().filter(|debt| debt.payment.as_ref() == Some(payment));
     owed.map(|debt| debt.amount.minus(debt.undone)).try_fold(Credits::ZERO, |sum, stands| sum.plus(stands?))
 }

@@ -110,7 +110,10 @@ impl<'a> Reversed<'a> {
     }
 
     /// R: live refunds, and what the provider says was refunded beyond those that are known.
-    fn refunded(self) -> Result<Money, Overflow> {
+    ///
+    /// # Errors
+    /// [`Overflow`] when the sum leaves its bounds.
+    pub fn refunded(self) -> Result<Money, Overflow> {
         let known = Money::sum(self.refunds().map(|refund| refund.amount))?;
         let live = Money::sum(self.refunds().filter(|refund| refund.status != RefundStatus::Failed).map(|refund| refund.amount))?;
         live.plus(self.payment.refunded_most.minus(known)?.at_least_zero())
@@ -124,6 +127,16 @@ impl<'a> Reversed<'a> {
         }
         let since = |refund: &&Refund| refund.status != RefundStatus::Failed && refund.created_at >= dispute.opened_at;
         Ok(dispute.amount.minus(Money::sum(self.refunds().filter(since).map(|refund| refund.amount))?)?.at_least_zero())
+    }
+
+    /// The money that disputes are about, but for those that ended for the seller: open or gone. What a
+    /// refund tells of too is not in it.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the sum leaves its bounds.
+    pub fn in_dispute(self) -> Result<Money, Overflow> {
+        let against = self.disputes().filter(|dispute| !dispute.stage.is_over_for_good());
+        Money::sum(against.map(|dispute| self.disputed(dispute)).collect::<Result<Vec<_>, _>>()?)
     }
 
     /// L: the money that is gone, at most all that was paid.

@@ -4,8 +4,10 @@
 
 pub mod audit;
 pub mod backlog;
+pub mod export;
 pub mod payments;
 pub mod since;
+mod snapshot;
 pub mod waits;
 
 use super::load::instant;

@@ -20,18 +20,29 @@ use std::collections::BTreeMap;
 const PAYMENTS: &str = "select * from payments where shard = $1 and account_id = $2 and status <> 'joined' \
      order by paid_at nulls last, payment";
 
-const DETAILS: &str = "select n.payment, (array_agg(d.method order by n.name) filter (where d.method is not null))[1] as method, \
-     (array_agg(d.tax order by n.name) filter (where d.tax is not null))[1] as tax, \
-     (array_agg(d.number order by n.name) filter (where d.number is not null))[1] as number, \
-     (array_agg(d.receipt order by n.name) filter (where d.receipt is not null))[1] as receipt, \
-     (array_agg(p.payer order by n.name) filter (where p.payer is not null))[1] as payer, \
-     (array_agg(p.email order by n.name) filter (where p.email is not null))[1] as email, \
-     (array_agg(p.country order by n.name) filter (where p.country is not null))[1] as country, max(p.erased_at) as erased_at \
-     from payment_names n left join payment_details d using (shard, account_id, name) left join payers p using (shard, account_id, name) \
+/// What is kept under the names `n` of one payment, `d` details and `p` payers.
+macro_rules! kept_details {
+    () => {
+        "(array_agg(d.method order by n.name) filter (where d.method is not null))[1] as method, \
+         (array_agg(d.tax order by n.name) filter (where d.tax is not null))[1] as tax, \
+         (array_agg(d.number order by n.name) filter (where d.number is not null))[1] as number, \
+         (array_agg(d.receipt order by n.name) filter (where d.receipt is not null))[1] as receipt, \
+         (array_agg(p.payer order by n.name) filter (where p.payer is not null))[1] as payer, \
+         (array_agg(p.email order by n.name) filter (where p.email is not null))[1] as email, \
+         (array_agg(p.country order by n.name) filter (where p.country is not null))[1] as country, max(p.erased_at) as erased_at"
+    };
+}
+pub(super) use kept_details;
+
+const DETAILS: &str = concat!(
+    "select n.payment, ",
+    kept_details!(),
+    " from payment_names n left join payment_details d using (shard, account_id, name) left join payers p using (shard, account_id, name) \
      where n.shard = $1 and n.account_id = $2 group by n.payment \
      union all \
      select 'request:' || request, method, null, null, null, null, null, null, null from credit_requests \
-     where shard = $1 and account_id = $2 and status = 'accepted' and method <> 'payment'";
+     where shard = $1 and account_id = $2 and status = 'accepted' and method <> 'payment'"
+);
 
 const GRANTS: &str = select_grants!("", "where shard = $1 and account_id = $2 and payment is not null order by number");
 
@@ -53,7 +64,7 @@ const ERASE: &str = "with named as ( \
      select count(distinct payment) from named";
 
 #[derive(sqlx::FromRow)]
-struct DetailsRow {
+pub(super) struct DetailsRow {
     payment: String,
     method: Option<String>,
     tax: Option<String>,
@@ -66,7 +77,7 @@ struct DetailsRow {
 }
 
 impl DetailsRow {
-    fn details(&self) -> Result<Details, Failure> {
+    pub(super) fn details(&self) -> Result<Details, Failure> {
         Ok(Details {
             method: optional_printable(self.method.as_ref())?,
             tax: optional_printable(self.tax.as_ref())?,

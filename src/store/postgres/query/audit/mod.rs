@@ -5,9 +5,10 @@
 
 mod walk;
 
+use super::snapshot::snapshot;
 use crate::failure::Failure;
 use futures_util::TryStreamExt as _;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use std::fmt;
 pub use walk::{FACTS, Fact, FactRow, Linked, PLACED, Placed, Table};
 
@@ -73,21 +74,7 @@ impl Audit {
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn begin(url: &str) -> Result<Self, Failure> {
-        let mut connection = PgConnection::connect(url).await?;
-        // Sorting a shard's entries may take longer than any statement of a worker.
-        for setting in [
-            "set application_name = 'credit-ledger reconcile'",
-            "set statement_timeout = 0",
-            "set idle_in_transaction_session_timeout = 0",
-            "set timezone = 'UTC'",
-            "set jit = off",
-            // One plan of each statement for all shards.
-            "set plan_cache_mode = force_generic_plan",
-            "begin isolation level repeatable read read only",
-        ] {
-            sqlx::query(setting).execute(&mut connection).await?;
-        }
-        let shards = sqlx::query_scalar("select shards from databases").fetch_one(&mut connection).await?;
+        let (connection, shards) = snapshot(url, "set application_name = 'credit-ledger reconcile'").await?;
         Ok(Self { connection, shards })
     }
 
