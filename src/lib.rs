@@ -45,6 +45,8 @@ pub mod asyncapi;
 
 pub mod reconcile;
 
+pub mod drift;
+
 pub mod export;
 
 pub mod simulate;

@@ -7,6 +7,7 @@
 
 mod account;
 mod admin;
+mod drift;
 mod export;
 mod health;
 mod messages;
@@ -125,6 +126,12 @@ pub enum Command {
     /// Compute every number of the ledger again and compare.
     #[command(after_help = "Example: credit-ledger reconcile\nExit status 1 if anything differs. A worker may run meanwhile.")]
     Reconcile(reconcile::ReconcileArgs),
+    /// Compare a provider's own list of payments with the ledger.
+    #[command(after_help = "Example: credit-ledger drift --provider stripe --file payments.csv\n\
+        Changes nothing. What each difference means and how to export the list: docs/drift.md\n\
+        Exit status: 0 no difference; 1 differences; 2 it could not be compared, or not all of it: a row cannot be read, the \
+        database is away, the provider refuses the key; 130 interrupted.")]
+    Drift(drift::DriftArgs),
     /// Send a message file to the worker and print the outcomes.
     #[command(after_help = "Example: credit-ledger publish messages.jsonl\n\
         Needs the broker (AMQP_URL), and the database (DATABASE_URL) to know test clocks and what a message waits for. \
@@ -294,6 +301,7 @@ pub async fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Command::Export(command) => export::run(&services, &command).await?,
         Command::Quarantine(command) => quarantine::run(&services, &command).await?,
         Command::Reconcile(args) => reconcile::run(&services, &args).await?,
+        Command::Drift(args) => drift::run(&services, &args).await?,
         Command::Publish(args) => publish::run(&services, &args).await?,
         Command::Simulate(args) => simulate::run(&services, &args).await?,
         Command::Permute(args) => permute::run(&services, &args).await?,

@@ -148,7 +148,7 @@ impl Certificates {
     async fn ask(&self, url: &CertificateUrl) -> Result<(Arc<Chain>, Timestamp), NoCertificate> {
         let request = Request::get(url.path()).body(Full::default()).map_err(|error| away(Trouble::Http(error.into())))?;
         let answer = self.client.ask(url.base(), request).await.map_err(|trouble| match trouble {
-            Trouble::Large => NoCertificate::Bad(BadCertificate::NoChain),
+            Trouble::Large(_) => NoCertificate::Bad(BadCertificate::NoChain),
             trouble => away(trouble),
         })?;
         match answer.status {

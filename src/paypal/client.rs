@@ -41,8 +41,8 @@ pub enum Trouble {
     #[error("no whole answer within {0:?}")]
     Late(Duration),
     /// It is longer than is read.
-    #[error("the answer has more than {ANSWER_BYTES_MAX} bytes")]
-    Large,
+    #[error("the answer has more than {0} bytes")]
+    Large(usize),
 }
 
 /// What was answered.
@@ -59,6 +59,7 @@ pub struct Answer {
 pub struct Client {
     tls: TlsConnector,
     time: Duration,
+    answer_bytes_max: usize,
 }
 
 impl Client {
@@ -72,7 +73,13 @@ impl Client {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(RootCertStore { roots })
             .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), time })
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), time, answer_bytes_max: ANSWER_BYTES_MAX })
+    }
+
+    /// The same client for answers of another size, in bytes.
+    #[must_use]
+    pub fn with_answers_of(self, answer_bytes_max: usize) -> Self {
+        Self { answer_bytes_max, ..self }
     }
 
     /// Sends a request, whose address is the path alone, and reads the answer to its end.
@@ -89,21 +96,21 @@ impl Client {
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let stream = TcpStream::connect((base.host(), base.port())).await.map_err(Trouble::Unreachable)?;
         if !base.is_tls() {
-            return exchange(stream, request).await;
+            return exchange(stream, request, self.answer_bytes_max).await;
         }
         let name = ServerName::try_from(base.host().to_owned()).map_err(|error| Trouble::Tls(io::Error::other(error)))?;
-        exchange(self.tls.connect(name, stream).await.map_err(Trouble::Tls)?, request).await
+        exchange(self.tls.connect(name, stream).await.map_err(Trouble::Tls)?, request, self.answer_bytes_max).await
     }
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, request: Request<Full<Bytes>>) -> Result<Answer, Trouble> {
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, request: Request<Full<Bytes>>, most: usize) -> Result<Answer, Trouble> {
     let unreadable = |error: hyper::Error| Trouble::Http(error.into());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(unreadable)?;
     let exchange = async move {
         let response = sender.send_request(request).await.map_err(unreadable)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| if error.is::<LengthLimitError>() { Trouble::Large } else { Trouble::Http(error) })?;
+        let body = Limited::new(response.into_body(), most).collect().await;
+        let body = body.map_err(|error| if error.is::<LengthLimitError>() { Trouble::Large(most) } else { Trouble::Http(error) })?;
         Ok(Answer { status, body: body.to_bytes() })
     };
     let (mut exchange, connection) = (pin!(exchange), pin!(connection));

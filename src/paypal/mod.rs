@@ -7,10 +7,12 @@
 mod certificates;
 mod client;
 mod postback;
+mod token;
 
 pub use certificates::{Certificates, FLIGHTS, HELD_MAX, Memory, NoCertificate};
 pub use client::{Answer, Client, Trouble};
 pub use postback::{Postback, Unconfirmed};
+pub use token::{Tokens, sensitive};
 
 use rustls::pki_types::TrustAnchor;
 use std::time::Duration;

@@ -7,6 +7,7 @@ mod amqp;
 mod both_ways;
 mod claims;
 mod commands;
+mod drift;
 mod export;
 mod failures;
 mod http;

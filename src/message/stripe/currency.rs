@@ -18,7 +18,8 @@ const THREE_DECIMAL: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 const MINOR_MAX: u64 = 9_007_199_254_740_991;
 
 /// Minor units as money in major units; `currency` in upper case. `None` beyond the bound.
-pub(super) fn major(minor: u64, currency: &str) -> Option<Money> {
+#[must_use]
+pub fn major(minor: u64, currency: &str) -> Option<Money> {
     let scale = if ZERO_DECIMAL.contains(&currency) {
         0
     } else if THREE_DECIMAL.contains(&currency) {

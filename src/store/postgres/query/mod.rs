@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod backlog;
+pub mod drift;
 pub mod export;
 pub mod payments;
 pub mod since;
