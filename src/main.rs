@@ -81,13 +81,18 @@ async fn measure(args: &BenchArgs, services: &Services) -> anyhow::Result<()> {
         limits: LaneLimits { batch_max: args.batch_max, at_work_max: args.at_work_max },
     };
     let watched = std::io::stderr().is_terminal();
-    let report = bench::run(&options, |what| {
+    let progress = |what: &str| {
         if watched {
             eprintln!("{what} …");
         }
-    })
-    .await?;
-    let text = if args.json { serde_json::to_string(&report)? } else { report.text() };
+    };
+    let text = if args.webhooks {
+        let report = bench::storm::run(&options, services.broker()?, progress).await?;
+        if args.json { serde_json::to_string(&report)? } else { report.text() }
+    } else {
+        let report = bench::run(&options, progress).await?;
+        if args.json { serde_json::to_string(&report)? } else { report.text() }
+    };
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
 }

@@ -111,6 +111,12 @@ impl Secrets {
         Ok(Self { tenants })
     }
 
+    /// One tenant with one Stripe signing secret, from no file.
+    #[must_use]
+    pub fn of_stripe(tenant: Id, secret: Vec<u8>) -> Self {
+        Self { tenants: BTreeMap::from([(tenant, OfTenant { stripe: vec![secret], ..OfTenant::default() })]) }
+    }
+
     /// The tenant's Stripe signing secrets in the order of their file names; empty for an unknown
     /// tenant.
     #[must_use]

@@ -4,7 +4,9 @@
 //! medians of interleaved rounds, because machines are noisy; compare them within one run only.
 
 mod broker;
+mod drain;
 mod engine;
+pub mod storm;
 mod workload;
 mod yardstick;
 

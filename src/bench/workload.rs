@@ -16,11 +16,19 @@ use std::sync::Arc;
 /// The tenant of the benchmark.
 pub const TENANT: &str = "bench";
 /// Its catalog.
-pub const CATALOG: &str = "currency = \"USD\"\n[[rates]]\nmeter = \"image\"\nprice = \"1\"\n";
+pub const CATALOG: &str = "currency = \"USD\"\n[packages.starter]\ncredits = \"500\"\nprice = \"20.00\"\n\
+    [[rates]]\nmeter = \"image\"\nprice = \"1\"\n";
 /// Accounts in a uniform run.
 pub const ACCOUNTS: u32 = 10_000;
-/// Bytes of a message at the broker.
+/// Bytes of a usage event at the broker.
 const BODY_BYTES: usize = 1024;
+/// Bytes of a webhook, and of a grant beside it: a session is nearly so long as Stripe writes it.
+pub const STORM_BODY_BYTES: usize = 3200;
+/// When what comes through the broker happened, in seconds: the first moment of 2026.
+pub const SECOND: i64 = 1_767_225_600;
+
+/// A webhook with `ID`, `ACCOUNT` and `SECOND` in place of what differs.
+const WEBHOOK: &str = include_str!("webhook.json");
 
 /// Which accounts messages go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +136,43 @@ pub fn usage_bytes(spread: Spread, id: &str) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
+/// A grant of as many credits as the package of [`webhook_bytes`] has, padded to [`STORM_BODY_BYTES`].
+pub fn grant_bytes(id: &str) -> Vec<u8> {
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "https://bench.example.com/grants", "type": "credits.grant",
+        "tenant": TENANT, "subject": Spread::Uniform.account(), "time": "2026-01-01T00:00:00Z",
+        "data": {"credits": "500", "source": "purchased", "reason": "bench", "actor": "bench"},
+    });
+    padded(&event.to_string())
+}
+
 /// An id nobody has used.
 pub fn fresh_id() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// A paid checkout session with payment and account of its own, as long as [`grant_bytes`]: with the fields
+/// that Stripe sends, indented as Stripe does it.
+pub fn webhook_bytes(id: &str) -> Vec<u8> {
+    let placed = [("SECOND", SECOND.to_string()), ("ACCOUNT", Spread::Uniform.account()), ("ID", id.to_owned())];
+    let text = placed.iter().fold(WEBHOOK.to_owned(), |text, (place, value)| text.replace(place, value));
+    padded(&text)
+}
+
+/// With white space behind it, which no reader minds, up to [`STORM_BODY_BYTES`].
+fn padded(text: &str) -> Vec<u8> {
+    format!("{text:STORM_BODY_BYTES$}").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhook_and_a_grant_are_equally_long() {
+        let (webhook, grant) = (webhook_bytes(&fresh_id()), grant_bytes(&fresh_id()));
+        assert_eq!((webhook.len(), grant.len()), (STORM_BODY_BYTES, STORM_BODY_BYTES));
+        let event: serde_json::Value = serde_json::from_slice(&webhook).unwrap();
+        assert_eq!(event["created"], SECOND);
+    }
 }

@@ -165,7 +165,7 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Measure how many messages a second this machine applies.
-    #[command(after_help = "Example: credit-ledger bench")]
+    #[command(after_help = "Examples: credit-ledger bench; credit-ledger bench --webhooks")]
     Bench(BenchArgs),
     /// Run workers and traffic for a long time while failing on purpose.
     #[command(after_help = "Example: credit-ledger soak --messages 200000 --workers 3 --kill-every 1s")]
@@ -204,8 +204,8 @@ pub struct RunArgs {
 /// Options of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Messages per figure.
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    /// Messages per figure; 50000 by default with --webhooks.
+    #[arg(long, default_value_t = 100_000, default_value_if("webhooks", "true", "50000"), value_name = "N")]
     pub messages: u32,
     /// Interleaved rounds; figures are their medians.
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -219,6 +219,9 @@ pub struct BenchArgs {
     /// Most transactions in flight.
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub at_work_max: usize,
+    /// Compare signed Stripe webhooks with as many grants of the same size, instead; needs the broker.
+    #[arg(long)]
+    pub webhooks: bool,
     /// One JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
