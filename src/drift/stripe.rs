@@ -258,3 +258,54 @@ fn account(text: &str) -> Option<Id> {
 fn sum(left: Money, right: Money) -> Result<Money, String> {
     left.plus(right).map_err(|_| "the amount is too large".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(json: &str) -> Result<Says, String> {
+        serde_json::from_str::<Object>(json).unwrap().row().map(|(_, says)| says)
+    }
+
+    #[test]
+    fn b15_minor_units_of_objects_follow_the_table() {
+        for (minor, currency, amount) in [(2000, "usd", "20"), (500, "jpy", "500"), (5120, "kwd", "5.12"), (500, "isk", "5")] {
+            let json = format!(
+                r#"{{"id":"ch_1","object":"charge","status":"succeeded","amount":{minor},"amount_refunded":{minor},"currency":"{currency}"}}"#
+            );
+            let Ok(Says::Paid(paid)) = said(&json) else { panic!("{json}") };
+            let lost = paid.lost.unwrap();
+            assert_eq!((paid.amount.to_string(), lost.least.to_string()), (amount.to_owned(), amount.to_owned()), "{currency}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_money_of_ours_says_nothing() {
+        for json in [
+            r#"{"id":"ch_1","object":"charge","status":"failed","amount":1,"currency":"usd"}"#,
+            r#"{"id":"ch_1","object":"charge","status":"succeeded","captured":false,"amount":1,"currency":"usd"}"#,
+            r#"{"id":"pi_1","object":"payment_intent","status":"requires_action","amount":1,"currency":"usd"}"#,
+        ] {
+            assert!(matches!(said(json), Ok(Says::Nothing)), "{json}");
+        }
+        assert!(said(r#"{"id":"re_1","object":"refund","amount":1,"currency":"usd"}"#).is_err());
+        assert!(said(r#"{"id":"ch_1","object":"charge","status":"succeeded","currency":"usd"}"#).is_err());
+    }
+
+    #[test]
+    fn a_dispute_counts_when_its_money_is_gone() {
+        for (status, movements, gone) in [
+            ("lost", "", "5"),
+            ("won", r#"{"amount":-500},{"amount":500}"#, "0"),
+            ("needs_response", "", "0"),
+            ("under_review", r#"{"amount":-500}"#, "5"),
+            ("warning_closed", "", "0"),
+        ] {
+            let json = format!(
+                r#"{{"id":"dp_1","object":"dispute","status":"{status}","amount":500,"currency":"usd","charge":"ch_1","balance_transactions":[{movements}]}}"#
+            );
+            let Ok(Says::Reversed(reversed)) = said(&json) else { panic!("{json}") };
+            assert_eq!((reversed.amount.to_string().as_str(), reversed.is_dispute), (gone, true), "{status}");
+        }
+    }
+}

@@ -622,6 +622,61 @@ async fn asked(provider: &Provider, count: usize) {
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the page was never asked for");
 }
 
+/// What is known of a payment that was not granted is told with it.
+#[tokio::test]
+async fn why_a_payment_was_not_granted_is_told() {
+    World::in_postgres(CATALOG, async |world| {
+        let mut charges = agreed(world).await;
+        for payment in ["pi_aside", "pi_waits", "pi_under_way", "pi_unclaimed"] {
+            charges.push(Charge { account: Some("u"), ..charge(payment, DAYS[3], 2_000) });
+        }
+        let mut connection = PgConnection::connect(&world.url()).await.unwrap();
+        let claim = |payment: &str, number: u8| {
+            let key = format!("stripe:{payment}");
+            let shard = shard_of("acme", &key, 4);
+            let message = uuid::Uuid::from_u128(number.into());
+            format!(
+                "insert into directory values ({shard}, 'acme', 'payment', '{key}', 'u', '{{\"{message}\": \"2026-01-13T12:00:00Z\"}}');"
+            )
+        };
+        let home = shard_of("acme", "u", 4);
+        let nobody = shard_of("acme", "", 4);
+        let uuid = |number: u8| uuid::Uuid::from_u128(number.into());
+        let planted = [
+            claim("pi_aside", 1),
+            claim("pi_waits", 2),
+            claim("pi_under_way", 3),
+            format!(
+                "insert into quarantine (shard, queue, digest, reason, detail, message_key, raw, body, body_bytes) \
+                 values ({home}, 'payments', '\\x01', 'malformed', 'x', '{}', '{{}}', '', 0);",
+                uuid(1)
+            ),
+            format!(
+                "insert into waiting (shard, account_id, message_key, source, id, content, waits_on, deadline, raw, body) \
+                 select shard, account_id, '{}', 'stripe', 'evt', '\\x00', 'claim', now(), '{{}}', '' from accounts where account = 'u';",
+                uuid(2)
+            ),
+            format!("insert into unclaimed_names values ({nobody}, 'acme', 'stripe:ch_pi_unclaimed', '{}');", uuid(4)),
+        ];
+        sqlx::raw_sql(sqlx::AssertSqlSafe(planted.concat())).execute(&mut connection).await.unwrap();
+        let folder = Folder::new();
+        let (findings, _) = whole(&world.url(), &folder.options("stripe", &payments_csv(&charges))).await;
+        let told: Vec<(&str, &str)> = findings.iter().map(|one| (one.payment.as_deref().unwrap(), one.what.as_str())).collect();
+        let expected = [
+            ("stripe:pi_aside", "an event of it was set aside: malformed"),
+            ("stripe:pi_waits", "an event of it waits"),
+            ("stripe:pi_under_way", "an event of it is being handled"),
+            ("stripe:pi_unclaimed", "an event of it came that names no account, and none that does"),
+        ];
+        assert_eq!(told, expected);
+        assert!(findings.iter().all(|one| one.kind == Kind::NotGranted && one.account.as_deref() == Some("u")), "{findings:#?}");
+        let undo = "delete from directory where key in ('stripe:pi_aside', 'stripe:pi_waits', 'stripe:pi_under_way'); \
+                    delete from quarantine; delete from waiting; delete from unclaimed_names;";
+        sqlx::raw_sql(undo).execute(&mut connection).await.unwrap();
+    })
+    .await;
+}
+
 /// Several tenants: one has to be chosen.
 #[tokio::test]
 async fn of_several_tenants_one_is_chosen() {

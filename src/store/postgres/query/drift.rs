@@ -5,6 +5,7 @@
 
 use super::super::rows_money::{DisputeRow, PaymentRow, RefundRow};
 use super::super::{aside, terms};
+use super::snapshot::snapshot;
 use crate::domain::book::Book;
 use crate::domain::credits::Money;
 use crate::domain::ids::{AccountKey, Id};
@@ -15,8 +16,8 @@ use crate::store::shard_of;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use rust_decimal::Decimal;
+use sqlx::PgConnection;
 use sqlx::types::Uuid;
-use sqlx::{Connection as _, PgConnection};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -105,19 +106,14 @@ impl Snapshot {
     /// # Errors
     /// [`NoSnapshot`].
     pub async fn begin(url: &str, tenant: Option<&Id>) -> Result<Self, NoSnapshot> {
-        let mut connection = PgConnection::connect(url).await.map_err(Failure::from)?;
-        for setting in [
-            "set application_name = 'credit-ledger drift'",
-            "set statement_timeout = 0",
-            "set idle_in_transaction_session_timeout = 0",
-            "set timezone = 'UTC'",
-            "set jit = off",
-            "begin isolation level repeatable read read only",
-        ] {
+        let (mut connection, shards) = snapshot(url, "set application_name = 'credit-ledger drift'").await?;
+        // A page of names is looked up by the indexes: reading a table of millions for each page would cost less by
+        // the planner's reckoning, and make the whole quadratic.
+        for setting in ["set enable_seqscan = off", "set enable_hashjoin = off", "set enable_mergejoin = off"] {
             sqlx::query(setting).execute(&mut connection).await.map_err(Failure::from)?;
         }
-        let (shards, database, taken_at): (i16, SqlTimestamp, SqlTimestamp) =
-            sqlx::query_as("select shards, created_at, now() from databases").fetch_one(&mut connection).await.map_err(Failure::from)?;
+        let (database, taken_at): (SqlTimestamp, SqlTimestamp) =
+            sqlx::query_as("select created_at, now() from databases").fetch_one(&mut connection).await.map_err(Failure::from)?;
         let names: Vec<String> =
             sqlx::query_scalar("select tenant from tenants where $1::text is null or tenant = $1 order by tenant limit 20")
                 .bind(tenant.map(Id::as_str))
