@@ -165,7 +165,7 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Measure how many messages a second this machine applies.
-    #[command(after_help = "Examples: credit-ledger bench; credit-ledger bench --webhooks")]
+    #[command(after_help = "Example: credit-ledger bench --webhooks")]
     Bench(BenchArgs),
     /// Run workers and traffic for a long time while failing on purpose.
     #[command(after_help = "Example: credit-ledger soak --messages 200000 --workers 3 --kill-every 1s")]

@@ -95,7 +95,7 @@ fn net(payment: &Payment, lost: Money) -> Result<Money, Overflow> {
 fn is_steady(months: &BTreeMap<Date, PurchaseMonth>, month: Date, threshold: Money) -> bool {
     let earlier = |from: Date, by: i32| from.checked_sub(Span::new().months(by)).ok();
     let later = |from: Date, by: i32| from.checked_add(Span::new().months(by)).ok();
-    let reaches = |month: Date| months.get(&month).is_some_and(|row| row.net >= threshold);
+    let reaches = |month: Date| months.get(&month).is_some_and(|row| row.net.is_positive() && row.net >= threshold);
     let withdrawn = months.values().rev().find(|row| row.withdrawn).map(|row| row.month);
     (0..MONTHS).filter_map(|back| earlier(month, back)).any(|from| {
         let after = withdrawn.is_none_or(|withdrawn| from > withdrawn);

@@ -5,6 +5,7 @@
 //! and never in entries or events. Who paid is kept apart, so that it can be erased.
 
 use super::ids::{Link, Printable};
+use std::fmt;
 
 /// What one event shows; what it does not show is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,8 +22,8 @@ pub struct Details {
     pub payer: Payer,
 }
 
-/// Who paid, as the provider shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Who paid, as the provider shows it. Never shown by `Debug`: logs are not erased.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payer {
     /// The name.
     pub name: Option<Printable>,
@@ -30,6 +31,12 @@ pub struct Payer {
     pub email: Option<Printable>,
     /// The country, as a code.
     pub country: Option<Printable>,
+}
+
+impl fmt::Debug for Payer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.is_empty() { "(nobody)" } else { "(payer)" })
+    }
 }
 
 impl Payer {

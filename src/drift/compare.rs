@@ -155,6 +155,10 @@ impl Comparison {
                 let outside = |at: Timestamp| terms.from.is_some_and(|from| at < from) || terms.to.is_some_and(|to| at >= to);
                 if row.at.is_some_and(outside) {
                     self.counts.outside += 1;
+                    // It may be granted in the period, long after it was made.
+                    if let Found::Recorded(known) = found {
+                        self.seen.push(mark(known.account_id, known.payment.terms.payment.as_str()));
+                    }
                 } else {
                     self.counts.payments += 1;
                     self.paid(row, paid, (found, fate), terms, &mut told)?;

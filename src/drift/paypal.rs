@@ -9,6 +9,7 @@ use super::finding::shown;
 use super::record::{Names, Paid, Reversed, Says};
 use crate::domain::ids::Id;
 use crate::domain::payment::PAYPAL;
+use crate::message::paypal::account_in;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -140,6 +141,7 @@ impl Transaction {
 }
 
 /// The account of `account:package`, which the seller wrote on a payment.
+/// As the webhooks are read: what others write there names no account of ours.
 fn account(custom: &str) -> Option<Id> {
-    custom.split_once(':').and_then(|(account, _)| Id::new(account.trim()).ok())
+    account_in(custom.trim())
 }

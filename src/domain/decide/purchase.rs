@@ -115,9 +115,17 @@ pub fn name(case: Case<'_>, names: &PaymentNames) -> Result<Decision, Overflow> 
     }
 }
 
-/// Nothing is left to do for a payment but to learn what else it is called.
+/// Nothing is left to do for a payment but to learn what else it is called, and what of it was tax: less counts
+/// among the purchases of its month then.
 fn already(seen: Seen<'_>, known: &Payment) -> Result<Decision, Overflow> {
-    learnt(seen.case.draft(), seen.event.names(), &known.terms.payment)
+    let mut draft = seen.case.draft();
+    let name = &known.terms.payment;
+    if let (None, Some(net), PaymentStatus::Granted) = (known.terms.before_tax, seen.event.terms.before_tax, known.status) {
+        let terms = PaymentTerms { before_tax: Some(net), ..known.terms.clone() };
+        draft.put(Row::Payment(Payment { terms, ..known.clone() }));
+        clawback::settle(&mut draft, name)?;
+    }
+    learnt(draft, seen.event.names(), name)
 }
 
 /// Keeps a payment with the names its event shows.

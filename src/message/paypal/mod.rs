@@ -20,6 +20,7 @@ pub use authority::{SignedHeaders, Signer, TestAuthority};
 pub use base::{BadBase, Base, CertificateUrl, certificate_url};
 pub use chain::{BadCertificate, Chain, anchors, intermediates};
 pub(super) use event::read;
+pub use object::account_in;
 pub use transmission::{
     AUTH_ALGO, CERT_URL, SHA256_WITH_RSA, TRANSMISSION_ID, TRANSMISSION_SIG, TRANSMISSION_TIME, Transmission, is_token, livemode,
 };

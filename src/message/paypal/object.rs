@@ -143,6 +143,15 @@ impl Custom {
     }
 }
 
+/// The account that a `custom_id` names for a purchase, if it is one of ours.
+#[must_use]
+pub fn account_in(custom: &str) -> Option<Id> {
+    match Custom::read(Some(custom)) {
+        Ok(Custom::Ours { account, .. }) => Some(account),
+        Ok(Custom::Word(_) | Custom::Foreign) | Err(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -131,7 +131,8 @@ impl Tax {
 /// What an object shows.
 pub(super) fn details(object: &str) -> Details {
     let shown: Shown<'_> = serde_json::from_str(object).unwrap_or_default();
-    let charge = lenient::<Charges<'_>>(shown.charges).and_then(|charges| charges.data.last().copied());
+    // The newest comes first.
+    let charge = lenient::<Charges<'_>>(shown.charges).and_then(|charges| charges.data.first().copied());
     let own = of(&shown);
     match charge {
         Some(charge) => own.or(of(&serde_json::from_str(charge.get()).unwrap_or_default())),

@@ -113,13 +113,14 @@ impl Batch {
             book.payment_names.insert(known.name.name.clone(), known);
         }
         let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-        // A payment that was granted is what it is, unless it is reversed; of another one that may still come.
+        // A payment that was granted is what it is, unless it is reversed, or its tax becomes known; of another one that
+        // may still come.
         let mut open: Named<Printable> = Named::new();
         for row in self.named::<PaymentRow, _>(connection, sql, &payments).await? {
             let payment = row.payment()?;
             let book = self.book(row.account_id)?;
             let name = (book.account.key.clone(), payment.terms.payment.clone());
-            if payment.status != PaymentStatus::Granted || needs.refunds_asked {
+            if payment.status != PaymentStatus::Granted || payment.terms.before_tax.is_none() || needs.refunds_asked {
                 open.insert(name);
             }
             requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));

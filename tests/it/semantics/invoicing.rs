@@ -88,6 +88,22 @@ scenarios! { CATALOG;
         assert_eq!(eligible(world).await, 1, "the threshold of the moment counts");
     }
 
+    async fn tax_that_is_heard_of_later_does_not_count_either(world) {
+        world.settings(json!({"price_check": "at_least"})).await;
+        for (payment, at) in [("pi_1", "2026-01-15T00:00:00Z"), ("pi_2", "2026-02-15T00:00:00Z"), ("pi_3", "2026-03-15T00:00:00Z")] {
+            world.at(at).await;
+            // 1190.00 in all; only the session says that 190.01 of it are tax.
+            let intent = json!({"id": format!("evt_i_{payment}"), "type": "payment_intent.succeeded", "created": instant(at).as_second(),
+                "data": {"object": {"id": payment, "amount": 119_000, "amount_received": 119_000, "currency": "usd",
+                    "metadata": {"credit_account": "u", "credit_package": "pack"}}}});
+            assert_eq!(world.stripe(&intent).await, "applied");
+            assert_eq!(world.stripe(&paid(payment, "pack", at, (119_000, 19_001))).await, "duplicate");
+        }
+        assert_eq!(eligible(world).await, 0);
+        let months: Vec<String> = world.memory_months("u").await;
+        assert_eq!(months, ["999.99", "999.99", "999.99"]);
+    }
+
     async fn the_month_is_that_of_the_accounts_zone(world) {
         world.done("account.opened", "u", json!({"kind": "user", "owner": "u", "time_zone": "Pacific/Auckland"})).await;
         // Auckland is 13 hours ahead: the last of January in UTC is February there, and so on.

@@ -24,6 +24,11 @@ impl World {
         memory.accounts.get(&key(account)).map_or_else(|| AccountState::unopened(key(account)), |known| known.state.clone())
     }
 
+    /// What was bought by month, in memory; the audit knows what Postgres has.
+    pub async fn memory_months(&self, account: &str) -> Vec<String> {
+        self.memory_state(account).await.book.months.values().map(|month| month.net.to_string()).collect()
+    }
+
     async fn book(&self, account: &str) -> Book {
         self.state(account).await.book
     }

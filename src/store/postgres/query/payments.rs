@@ -1,7 +1,7 @@
 //! An account's payments with everything on them: details, payer, grants, refunds, disputes, what was not covered.
 //!
 //! Owns how what is kept under several names of a payment becomes one: field by field, the first in the order of
-//! the names, so that the order of the events does not show.
+//! the names. Under one name the first that was heard stays.
 
 use super::super::PostgresStore;
 use super::super::rows::{GrantRow, credits, optional_printable, select_grants};
