@@ -8,6 +8,9 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::Path;
 
+/// Directory shards that a worker claims in at the same time, on a connection each.
+pub const CLAIMS_AT_ONCE: usize = 8;
+
 /// The defaults, with every key explained.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
 
@@ -264,8 +267,8 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         return wrong("lanes.batch_max and lanes.at_work_max must be above 0");
     }
     let connections = usize::try_from(settings.database.connections_max).unwrap_or(usize::MAX);
-    if connections < settings.lanes.at_work_max.saturating_add(4) {
-        return wrong("database.connections_max must be at least 4 more than lanes.at_work_max: lanes would wait for connections");
+    if connections < settings.lanes.at_work_max.saturating_add(CLAIMS_AT_ONCE) {
+        return wrong("database.connections_max must be at least 8 more than lanes.at_work_max: lanes would wait for claims");
     }
     let amqp = &settings.amqp;
     if [amqp.prefetch_payments, amqp.prefetch_usage, amqp.prefetch_approvals, amqp.prefetch_commands].contains(&0) {
@@ -306,7 +309,7 @@ mod tests {
         settings.database.url.0 = "postgres://u@h/d".into();
         settings.amqp.url.0 = "amqp://h".into();
         assert!(check(&settings).is_ok());
-        let enough = u32::try_from(settings.lanes.at_work_max).unwrap() + 4;
+        let enough = u32::try_from(settings.lanes.at_work_max).unwrap() + 8;
         settings.database.connections_max = enough;
         assert!(check(&settings).is_ok());
         settings.database.connections_max = enough - 1;

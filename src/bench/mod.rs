@@ -90,7 +90,7 @@ impl Bench {
         let database = Scratch::name(&options.database_url, "bench")?;
         database.create().await.context("a database of its own cannot be made")?;
         migrate::migrate(database.url(), 16).await?;
-        let connections = u32::try_from(options.limits.at_work_max.max(8)).unwrap_or(64).saturating_add(4);
+        let connections = u32::try_from(options.limits.at_work_max.max(8)).unwrap_or(64).saturating_add(8);
         let store = Arc::new(PostgresStore::connect(database.url(), connections).await?);
         Ok(Self { store, topology: Topology::new(database.as_str()), database })
     }

@@ -17,12 +17,33 @@ use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of.
+/// The rows of a table that pairs of account and key name, each looked up by itself. A plan is made when a
+/// connection first needs it and kept, so that it must be right for a full table although the table was empty
+/// then; `in (select …)` and joins are planned as a read of the whole shard, which an empty one costs nothing.
+macro_rules! named_rows {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "select found.* from unnest($2::bigint[], $3::text[]) as asked (account_id, key) cross join lateral (select * from ",
+            $table,
+            " known where known.shard = $1 and known.account_id = asked.account_id and known.",
+            $key,
+            " = asked.key offset 0) as found"
+        )
+    };
+}
+
+/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of; written as it is for
+/// the same reason.
 const PAYMENT_NAMES: &str = "with named as ( \
-       select account_id, payment from payment_names where shard = $1 and (account_id, name) in (select * from unnest($2::bigint[], $3::text[])) \
-       union select account_id, payment from payment_names \
-       where shard = $1 and (account_id, provider_id) in (select * from unnest($4::bigint[], $5::text[]))) \
-     select account_id, name, provider_id, payment from payment_names join named using (account_id, payment) where shard = $1";
+       select found.account_id, found.payment from unnest($2::bigint[], $3::text[]) as asked (account_id, key) \
+       cross join lateral (select account_id, payment from payment_names known where known.shard = $1 \
+         and known.account_id = asked.account_id and known.name = asked.key offset 0) as found \
+       union select found.account_id, found.payment from unnest($4::bigint[], $5::text[]) as asked (account_id, key) \
+       cross join lateral (select account_id, payment from payment_names known where known.shard = $1 \
+         and known.account_id = asked.account_id and known.provider_id = asked.key offset 0) as found) \
+     select found.* from named cross join lateral ( \
+       select account_id, name, provider_id, payment from payment_names known where known.shard = $1 \
+         and known.account_id = named.account_id and known.payment = named.payment offset 0) as found";
 
 /// Which tables that most accounts have no rows in must be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,7 +84,7 @@ impl Batch {
         }
         self.months(connection, &needs).await?;
         let reviewed = self.payments(connection, &needs).await?;
-        let sql = "select * from charges where shard = $1 and (account_id, reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        let sql = named_rows!("charges", "reference");
         for row in self.named::<ChargeRow, _>(connection, sql, &needs.charges).await? {
             let charge = row.charge()?;
             self.book(row.account_id)?.charges.insert(charge.reference.clone(), charge);
@@ -112,7 +133,7 @@ impl Batch {
             payments.insert((book.account.key.clone(), known.payment.clone()));
             book.payment_names.insert(known.name.name.clone(), known);
         }
-        let sql = "select * from payments where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        let sql = named_rows!("payments", "payment");
         // A payment that was granted is what it is, unless it is reversed, or its tax becomes known; of another one that
         // may still come.
         let mut open: Named<Printable> = Named::new();
@@ -136,18 +157,16 @@ impl Batch {
 
     /// Refunds and disputes of payments, and those that messages name.
     async fn reversals(&mut self, connection: &mut PgConnection, payments: &Named<Printable>, needs: &Needs) -> Result<(), Failure> {
-        let of_payments =
-            "select * from refunds where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-        let named = "select * from refunds where shard = $1 and (account_id, refund) in (select * from unnest($2::bigint[], $3::text[]))";
+        let of_payments = named_rows!("refunds", "payment");
+        let named = named_rows!("refunds", "refund");
         let mut refunds: Vec<RefundRow> = self.named(connection, of_payments, payments).await?;
         refunds.extend(self.named::<RefundRow, _>(connection, named, &needs.refunds).await?);
         for row in refunds {
             let refund = row.refund()?;
             self.book(row.account_id)?.refunds.insert(refund.id.clone(), refund);
         }
-        let of_payments =
-            "select * from disputes where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
-        let named = "select * from disputes where shard = $1 and (account_id, dispute) in (select * from unnest($2::bigint[], $3::text[]))";
+        let of_payments = named_rows!("disputes", "payment");
+        let named = named_rows!("disputes", "dispute");
         let mut disputes: Vec<DisputeRow> = self.named(connection, of_payments, payments).await?;
         disputes.extend(self.named::<DisputeRow, _>(connection, named, &needs.disputes).await?);
         for row in disputes {
@@ -160,7 +179,7 @@ impl Batch {
     /// Grants that payments bought, shortfalls of their reversal, and the grants that repaid those.
     async fn what_was_bought(&mut self, connection: &mut PgConnection, payments: &Named<Printable>) -> Result<(), Failure> {
         self.grants_of(connection, payments).await?;
-        let sql = "select * from debts where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[]))";
+        let sql = named_rows!("debts", "payment");
         let mut repaid_by: Vec<(i64, u32)> = Vec::new();
         for row in self.named::<DebtRow, _>(connection, sql, payments).await? {
             let debt = row.debt()?;
@@ -181,11 +200,9 @@ impl Batch {
             let sql = "select * from credit_requests where shard = $1 and account_id = any($2) and status = 'pending'";
             rows.extend(self.all(connection, sql).await?);
         }
-        let sql = "select * from credit_requests where shard = $1 \
-                   and (account_id, request) in (select * from unnest($2::bigint[], $3::text[]))";
+        let sql = named_rows!("credit_requests", "request");
         rows.extend(self.named(connection, sql, requests).await?);
-        let sql = "select * from credit_requests where shard = $1 \
-                   and (account_id, evidence_reference) in (select * from unnest($2::bigint[], $3::text[]))";
+        let sql = named_rows!("credit_requests", "evidence_reference");
         rows.extend(self.named(connection, sql, evidence).await?);
         for row in rows {
             let request = row.request()?;

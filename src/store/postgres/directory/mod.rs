@@ -8,6 +8,7 @@ mod unclaimed;
 pub use unclaimed::{Address, Unclaimed};
 
 use super::PostgresStore;
+use crate::config::CLAIMS_AT_ONCE;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
@@ -17,9 +18,6 @@ use crate::store::shard_of;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::types::Uuid;
 use std::collections::{BTreeMap, HashSet};
-
-/// Directory shards claimed in at the same time, on a connection each.
-const SHARDS_AT_ONCE: usize = 4;
 
 /// A message of account $3 that was set aside after it claimed; an earlier end was taken back by a
 /// replay. What a fault of the ledger set aside may have a copy under way: it is undecided until it
@@ -114,8 +112,9 @@ impl PostgresStore {
             }
             by_shard.entry(fact.shard).or_default().extend(claimant);
         }
+        // Every claim waits for the disk, and those that wait together are written together.
         let asked = by_shard.into_iter().map(|(shard, claimants)| self.claim_in(shard, claimants));
-        let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(CLAIMS_AT_ONCE).try_collect().await?;
         for (place, claim) in told.into_iter().flatten() {
             answer(answers, place, claim);
         }
@@ -283,7 +282,7 @@ impl PostgresStore {
             }
         }
         let asked = by_shard.into_iter().map(|(shard, facts)| self.holders(shard, facts));
-        let told: Vec<Vec<(usize, String)>> = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE).try_collect().await?;
+        let told: Vec<Vec<(usize, String)>> = stream::iter(asked).buffer_unordered(CLAIMS_AT_ONCE).try_collect().await?;
         let mut elsewhere = Vec::new();
         for (place, holder) in told.into_iter().flatten() {
             let Some((message, request)) = messages.get(place).and_then(|message| Some((message, request_named(message)?))) else {

@@ -82,7 +82,7 @@ impl PostgresStore {
             }
         }
         let holders = by_shard.into_iter().map(|(shard, facts)| self.holders(shard, facts));
-        let told: Vec<Vec<(usize, String)>> = stream::iter(holders).buffer_unordered(super::SHARDS_AT_ONCE).try_collect().await?;
+        let told: Vec<Vec<(usize, String)>> = stream::iter(holders).buffer_unordered(crate::config::CLAIMS_AT_ONCE).try_collect().await?;
         let mut accounts: Vec<BTreeSet<String>> = vec![BTreeSet::new(); asked.len()];
         for (place, account) in told.into_iter().flatten() {
             if let Some(accounts) = accounts.get_mut(place) {
