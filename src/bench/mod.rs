@@ -175,11 +175,16 @@ fn median_of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> f64 {
     median(&rounds.iter().map(figure).collect::<Vec<_>>())
 }
 
+/// The median, to a tenth.
 fn median(figures: &[f64]) -> f64 {
+    (middle(figures) * 10.0).round() / 10.0
+}
+
+/// The median as it is; of an even number of figures the upper one of the two in the middle.
+fn middle(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let figure = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
-    (figure * 10.0).round() / 10.0
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// The most memory this process ever had, in MiB.

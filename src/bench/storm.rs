@@ -5,7 +5,7 @@
 
 use super::drain::{Drain, outgoing, preload};
 use super::workload::{self, STORM_BODY_BYTES, TENANT};
-use super::{Bench, Options, audit, engine, median, median_of, rss_mib};
+use super::{Bench, Options, audit, engine, median_of, middle, rss_mib};
 use crate::amqp::Outgoing;
 use crate::domain::ids::Id;
 use crate::message::raw::CLOUDEVENT;
@@ -69,13 +69,13 @@ pub async fn run(options: &Options, amqp_url: &str, progress: impl Fn(&str)) -> 
         }
         rounds.push(Round { grants, webhooks, ratio: webhooks / grants });
     }
-    let ratios: Vec<f64> = rounds.iter().map(|round| round.ratio * 1000.0).collect();
+    let ratios: Vec<f64> = rounds.iter().map(|round| round.ratio).collect();
     Ok(StormReport {
         messages: options.messages,
         body_bytes: STORM_BODY_BYTES,
         grants: median_of(&rounds, |round| round.grants),
         webhooks: median_of(&rounds, |round| round.webhooks),
-        ratio: median(&ratios) / 1000.0,
+        ratio: middle(&ratios),
         rounds,
         rss_mib: rss_mib(),
         audit: "clean",
