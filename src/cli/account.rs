@@ -197,26 +197,26 @@ pub async fn history(services: &Services, args: &HistoryArgs) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
+/// What an account has of something, as JSON or text, or that it has none.
+fn listed<T>(json: bool, rows: &[T], none: &str, shown: (fn(&[T]) -> String, fn(&[T]) -> String)) -> anyhow::Result<ExitCode> {
+    print(&match (json, rows.is_empty()) {
+        (true, _) => shown.0(rows),
+        (false, true) => none.to_owned(),
+        (false, false) => shown.1(rows),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub async fn requests(services: &Services, args: &AccountArgs) -> anyhow::Result<ExitCode> {
     let store = services.store().await?;
     let requests = store.requests_of(args.home(&store).await?).await?;
-    print(&match (args.json, requests.is_empty()) {
-        (true, _) => statement::requests_json(&requests),
-        (false, true) => "no credit requests".to_owned(),
-        (false, false) => statement::requests(&requests),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    listed(args.json, &requests, "no credit requests", (statement::requests_json, statement::requests))
 }
 
 pub async fn payments(services: &Services, args: &AccountArgs) -> anyhow::Result<ExitCode> {
     let store = services.store().await?;
     let payments = store.payments_of(args.home(&store).await?).await?;
-    print(&match (args.json, payments.is_empty()) {
-        (true, _) => statement::payments_json(&payments),
-        (false, true) => "no payments".to_owned(),
-        (false, false) => statement::payments(&payments),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    listed(args.json, &payments, "no payments", (statement::payments_json, statement::payments))
 }
 
 pub async fn erase_payer(services: &Services, args: &ErasePayerArgs) -> anyhow::Result<ExitCode> {
@@ -241,12 +241,7 @@ pub async fn erase_payer(services: &Services, args: &ErasePayerArgs) -> anyhow::
 pub async fn subscriptions(services: &Services, args: &AccountArgs) -> anyhow::Result<ExitCode> {
     let store = services.store().await?;
     let subscriptions = store.subscriptions_of(args.home(&store).await?).await?;
-    print(&match (args.json, subscriptions.is_empty()) {
-        (true, _) => statement::subscriptions_json(&subscriptions),
-        (false, true) => "no subscriptions".to_owned(),
-        (false, false) => statement::subscriptions(&subscriptions),
-    })?;
-    Ok(ExitCode::SUCCESS)
+    listed(args.json, &subscriptions, "no subscriptions", (statement::subscriptions_json, statement::subscriptions))
 }
 
 pub async fn outcome(services: &Services, args: &OutcomeArgs) -> anyhow::Result<ExitCode> {

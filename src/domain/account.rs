@@ -193,3 +193,13 @@ pub struct Debt {
     /// What repaid it, by number of the grant; kept for shortfalls only.
     pub repaid_by: BTreeMap<u32, Credits>,
 }
+
+impl Debt {
+    /// What stands of it, whoever bears or repaid it.
+    ///
+    /// # Errors
+    /// [`Overflow`] cannot happen while `undone ≤ amount`.
+    pub fn stands(&self) -> Result<Credits, Overflow> {
+        self.amount.minus(self.undone)
+    }
+}

@@ -5,7 +5,7 @@
 //! so neither the order nor the repetition of refunds and disputes matters. Never fails for lack of
 //! credits: what is missing is the shortfall.
 
-use super::account::AccountStatus;
+use super::account::{AccountStatus, Debt};
 use super::book::Book;
 use super::burn_down;
 use super::credits::{Credits, Overflow};
@@ -77,7 +77,7 @@ pub fn taken(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
 /// [`Overflow`] when the sum leaves its bounds.
 pub fn shortfall(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
     let owed = book.debts.values().filter(|debt| debt.payment.as_ref() == Some(payment));
-    owed.map(|debt| debt.amount.minus(debt.undone)).try_fold(Credits::ZERO, |sum, stands| sum.plus(stands?))
+    owed.map(Debt::stands).try_fold(Credits::ZERO, |sum, stands| sum.plus(stands?))
 }
 
 /// What a payment bought, and what rolled over from it.

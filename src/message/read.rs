@@ -153,16 +153,8 @@ impl<F: Fn(&Id) -> Vec<Vec<u8>>> Keys for F {
 /// [`NotRead`]: that it is unreadable is final for these bytes.
 pub fn read(raw: &Raw, keys: &impl Keys) -> Result<Incoming, NotRead> {
     let mut named = Named::default();
-    let told = |fault, named| NotRead::Unreadable(Box::new(unreadable(raw, fault, named)));
-    let webhook = match begin(raw, &mut named) {
-        Ok(webhook) => webhook,
-        Err(fault) => return Err(told(fault, named)),
-    };
-    match webhook.as_ref().map_or(Ok(()), |webhook| webhook.verify(keys)) {
-        Ok(()) => finish(raw, webhook.as_ref(), &mut named).map_err(|fault| told(fault, named)),
-        Err(Unverified::Bad(fault)) => Err(told(fault, named)),
-        Err(Unverified::NoCertificate(url)) => Err(NotRead::NoCertificate(url)),
-    }
+    let read = believed(raw, keys, &mut named).and_then(|webhook| Ok(finish(raw, webhook.as_ref(), &mut named)?));
+    read.map_err(|unverified| unverified.told(raw, named))
 }
 
 /// Reads a message that was authentic when it was first stored: waiting messages and what was answered.
@@ -182,15 +174,9 @@ pub fn reread(raw: &Raw) -> Result<Incoming, Unreadable> {
 /// [`NotRead`].
 pub fn authentic(raw: &Raw, keys: &impl Keys) -> Result<(), NotRead> {
     let mut named = Named::default();
-    let verified = match begin(raw, &mut named) {
-        Ok(Some(webhook)) => webhook.verify(keys),
-        Ok(None) => Err(Unverified::Bad(Fault::unknown("it is no webhook"))),
-        Err(fault) => Err(Unverified::Bad(fault)),
-    };
-    verified.map_err(|unverified| match unverified {
-        Unverified::Bad(fault) => NotRead::Unreadable(Box::new(unreadable(raw, fault, named))),
-        Unverified::NoCertificate(url) => NotRead::NoCertificate(url),
-    })
+    let webhook = believed(raw, keys, &mut named);
+    let verified = webhook.and_then(|webhook| webhook.map(drop).ok_or_else(|| Fault::unknown("it is no webhook").into()));
+    verified.map_err(|unverified| unverified.told(raw, named))
 }
 
 /// A PayPal webhook as PayPal is asked about it: whose endpoint, its headers, when it came. `None` when it is
@@ -206,6 +192,13 @@ pub fn paypal_webhook(raw: &Raw, trust: &paypal::Trust) -> Option<(Id, Transmiss
 fn unreadable(raw: &Raw, fault: Fault, named: Named) -> Unreadable {
     let routed = Id::new(raw.route().1).ok();
     Unreadable { reason: fault.reason, detail: fault.detail, tenant: named.tenant.or(routed), id: named.id, kind: named.kind }
+}
+
+/// A webhook's envelope once it is verified, or nothing if it is none.
+fn believed<'a>(raw: &'a Raw, keys: &impl Keys, named: &mut Named) -> Result<Option<Webhook<'a>>, Unverified> {
+    let webhook = begin(raw, named)?;
+    webhook.as_ref().map_or(Ok(()), |webhook| webhook.verify(keys))?;
+    Ok(webhook)
 }
 
 /// What is checked before anything is believed. A webhook's envelope, or nothing if it is none.
@@ -276,13 +269,27 @@ enum Proof<'a> {
     PayPal,
 }
 
-/// Why a webhook is not believed.
+/// Why a webhook is not believed, or cannot be read.
 enum Unverified {
     Bad(Fault),
     NoCertificate(CertificateUrl),
 }
 
+impl From<Fault> for Unverified {
+    fn from(fault: Fault) -> Self {
+        Self::Bad(fault)
+    }
+}
+
 impl Unverified {
+    /// With what could be named of it.
+    fn told(self, raw: &Raw, named: Named) -> NotRead {
+        match self {
+            Self::Bad(fault) => NotRead::Unreadable(Box::new(unreadable(raw, fault, named))),
+            Self::NoCertificate(url) => NotRead::NoCertificate(url),
+        }
+    }
+
     fn signature(detail: impl std::error::Error) -> Self {
         let detail = format!("{detail}");
         Self::Bad(Fault { reason: QuarantineReason::BadSignature, detail })

@@ -4,15 +4,14 @@
 //! the names. Under one name the first that was heard stays.
 
 use super::super::PostgresStore;
-use super::super::rows::{GrantRow, credits, optional_printable, select_grants};
-use super::super::rows_money::{DisputeRow, PaymentRow, RefundRow};
+use super::super::rows::{GrantRow, optional_printable, select_grants, unreadable};
+use super::super::rows_money::{DebtRow, DisputeRow, PaymentRow, RefundRow};
 use super::Home;
 use crate::domain::ids::{Link, Printable};
 use crate::domain::payment_details::{Details, Payer};
 use crate::failure::Failure;
 use crate::statement::PaymentRecord;
 use jiff_sqlx::Timestamp as SqlTimestamp;
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
@@ -50,8 +49,7 @@ const REFUNDS: &str = "select * from refunds where shard = $1 and account_id = $
 
 const DISPUTES: &str = "select * from disputes where shard = $1 and account_id = $2 order by opened_at, dispute";
 
-const SHORTFALLS: &str = "select payment, sum(amount - undone) as shortfall from debts \
-     where shard = $1 and account_id = $2 and payment is not null group by payment";
+const SHORTFALLS: &str = "select * from debts where shard = $1 and account_id = $2 and payment is not null";
 
 /// A row without a payer stays behind under every name.
 const ERASE: &str = "with named as ( \
@@ -92,6 +90,18 @@ impl DetailsRow {
     }
 }
 
+/// Payments, found by the name each is kept under.
+struct Records<'a> {
+    records: &'a mut [PaymentRecord],
+    places: BTreeMap<Printable, usize>,
+}
+
+impl Records<'_> {
+    fn payment(&mut self, name: &str) -> Option<&mut PaymentRecord> {
+        self.records.get_mut(*self.places.get(name)?)
+    }
+}
+
 /// All rows of one of the statements above.
 async fn rows<R>(connection: &mut PgConnection, sql: &'static str, home: Home) -> Result<Vec<R>, Failure>
 where
@@ -112,43 +122,37 @@ impl PostgresStore {
         let mut records: Vec<PaymentRecord> = payments.iter().map(|row| row.payment().map(PaymentRecord::new)).collect::<Result<_, _>>()?;
         let places: BTreeMap<Printable, usize> =
             records.iter().enumerate().map(|(place, record)| (record.payment.terms.payment.clone(), place)).collect();
-        let mut add = |payment: &str, add: &mut dyn FnMut(&mut PaymentRecord) -> Result<(), Failure>| {
-            places.get(payment).and_then(|place| records.get_mut(*place)).map_or(Ok(()), add)
-        };
+        let mut of = Records { records: &mut records, places };
         for row in rows::<DetailsRow>(&mut transaction, DETAILS, home).await? {
-            add(&row.payment, &mut |record| {
+            if let Some(record) = of.payment(&row.payment) {
                 record.details = std::mem::take(&mut record.details).or(row.details()?);
                 record.erased_at = record.erased_at.or(row.erased_at.map(SqlTimestamp::to_jiff));
-                Ok(())
-            })?;
+            }
         }
         for row in rows::<GrantRow>(&mut transaction, GRANTS, home).await? {
             let grant = row.grant()?;
-            let payment = grant.terms.payment.clone();
-            add(payment.as_ref().map_or("", Printable::as_str), &mut |record| {
-                record.grants.push(grant.clone());
-                Ok(())
-            })?;
+            if let Some(record) = grant.terms.payment.as_ref().and_then(|payment| of.payment(payment.as_str())) {
+                record.grants.push(grant);
+            }
         }
         for row in rows::<RefundRow>(&mut transaction, REFUNDS, home).await? {
             let refund = row.refund()?;
-            add(refund.payment.as_str(), &mut |record| {
-                record.refunds.push(refund.clone());
-                Ok(())
-            })?;
+            if let Some(record) = of.payment(refund.payment.as_str()) {
+                record.refunds.push(refund);
+            }
         }
         for row in rows::<DisputeRow>(&mut transaction, DISPUTES, home).await? {
             let dispute = row.dispute()?;
-            add(dispute.payment.as_str(), &mut |record| {
-                record.disputes.push(dispute.clone());
-                Ok(())
-            })?;
+            if let Some(record) = of.payment(dispute.payment.as_str()) {
+                record.disputes.push(dispute);
+            }
         }
-        for (payment, shortfall) in rows::<(String, Decimal)>(&mut transaction, SHORTFALLS, home).await? {
-            add(&payment, &mut |record| {
-                record.shortfall = credits(shortfall)?;
-                Ok(())
-            })?;
+        for row in rows::<DebtRow>(&mut transaction, SHORTFALLS, home).await? {
+            let debt = row.debt()?;
+            if let Some(record) = debt.payment.as_ref().and_then(|payment| of.payment(payment.as_str())) {
+                let more = debt.stands().and_then(|stands| record.shortfall.plus(stands));
+                record.shortfall = more.map_err(|_| unreadable("debt", &debt.number.to_string()))?;
+            }
         }
         transaction.commit().await?;
         Ok(records)
