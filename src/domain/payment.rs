@@ -84,6 +84,12 @@ impl PaymentTerms {
         std::iter::once(own).chain(aliases.iter().cloned())
     }
 
+    /// The tax in it, where the amount before tax is known.
+    #[must_use]
+    pub fn tax(&self) -> Option<Money> {
+        self.before_tax.and_then(|net| self.amount.minus(net).ok())
+    }
+
     /// What its entries refer to: its name; of an accepted request, the request's id.
     #[must_use]
     pub fn reference(&self) -> Printable {

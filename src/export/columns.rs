@@ -108,7 +108,7 @@ impl Exported for Row<Paid> {
         Column { name: "quantity", cell: |row| package(row).map_or(Cell::Nothing, |(_, quantity)| Cell::Number(quantity)) },
         Column { name: "amount", cell: |row| Cell::Amount(row.of.payment.terms.amount) },
         Column { name: "before_tax", cell: |row| Cell::amount(row.of.payment.terms.before_tax) },
-        Column { name: "tax", cell: |row| Cell::amount(tax(row)) },
+        Column { name: "tax", cell: |row| Cell::amount(row.of.payment.terms.tax()) },
         Column { name: "tax_details", cell: |row| Cell::text(row.of.details.tax.as_ref()) },
         Column { name: "currency", cell: |row| Cell::Text(row.of.payment.terms.currency.as_str()) },
         Column { name: "document", cell: |row| Cell::text(row.of.payment.terms.document.as_ref()) },
@@ -128,9 +128,4 @@ impl Exported for Row<Paid> {
 
 fn package(row: &Row<Paid>) -> Option<(&Id, u64)> {
     row.of.payment.terms.package.as_ref().map(|purchase| (&purchase.package, u64::from(purchase.quantity)))
-}
-
-fn tax(row: &Row<Paid>) -> Option<Credits> {
-    let terms = &row.of.payment.terms;
-    terms.before_tax.and_then(|before| terms.amount.minus(before).ok())
 }

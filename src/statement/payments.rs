@@ -94,7 +94,7 @@ fn paragraph(record: &PaymentRecord) -> String {
 
 fn tax(record: &PaymentRecord) -> Option<String> {
     let terms = &record.payment.terms;
-    let amount = terms.before_tax.and_then(|net| terms.amount.minus(net).ok()).filter(|tax| tax.is_positive());
+    let amount = terms.tax().filter(|tax| tax.is_positive());
     let amount = amount.map(|tax| format!("{tax} {}", terms.currency));
     let told = record.details.tax.as_ref().map(Printable::to_string);
     match (amount, told) {
@@ -145,7 +145,6 @@ pub fn payments_json(records: &[PaymentRecord]) -> String {
 fn value(record: &PaymentRecord) -> Value {
     let PaymentRecord { payment, details, .. } = record;
     let terms = &payment.terms;
-    let tax = terms.before_tax.and_then(|net| terms.amount.minus(net).ok());
     let grant = |grant: &Grant| {
         json!({
             "grant": grant.terms.id.as_str(), "number": grant.terms.number, "source": grant.terms.source.word(),
@@ -161,7 +160,7 @@ fn value(record: &PaymentRecord) -> Value {
         "amount": terms.amount.to_string(),
         "currency": terms.currency.as_str(),
         "before_tax": terms.before_tax.map(|amount| amount.to_string()),
-        "tax": tax.map(|amount| amount.to_string()),
+        "tax": terms.tax().map(|amount| amount.to_string()),
         "tax_details": details.tax.as_ref().map(Printable::as_str),
         "document": terms.document.as_ref().map(Printable::as_str),
         "number": details.number.as_ref().map(Printable::as_str),
