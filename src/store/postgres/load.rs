@@ -23,10 +23,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Its tenants come along: what they are may be a moment older than the lock, which is as if the
-/// message had come that moment earlier; an account's time never goes back for it.
-const LOCK: &str = "select position, account_id, accounts.ctid as place, stamp, revision, clock, clock_timestamp() as now from accounts \
-     join unnest($2::text[], $3::text[]) with ordinality as wanted (tenant, account, position) using (tenant, account) \
-     join tenants using (tenant) where shard = $1 order by account_id for update of accounts";
+/// message had come that moment earlier; an account's time never goes back for it. Locks are taken one by one
+/// in the order of names, so that two workers never wait for each other, and each by its key: joined, a plan
+/// made while the table was small reads all accounts of the shard for every one that is asked for.
+const LOCK: &str = "select position, account_id, place, stamp, revision, clock, clock_timestamp() as now from (\
+       select position, tenant, account, revision, clock from unnest($2::text[], $3::text[]) with ordinality as asked (tenant, account, position) \
+       join tenants using (tenant) order by tenant collate \"C\", account collate \"C\") as wanted \
+     cross join lateral (select account_id, ctid as place, stamp from accounts \
+       where shard = $1 and accounts.tenant = wanted.tenant and accounts.account = wanted.account for update) as locked";
 
 const ACCOUNTS: &str = select_accounts!("where shard = $1 and account_id = any($2)");
 
