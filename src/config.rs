@@ -8,8 +8,8 @@ use serde::Deserialize;
 use std::fmt;
 use std::path::Path;
 
-/// Directory shards that a worker claims in at the same time, on a connection each.
-pub const CLAIMS_AT_ONCE: usize = 8;
+/// Connections for what a worker does beside its lanes: claims, the relay, the scheduler, what is set aside.
+const BESIDE_LANES: usize = 8;
 
 /// The defaults, with every key explained.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -267,8 +267,10 @@ fn check(settings: &Settings) -> Result<(), ConfigError> {
         return wrong("lanes.batch_max and lanes.at_work_max must be above 0");
     }
     let connections = usize::try_from(settings.database.connections_max).unwrap_or(usize::MAX);
-    if connections < settings.lanes.at_work_max.saturating_add(CLAIMS_AT_ONCE) {
-        return wrong("database.connections_max must be at least 8 more than lanes.at_work_max: lanes would wait for claims");
+    if connections < settings.lanes.at_work_max.saturating_add(BESIDE_LANES) {
+        return wrong(
+            "database.connections_max must be at least 8 more than lanes.at_work_max: lanes would wait for what else the worker does",
+        );
     }
     let amqp = &settings.amqp;
     if [amqp.prefetch_payments, amqp.prefetch_usage, amqp.prefetch_approvals, amqp.prefetch_commands].contains(&0) {

@@ -29,6 +29,7 @@ mod waiting;
 mod write;
 mod write_payments;
 mod write_rare;
+mod write_reversals;
 mod written;
 
 use crate::domain::ids::Id;

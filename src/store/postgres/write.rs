@@ -4,7 +4,8 @@
 
 use super::cache::{Cache, CachedAccount, Version};
 use super::outbox::Batch;
-use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenGrant, WrittenOutcome};
+use super::write_payments::Bought;
+use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenOutcome};
 use super::{quarantine, query, waiting, write_rare};
 use crate::domain::decision::Row;
 use crate::domain::entry::Entry;
@@ -77,9 +78,6 @@ fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, Cache
 /// nothing but their place in the plan.
 const WRITE: &str = include_str!("write.sql");
 
-/// New grants.
-const INSERT_GRANTS: &str = include_str!("write_grants.sql");
-
 /// What nearly every batch writes.
 struct Rows<'a> {
     stamp: i64,
@@ -88,7 +86,7 @@ struct Rows<'a> {
     entries: Vec<WrittenEntry<'a>>,
     outcomes: Vec<WrittenOutcome<'a>>,
     outbox: Batch<'a>,
-    new_grants: Vec<WrittenGrant<'a>>,
+    bought: Bought<'a>,
 }
 
 /// The rows that were changed, and where they stand now: columns of one answer, row by row.
@@ -123,19 +121,20 @@ impl<'a> Rows<'a> {
     /// `stamp` marks this writing of the accounts.
     fn new(stamp: i64) -> Self {
         let (accounts, burned, entries, outcomes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { stamp, accounts, burned, entries, outcomes, outbox: Batch::default(), new_grants: Vec::new() }
+        Self { stamp, accounts, burned, entries, outcomes, outbox: Batch::default(), bought: Bought::default() }
     }
 
     fn add(&mut self, write: &'a AccountWrite, places: Option<&Places>) {
         let account_id = write.account_id;
         self.accounts.push(WrittenAccount::of(write, places.map(|places| places.account), self.stamp));
         for row in &write.rows {
-            let Row::Grant(grant) = row else { continue };
-            if grant.terms.number > write.grants_before {
-                self.new_grants.push(WrittenGrant::of(account_id, grant));
-            } else {
-                let place = places.and_then(|places| places.grants.get(&grant.terms.number)).copied();
-                self.burned.push(ChangedGrant::of(account_id, grant, place));
+            match row {
+                Row::Grant(grant) if grant.terms.number > write.grants_before => self.bought.add_grant(account_id, grant),
+                Row::Grant(grant) => {
+                    let place = places.and_then(|places| places.grants.get(&grant.terms.number)).copied();
+                    self.burned.push(ChangedGrant::of(account_id, grant, place));
+                }
+                row => self.bought.add(account_id, row),
             }
         }
         let entries = write.entries.iter().zip(&write.hashes);
@@ -150,7 +149,7 @@ impl<'a> Rows<'a> {
     async fn write(self, connection: &mut PgConnection, shard: i16) -> Result<Moved, Failure> {
         let expected = (self.accounts.len(), self.burned.len());
         let mut arguments = PgArguments::default();
-        let Self { accounts, burned, entries, outcomes, outbox, new_grants, .. } = self;
+        let Self { accounts, burned, entries, outcomes, outbox, bought, .. } = self;
         arguments
             .add(shard)
             .and_then(|()| arguments.add(accounts))
@@ -163,10 +162,7 @@ impl<'a> Rows<'a> {
         if (moved.accounts.len(), moved.grants.len()) != expected {
             return Err(Failure::Again("a row was not where it had been locked".into()));
         }
-        if !new_grants.is_empty() {
-            let made: Vec<(i64, i32, Place)> = sqlx::query_as(INSERT_GRANTS).bind(shard).bind(new_grants).fetch_all(connection).await?;
-            moved.new_grants = made;
-        }
+        moved.new_grants = bought.write(connection, shard).await?;
         Ok(moved)
     }
 }

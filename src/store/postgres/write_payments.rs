@@ -1,100 +1,72 @@
-//! Rows of payments and what reverses them: debts, payments, their names, refunds, disputes.
+//! New grants, and payments with what is known of them: names, months, details, payers.
 //!
-//! Owns one statement per table and what a row of it is made of. When they are executed is `write_rare`'s.
+//! Owns what their rows are made of, and the one statement that writes them: nearly every payment brings a grant
+//! and a row of each, so that a statement per table would cost most of their writing.
 
 use super::load::instant;
-use super::written::{small, written};
-use crate::domain::account::Debt;
+use super::written::{Place, WrittenGrant, written};
 use crate::domain::credits::Credits;
-use crate::domain::ids::{Id, Link, Printable};
+use crate::domain::decision::Row;
+use crate::domain::grant::Grant;
+use crate::domain::ids::{Link, Printable};
 use crate::domain::invoicing::PurchaseMonth;
 use crate::domain::payment::{KnownName, Payment};
 use crate::domain::payment_details::{Details, Payer, PaymentDetails};
-use crate::domain::reversal::{Dispute, Refund};
+use crate::failure::Failure;
 use jiff_sqlx::{Date as SqlDate, Timestamp as SqlTimestamp, ToSqlx as _};
 use rust_decimal::Decimal;
+use sqlx::PgConnection;
 
-pub(super) const DEBTS: &str = "insert into debts (shard, account_id, number, amount, remaining, scope, cause_source, cause_id, reference, payment, \
-     paid_only, written_off, undone, repaid_grants, repaid_amounts) select $1, new.* from unnest($2::written_debt[]) as new \
-     on conflict (shard, account_id, number) do update set remaining = excluded.remaining, written_off = excluded.written_off, \
-     undone = excluded.undone, repaid_grants = excluded.repaid_grants, repaid_amounts = excluded.repaid_amounts";
+/// New grants.
+const GRANTS: &str = include_str!("write_grants.sql");
+/// New grants behind payments.
+const BOUGHT: &str = concat!(include_str!("write_payments.sql"), include_str!("write_grants.sql"));
 
-pub(super) const PAYMENTS: &str = "insert into payments (shard, account_id, payment, provider_id, package, quantity, amount, before_tax, currency, \
-     document, status, paid_at, granted, refunded_most, excused, counted_month, counted_net) select $1, new.* from unnest($2::written_payment[]) as new \
-     on conflict (shard, account_id, payment) do update set package = excluded.package, quantity = excluded.quantity, \
-     before_tax = excluded.before_tax, document = excluded.document, status = excluded.status, paid_at = excluded.paid_at, granted = excluded.granted, \
-     refunded_most = excluded.refunded_most, excused = excluded.excused, counted_month = excluded.counted_month, \
-     counted_net = excluded.counted_net";
-
-pub(super) const REFUNDS: &str = "insert into refunds (shard, account_id, refund, payment, amount, status, created_at) \
-     select $1, new.* from unnest($2::written_refund[]) as new \
-     on conflict (shard, account_id, refund) do update set payment = excluded.payment, status = excluded.status";
-
-pub(super) const DISPUTES: &str = "insert into disputes (shard, account_id, dispute, payment, amount, stage, opened_at) \
-     select $1, new.* from unnest($2::written_dispute[]) as new \
-     on conflict (shard, account_id, dispute) do update set payment = excluded.payment, amount = excluded.amount, \
-     stage = excluded.stage, opened_at = excluded.opened_at";
-
-pub(super) const MONTHS: &str = "insert into purchase_months (shard, account_id, month, net, is_withdrawn) \
-     select $1, new.* from unnest($2::written_purchase_month[]) as new \
-     on conflict (shard, account_id, month) do update set net = excluded.net, is_withdrawn = excluded.is_withdrawn";
-
-/// What is known stays; an event adds what was missing.
-pub(super) const DETAILS: &str = "insert into payment_details as known (shard, account_id, name, method, tax, number, receipt) \
-     select $1, new.* from unnest($2::written_payment_details[]) as new \
-     on conflict (shard, account_id, name) do update set method = coalesce(known.method, excluded.method), \
-     tax = coalesce(known.tax, excluded.tax), number = coalesce(known.number, excluded.number), \
-     receipt = coalesce(known.receipt, excluded.receipt)";
-
-/// Likewise; what was erased is not filled again.
-pub(super) const PAYERS: &str = "insert into payers as known (shard, account_id, name, payer, email, country) \
-     select $1, new.* from unnest($2::written_payer[]) as new \
-     on conflict (shard, account_id, name) do update set payer = coalesce(known.payer, excluded.payer), \
-     email = coalesce(known.email, excluded.email), country = coalesce(known.country, excluded.country) \
-     where known.erased_at is null";
-
-pub(super) const PAYMENT_NAMES: &str = "insert into payment_names (shard, account_id, name, provider_id, payment) \
-     select $1, new.* from unnest($2::written_payment_name[]) as new \
-     on conflict (shard, account_id, name) do update set payment = excluded.payment";
-
-written! {
-    /// A debt, new or partly repaid.
-    WrittenDebt = "written_debt" {
-        account_id: i64,
-        number: i32,
-        amount: Decimal,
-        remaining: Decimal,
-        scope: Option<&'a str>,
-        cause_source: &'a str,
-        cause_id: &'a str,
-        reference: Option<&'a str>,
-        payment: Option<&'a str>,
-        paid_only: bool,
-        written_off: Decimal,
-        undone: Decimal,
-        repaid_grants: Vec<i32>,
-        repaid_amounts: Vec<Decimal>,
-    }
+/// What a batch writes about purchases.
+#[derive(Default)]
+pub(super) struct Bought<'a> {
+    grants: Vec<WrittenGrant<'a>>,
+    payments: Vec<WrittenPayment<'a>>,
+    names: Vec<WrittenPaymentName<'a>>,
+    months: Vec<WrittenMonth>,
+    details: Vec<WrittenDetails<'a>>,
+    payers: Vec<WrittenPayer<'a>>,
 }
 
-impl<'a> WrittenDebt<'a> {
-    pub(super) fn of(account_id: i64, row: &'a Debt) -> Self {
-        Self {
-            account_id,
-            number: small(row.number),
-            amount: row.amount.decimal(),
-            remaining: row.remaining.decimal(),
-            scope: row.scope.as_ref().map(Id::as_str),
-            cause_source: row.cause.source.as_str(),
-            cause_id: row.cause.id.as_str(),
-            reference: row.reference.as_ref().map(Printable::as_str),
-            payment: row.payment.as_ref().map(Printable::as_str),
-            paid_only: row.paid_only,
-            written_off: row.written_off.decimal(),
-            undone: row.undone.decimal(),
-            repaid_grants: row.repaid_by.keys().map(|grant| small(*grant)).collect(),
-            repaid_amounts: row.repaid_by.values().map(|amount| amount.decimal()).collect(),
+impl<'a> Bought<'a> {
+    pub(super) fn add_grant(&mut self, account_id: i64, grant: &'a Grant) {
+        self.grants.push(WrittenGrant::of(account_id, grant));
+    }
+
+    /// Takes a row that is about a payment; leaves any other to whom it belongs.
+    pub(super) fn add(&mut self, account_id: i64, row: &'a Row) {
+        match row {
+            Row::Payment(row) => self.payments.push(WrittenPayment::of(account_id, row)),
+            Row::PaymentName(row) => self.names.push(WrittenPaymentName::of(account_id, row)),
+            Row::PurchaseMonth(row) => self.months.push(WrittenMonth::of(account_id, row)),
+            Row::Details(row) => {
+                self.details.push(WrittenDetails::of(account_id, row));
+                self.payers.extend(WrittenPayer::of(account_id, row));
+            }
+            _ => {}
         }
+    }
+
+    fn has_payments(&self) -> bool {
+        let Self { grants: _, payments, names, months, details, payers } = self;
+        !(payments.is_empty() && names.is_empty() && months.is_empty() && details.is_empty() && payers.is_empty())
+    }
+
+    /// Writes what there is; returns account, number and place of each new grant.
+    pub(super) async fn write(self, connection: &mut PgConnection, shard: i16) -> Result<Vec<(i64, i32, Place)>, Failure> {
+        let with_payments = self.has_payments();
+        let Self { grants, payments, names, months, details, payers } = self;
+        let asked = match with_payments {
+            false if grants.is_empty() => return Ok(Vec::new()),
+            false => sqlx::query_as(GRANTS).bind(shard).bind(grants),
+            true => sqlx::query_as(BOUGHT).bind(shard).bind(grants).bind(payments).bind(names).bind(months).bind(details).bind(payers),
+        };
+        Ok(asked.fetch_all(connection).await?)
     }
 }
 
@@ -140,56 +112,6 @@ impl<'a> WrittenPayment<'a> {
             excused: row.excused.decimal(),
             counted_month: row.counted.map(|counted| counted.month.to_sqlx()),
             counted_net: row.counted.map(|counted| counted.net.decimal()),
-        }
-    }
-}
-
-written! {
-    /// A refund.
-    WrittenRefund = "written_refund" {
-        account_id: i64,
-        refund: &'a str,
-        payment: &'a str,
-        amount: Decimal,
-        status: &'static str,
-        created_at: SqlTimestamp,
-    }
-}
-
-impl<'a> WrittenRefund<'a> {
-    pub(super) fn of(account_id: i64, row: &'a Refund) -> Self {
-        Self {
-            account_id,
-            refund: row.id.as_str(),
-            payment: row.payment.as_str(),
-            amount: row.amount.decimal(),
-            status: row.status.word(),
-            created_at: instant(row.created_at),
-        }
-    }
-}
-
-written! {
-    /// A dispute.
-    WrittenDispute = "written_dispute" {
-        account_id: i64,
-        dispute: &'a str,
-        payment: &'a str,
-        amount: Decimal,
-        stage: &'static str,
-        opened_at: SqlTimestamp,
-    }
-}
-
-impl<'a> WrittenDispute<'a> {
-    pub(super) fn of(account_id: i64, row: &'a Dispute) -> Self {
-        Self {
-            account_id,
-            dispute: row.id.as_str(),
-            payment: row.payment.as_str(),
-            amount: row.amount.decimal(),
-            stage: row.stage.word(),
-            opened_at: instant(row.opened_at),
         }
     }
 }
@@ -284,12 +206,10 @@ mod tests {
 
     #[test]
     fn rows_of_payments_have_one_order_of_columns() {
-        check(WrittenDebt::SHAPE, DEBTS);
-        check(WrittenPayment::SHAPE, PAYMENTS);
-        check(WrittenPaymentName::SHAPE, PAYMENT_NAMES);
-        check(WrittenRefund::SHAPE, REFUNDS);
-        check(WrittenDetails::SHAPE, DETAILS);
-        check(WrittenPayer::SHAPE, PAYERS);
-        check(WrittenDispute::SHAPE, DISPUTES);
+        check(WrittenPayment::SHAPE, BOUGHT);
+        check(WrittenPaymentName::SHAPE, BOUGHT);
+        check(WrittenDetails::SHAPE, BOUGHT);
+        check(WrittenPayer::SHAPE, BOUGHT);
+        check(WrittenGrant::SHAPE, BOUGHT);
     }
 }

@@ -1,4 +1,4 @@
-//! Rows that few batches write: payments (`write_payments`), requests, charges, subscriptions, profiles.
+//! Rows that few batches write: reversals (`write_reversals`), requests, charges, subscriptions, profiles.
 //!
 //! Owns one statement per table, executed when a batch has rows for it, however many.
 
@@ -6,10 +6,7 @@ use super::load::instant;
 use super::rows_about::AboutRow;
 use super::rows_money::WantedRow;
 use super::write::write_rows;
-use super::write_payments::{
-    DEBTS, DETAILS, DISPUTES, MONTHS, PAYERS, PAYMENT_NAMES, PAYMENTS, REFUNDS, WrittenDebt, WrittenDetails, WrittenDispute, WrittenMonth,
-    WrittenPayer, WrittenPayment, WrittenPaymentName, WrittenRefund,
-};
+use super::write_reversals::{DEBTS, DISPUTES, REFUNDS, WrittenDebt, WrittenDispute, WrittenRefund};
 use super::written::{small, written};
 use crate::domain::charge::Charge;
 use crate::domain::credits::Credits;
@@ -53,18 +50,13 @@ const RESETS: &str = "insert into resets (shard, account_id, subscription, k, n,
 const PROFILES: &str = "update accounts set about = new.about from unnest($2::written_profile[]) as new \
      where accounts.shard = $1 and accounts.account_id = new.account_id";
 
-/// Writes the rows of a batch that are not grants.
+/// Writes the rows of a batch that are neither grants nor payments.
 pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[AccountWrite]) -> Result<(), Failure> {
     let mut rare = Rare::default();
     for write in writes {
         rare.add(write);
     }
     write_rows(connection, DEBTS, shard, rare.debts).await?;
-    write_rows(connection, PAYMENTS, shard, rare.payments).await?;
-    write_rows(connection, PAYMENT_NAMES, shard, rare.payment_names).await?;
-    write_rows(connection, MONTHS, shard, rare.months).await?;
-    write_rows(connection, DETAILS, shard, rare.details).await?;
-    write_rows(connection, PAYERS, shard, rare.payers).await?;
     write_rows(connection, REFUNDS, shard, rare.refunds).await?;
     write_rows(connection, DISPUTES, shard, rare.disputes).await?;
     write_rows(connection, REQUESTS, shard, rare.requests).await?;
@@ -78,11 +70,6 @@ pub(super) async fn rows(connection: &mut PgConnection, shard: i16, writes: &[Ac
 #[derive(Default)]
 struct Rare<'a> {
     debts: Vec<WrittenDebt<'a>>,
-    payments: Vec<WrittenPayment<'a>>,
-    payment_names: Vec<WrittenPaymentName<'a>>,
-    months: Vec<WrittenMonth>,
-    details: Vec<WrittenDetails<'a>>,
-    payers: Vec<WrittenPayer<'a>>,
     refunds: Vec<WrittenRefund<'a>>,
     disputes: Vec<WrittenDispute<'a>>,
     requests: Vec<WrittenRequest<'a>>,
@@ -98,19 +85,13 @@ impl<'a> Rare<'a> {
         let account_id = write.account_id;
         for row in &write.rows {
             match row {
-                Row::Grant(_) => {}
+                // `write_payments`.
+                Row::Grant(_) | Row::Payment(_) | Row::PaymentName(_) | Row::PurchaseMonth(_) | Row::Details(_) => {}
                 Row::Debt(row) => self.debts.push(WrittenDebt::of(account_id, row)),
-                Row::Payment(row) => self.payments.push(WrittenPayment::of(account_id, row)),
-                Row::PaymentName(row) => self.payment_names.push(WrittenPaymentName::of(account_id, row)),
-                Row::Details(row) => {
-                    self.details.push(WrittenDetails::of(account_id, row));
-                    self.payers.extend(WrittenPayer::of(account_id, row));
-                }
                 Row::Refund(row) => self.refunds.push(WrittenRefund::of(account_id, row)),
                 Row::Dispute(row) => self.disputes.push(WrittenDispute::of(account_id, row)),
                 Row::Request(row) => self.requests.push(WrittenRequest::of(account_id, row)),
                 Row::Charge(row) => self.charges.push(WrittenCharge::of(account_id, row)),
-                Row::PurchaseMonth(row) => self.months.push(WrittenMonth::of(account_id, row)),
                 Row::Subscription(row) => self.subscriptions.push(WrittenSubscription::of(account_id, row)),
                 Row::HighWater(row) => self.high_waters.push(WrittenHighWater::of(account_id, row)),
                 Row::Reset(row) => self.resets.push(WrittenReset::of(write, row)),

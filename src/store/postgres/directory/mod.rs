@@ -8,14 +8,12 @@ mod unclaimed;
 pub use unclaimed::{Address, Unclaimed};
 
 use super::PostgresStore;
-use crate::config::CLAIMS_AT_ONCE;
 use crate::domain::command::Message;
 use crate::domain::decision::Claim;
 use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::store::facts::{FactKind, claims, of_request, request_named};
 use crate::store::shard_of;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::types::Uuid;
 use std::collections::{BTreeMap, HashSet};
 
@@ -51,6 +49,13 @@ struct Fact {
     key: String,
 }
 
+impl Fact {
+    /// What it is called in its table.
+    fn name(&self) -> (String, String, String) {
+        (self.tenant.to_string(), self.kind.word().to_owned(), self.key.clone())
+    }
+}
+
 /// Who claims a fact in this batch: one account, and its messages.
 struct Claimant {
     fact: Fact,
@@ -67,8 +72,8 @@ struct Holder {
 }
 
 impl PostgresStore {
-    /// Claims the facts of many messages, one sorted statement per directory shard, and looks up the
-    /// requests they name; each message stands beside its answer.
+    /// Claims the facts of many messages, one sorted statement for the first of each, one for the second and so
+    /// on, and looks up the requests they name; each message stands beside its answer.
     ///
     /// A message claims its facts one after the other in one order, and stops at the first that is
     /// not its own, so that no two messages hold what the other one waits for.
@@ -103,26 +108,27 @@ impl PostgresStore {
         messages: &[&Message],
         answers: &mut [Claim],
     ) -> Result<BTreeMap<&'a Fact, Vec<usize>>, Failure> {
-        let mut by_shard: BTreeMap<i16, Vec<Claimant>> = BTreeMap::new();
+        let mut claimants: Vec<Claimant> = Vec::new();
         let mut behind: Vec<(&Fact, usize, Vec<usize>)> = Vec::new();
         for (fact, places) in wanted {
             let (claimant, others) = claimant(fact, &places, messages);
             if let (Some(first), false) = (places.first(), others.is_empty()) {
                 behind.push((fact, *first, others));
             }
-            by_shard.entry(fact.shard).or_default().extend(claimant);
+            claimants.extend(claimant);
         }
-        // Every claim waits for the disk, and those that wait together are written together.
-        let asked = by_shard.into_iter().map(|(shard, claimants)| self.claim_in(shard, claimants));
-        let told: Vec<Vec<(usize, Claim)>> = stream::iter(asked).buffer_unordered(CLAIMS_AT_ONCE).try_collect().await?;
-        for (place, claim) in told.into_iter().flatten() {
-            answer(answers, place, claim);
+        let ours = self.claim_for(&claimants).await?;
+        for claimant in claimants.iter().filter(|claimant| !ours.contains(&claimant.fact.name())) {
+            let claim = self.challenge(claimant).await?;
+            for place in &claimant.places {
+                answer(answers, *place, claim);
+            }
         }
         let mut left = BTreeMap::new();
         for (fact, first, mut others) in behind {
             let told = answers.get(first).copied().unwrap_or(Claim::Undecided);
             if told != Claim::Ours
-                && let Some((_, holder)) = self.holders(fact.shard, vec![(first, fact.clone())]).await?.pop()
+                && let Some((_, holder)) = self.holders(&[(first, fact.clone())]).await?.pop()
             {
                 let is_held = |place: &usize| messages.get(*place).is_some_and(|message| message.account.account.as_str() == holder);
                 let (held, rest): (Vec<usize>, Vec<usize>) = others.into_iter().partition(is_held);
@@ -151,37 +157,28 @@ impl PostgresStore {
         facts
     }
 
-    async fn claim_in(&self, shard: i16, claimants: Vec<Claimant>) -> Result<Vec<(usize, Claim)>, Failure> {
+    /// Claims each fact for who wants it; returns those that are theirs, seen under the row's lock. A look at the
+    /// table in the same statement would miss a row that another worker has just made.
+    async fn claim_for(&self, claimants: &[Claimant]) -> Result<HashSet<(String, String, String)>, Failure> {
         let rows = || claimants.iter().flat_map(|claimant| claimant.messages.iter().map(move |message| (claimant, message)));
-        // What is returned is ours, seen under the row's lock. A look at the table in the same
-        // statement would miss a row that another worker has just made.
         let ours: Vec<(String, String, String)> = sqlx::query_as(
             "insert into directory as known (shard, tenant, kind, key, account, claims) \
-             select $1, tenant, kind, key, account, jsonb_object_agg(message::text, clock_timestamp()) \
-             from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as wanted (tenant, kind, key, account, message) \
-             join tenants using (tenant) group by tenant, kind, key, account order by tenant, kind, key \
+             select shard, tenant, kind, key, account, jsonb_object_agg(message::text, clock_timestamp()) \
+             from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) \
+               as wanted (shard, tenant, kind, key, account, message) \
+             join tenants using (tenant) group by shard, tenant, kind, key, account order by shard, tenant, kind, key \
              on conflict (shard, tenant, kind, key) do update set claims = known.claims || excluded.claims \
              where known.account = excluded.account returning tenant, kind, key",
         )
-        .bind(shard)
-        .bind(rows().map(|(claimant, _)| claimant.fact.tenant.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.fact.shard).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.fact.tenant.as_str()).collect::<Vec<_>>())
         .bind(rows().map(|(claimant, _)| claimant.fact.kind.word()).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.fact.key.clone()).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.account.account.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.fact.key.as_str()).collect::<Vec<_>>())
+        .bind(rows().map(|(claimant, _)| claimant.account.account.as_str()).collect::<Vec<_>>())
         .bind(rows().map(|(_, message)| *message).collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
-        let ours: HashSet<(&str, &str, &str)> =
-            ours.iter().map(|(tenant, kind, key)| (tenant.as_str(), kind.as_str(), key.as_str())).collect();
-        let mut told = Vec::new();
-        for claimant in &claimants {
-            let fact = &claimant.fact;
-            if !ours.contains(&(fact.tenant.as_str(), fact.kind.word(), fact.key.as_str())) {
-                let claim = self.challenge(claimant).await?;
-                told.extend(claimant.places.iter().map(|place| (*place, claim)));
-            }
-        }
-        Ok(told)
+        Ok(ours.into_iter().collect())
     }
 
     /// A fact stands for another account: theirs, undecided, or free to take over.
@@ -274,17 +271,13 @@ impl PostgresStore {
     /// The places of messages that name a request which exists in another account. A claim that is
     /// not decided is none: the message waits, as for a request nobody knows.
     async fn requests_elsewhere(&self, messages: &[&Message]) -> Result<Vec<usize>, Failure> {
-        let mut by_shard: BTreeMap<i16, Vec<(usize, Fact)>> = BTreeMap::new();
+        let mut named: Vec<(usize, Fact)> = Vec::new();
         for (place, message) in messages.iter().enumerate() {
-            for fact in request_named(message).into_iter().flat_map(of_request) {
-                let fact = self.fact(&message.account.tenant, fact);
-                by_shard.entry(fact.shard).or_default().push((place, fact));
-            }
+            let facts = request_named(message).into_iter().flat_map(of_request);
+            named.extend(facts.map(|fact| (place, self.fact(&message.account.tenant, fact))));
         }
-        let asked = by_shard.into_iter().map(|(shard, facts)| self.holders(shard, facts));
-        let told: Vec<Vec<(usize, String)>> = stream::iter(asked).buffer_unordered(CLAIMS_AT_ONCE).try_collect().await?;
         let mut elsewhere = Vec::new();
-        for (place, holder) in told.into_iter().flatten() {
+        for (place, holder) in self.holders(&named).await? {
             let Some((message, request)) = messages.get(place).and_then(|message| Some((message, request_named(message)?))) else {
                 continue;
             };
@@ -295,16 +288,21 @@ impl PostgresStore {
         Ok(elsewhere)
     }
 
-    /// The accounts that facts of one directory shard stand for, each with the place that came along.
-    async fn holders(&self, shard: i16, facts: Vec<(usize, Fact)>) -> Result<Vec<(usize, String)>, Failure> {
+    /// The accounts that facts stand for, each with the place that came along.
+    async fn holders(&self, facts: &[(usize, Fact)]) -> Result<Vec<(usize, String)>, Failure> {
+        if facts.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows: Vec<(i64, String)> = sqlx::query_as(
-            "select place - 1, account from unnest($2::text[], $3::text[], $4::text[]) with ordinality as asked (tenant, kind, key, place) \
-             join directory using (tenant, kind, key) where shard = $1",
+            "select place - 1, held.account \
+             from unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) with ordinality as asked (shard, tenant, kind, key, place) \
+             cross join lateral (select account from directory known where known.shard = asked.shard \
+               and known.tenant = asked.tenant and known.kind = asked.kind and known.key = asked.key offset 0) as held",
         )
-        .bind(shard)
-        .bind(facts.iter().map(|(_, fact)| fact.tenant.to_string()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|(_, fact)| fact.shard).collect::<Vec<_>>())
+        .bind(facts.iter().map(|(_, fact)| fact.tenant.as_str()).collect::<Vec<_>>())
         .bind(facts.iter().map(|(_, fact)| fact.kind.word()).collect::<Vec<_>>())
-        .bind(facts.iter().map(|(_, fact)| fact.key.clone()).collect::<Vec<_>>())
+        .bind(facts.iter().map(|(_, fact)| fact.key.as_str()).collect::<Vec<_>>())
         .fetch_all(&self.pool)
         .await?;
         let place = |row: i64| facts.get(usize::try_from(row).ok()?).map(|(place, _)| *place);

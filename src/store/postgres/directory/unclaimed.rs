@@ -19,7 +19,6 @@ use crate::message::raw::{Raw, RawHead};
 use crate::message::{Incoming, Unaddressed, reread};
 use crate::store::facts::{Wait, shown};
 use crate::store::shard_of;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::PgConnection;
 use sqlx::types::{Json, Uuid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,17 +73,12 @@ impl PostgresStore {
     /// # Errors
     /// [`Failure`] of the database.
     pub async fn address(&self, asked: &[&Unaddressed]) -> Result<Vec<Address>, Failure> {
-        let mut by_shard: BTreeMap<i16, Vec<(usize, Fact)>> = BTreeMap::new();
+        let mut named: Vec<(usize, Fact)> = Vec::new();
         for (place, message) in asked.iter().enumerate() {
-            for fact in shown(&message.command) {
-                let fact = self.fact(&message.tenant, fact);
-                by_shard.entry(fact.shard).or_default().push((place, fact));
-            }
+            named.extend(shown(&message.command).into_iter().map(|fact| (place, self.fact(&message.tenant, fact))));
         }
-        let holders = by_shard.into_iter().map(|(shard, facts)| self.holders(shard, facts));
-        let told: Vec<Vec<(usize, String)>> = stream::iter(holders).buffer_unordered(crate::config::CLAIMS_AT_ONCE).try_collect().await?;
         let mut accounts: Vec<BTreeSet<String>> = vec![BTreeSet::new(); asked.len()];
-        for (place, account) in told.into_iter().flatten() {
+        for (place, account) in self.holders(&named).await? {
             if let Some(accounts) = accounts.get_mut(place) {
                 accounts.insert(account);
             }
