@@ -403,7 +403,7 @@ create table refunds (
     constraint refunds_status_check check (status in ('pending', 'succeeded', 'failed'))
 );
 
-create index refunds_payment_idx on refunds (shard, account_id, payment);
+create index refunds_payment_idx on refunds (shard, payment, account_id);
 
 -- A dispute only moves forward, in the order of these words; the last two are one place.
 create table disputes (
@@ -419,7 +419,7 @@ create table disputes (
     constraint disputes_stage_check check (stage in ('opened', 'withdrawn', 'lost', 'reinstated', 'won'))
 );
 
-create index disputes_payment_idx on disputes (shard, account_id, payment);
+create index disputes_payment_idx on disputes (shard, payment, account_id);
 
 -- Every name a provider has for a payment leads to the one it is kept under. An unpaid one may turn
 -- out to be another: then names move.
@@ -432,8 +432,8 @@ create table payment_names (
     constraint payment_names_pkey primary key (shard, account_id, name)
 );
 
-create index payment_names_payment_idx on payment_names (shard, account_id, payment);
-create index payment_names_provider_id_idx on payment_names (shard, account_id, provider_id);
+create index payment_names_payment_idx on payment_names (shard, payment, account_id);
+create index payment_names_provider_id_idx on payment_names (shard, provider_id, account_id);
 
 create table credit_requests (
     shard         smallint not null,
@@ -557,7 +557,7 @@ create table waiting (
     arrived_at    timestamptz not null default clock_timestamp(),
     raw           jsonb    not null,
     body          bytea    not null,
-    constraint waiting_pkey primary key (shard, account_id, message_key),
+    constraint waiting_pkey primary key (shard, message_key, account_id),
     constraint waiting_waits_on_check check (waits_on in ('account', 'request', 'decision', 'subscription', 'payment', 'time', 'claim'))
 );
 

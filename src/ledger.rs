@@ -208,6 +208,7 @@ impl Fold<'_> {
             quarantine: quarantined(&changes, deliveries),
             account: state.book.account,
             grants: state.book.grants,
+            months: state.book.months,
             rows: row_images::last_images(changes.rows),
             answers: changes.answers,
             waiting: Vec::new(),

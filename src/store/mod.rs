@@ -15,12 +15,14 @@ use crate::domain::decision::{Claim, Row};
 use crate::domain::entry::Entry;
 use crate::domain::grant::Grant;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageKey};
+use crate::domain::invoicing::PurchaseMonth;
 use crate::domain::rejection::QuarantineReason;
 use crate::domain::settings::Terms;
 use crate::failure::Failure;
 use crate::message::Change;
 use crate::message::raw::Raw;
 use jiff::Timestamp;
+use jiff::civil::Date;
 pub use needs::{Named, Needs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -200,6 +202,8 @@ pub struct AccountWrite {
     pub rows: Vec<Row>,
     /// Its grants afterwards: all that are open, and others that messages named.
     pub grants: BTreeMap<u32, Grant>,
+    /// What was bought by month, as far as it was read.
+    pub months: BTreeMap<Date, PurchaseMonth>,
     /// Answers to store.
     pub answers: Vec<Answer>,
     /// Messages that began to wait, with their deliveries.

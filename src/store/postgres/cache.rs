@@ -4,13 +4,16 @@
 //! Owns the bound, and the proof that what is cached is what is stored: it counts only for the very row
 //! that the lock has found, by its place and by its stamp, which every write of an account draws anew.
 //! An account is taken out when a batch opens and put back when the batch has committed, so what became
-//! of a batch that failed is never guessed. Never holds what messages name: that is read for each batch.
+//! of a batch that failed is never guessed. Of what messages name it holds the months of
+//! purchases alone; the rest is read for each batch.
 
 use super::written::Place;
 use crate::domain::account::Account;
 use crate::domain::grant::Grant;
+use crate::domain::invoicing::PurchaseMonth;
 use crate::store::OpenRows;
 use hashlink::LinkedHashMap;
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +21,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const ROWS_MAX: usize = 65_536;
 /// Bytes of text that count as a row.
 const ROW_BYTES: usize = 512;
+/// Months of purchases that count as a row.
+const MONTHS_OF_A_ROW: usize = 8;
 
 /// Which writing of an account's row it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub(super) struct CachedAccount {
     pub(super) grants: BTreeMap<u32, Grant>,
     /// Where the grants stand, by number.
     pub(super) places: BTreeMap<u32, Place>,
+    /// All of its months of purchases, if a batch has needed them.
+    pub(super) months: Option<BTreeMap<Date, PurchaseMonth>>,
 }
 
 impl CachedAccount {
@@ -48,7 +55,8 @@ impl CachedAccount {
         // A name in a list takes its place there and on the heap.
         let scopes = self.grants.values().map(|grant| grant.terms.scope.len().saturating_mul(96));
         let bytes = texts.chain(scopes).chain([profile.alerts.len().saturating_mul(96)]).fold(0, usize::saturating_add);
-        self.grants.len().saturating_add(bytes / ROW_BYTES).saturating_add(1)
+        let months = self.months.as_ref().map_or(0, |months| months.len().div_ceil(MONTHS_OF_A_ROW));
+        self.grants.len().saturating_add(bytes / ROW_BYTES).saturating_add(months).saturating_add(1)
     }
 }
 
@@ -110,7 +118,7 @@ mod tests {
     fn cached(stamp: i64) -> CachedAccount {
         let key = AccountKey { tenant: Id::new("acme").unwrap(), account: Id::new("anna").unwrap() };
         let (account, open) = (Account::unopened(key), OpenRows::default());
-        CachedAccount { version: version(stamp), account, open, grants: BTreeMap::new(), places: BTreeMap::new() }
+        CachedAccount { version: version(stamp), account, open, grants: BTreeMap::new(), places: BTreeMap::new(), months: None }
     }
 
     fn take(cache: &Cache, account_id: i64, stamp: i64) -> usize {

@@ -28,32 +28,48 @@ use std::sync::Arc;
 /// made while the table was small reads all accounts of the shard for every one that is asked for.
 const LOCK: &str = "select position, account_id, place, stamp, revision, clock, clock_timestamp() as now from (\
        select position, tenant, account, revision, clock from unnest($2::text[], $3::text[]) with ordinality as asked (tenant, account, position) \
-       join tenants using (tenant) order by tenant collate \"C\", account collate \"C\") as wanted \
+       join (select tenant, revision, clock from tenants where tenant = any ($2) offset 0) as known using (tenant) order by tenant collate \"C\", account collate \"C\") as wanted \
      cross join lateral (select account_id, ctid as place, stamp from accounts \
        where shard = $1 and accounts.tenant = wanted.tenant and accounts.account = wanted.account for update) as locked";
 
-const ACCOUNTS: &str = select_accounts!("where shard = $1 and account_id = any($2)");
+/// Each account by itself, for the same reason; so are its grants.
+macro_rules! of_each {
+    ($asked:literal, $select:expr) => {
+        concat!("select found.* from ", $asked, " cross join lateral (", $select, " offset 0) as found")
+    };
+}
+
+const ACCOUNTS: &str =
+    of_each!("unnest($2::bigint[]) as asked (account_id)", select_accounts!("where shard = $1 and accounts.account_id = asked.account_id"));
 
 const ADD_MISSING: &str = "insert into accounts (shard, tenant, account) \
      select $1, wanted.tenant, wanted.account from unnest($2::text[], $3::text[]) as wanted (tenant, account) \
      join tenants on tenants.tenant = wanted.tenant \
-     where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account) \
+     where not exists (select from accounts known where known.shard = $1 and known.tenant = wanted.tenant and known.account = wanted.account offset 0) \
      order by wanted.tenant, wanted.account on conflict do nothing";
 
-const GRANTS: &str = select_grants!("ctid as place, ", "where shard = $1 and account_id = any($2) and is_open");
-
-const GRANTS_NAMED: &str = select_grants!(
-    "ctid as place, ",
-    "where shard = $1 and (account_id, grant_id) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
+const GRANTS: &str = of_each!(
+    "unnest($2::bigint[]) as asked (account_id)",
+    select_grants!("ctid as place, ", "where shard = $1 and grants.account_id = asked.account_id and is_open")
 );
 
-const GRANTS_BOUGHT: &str = select_grants!(
-    "ctid as place, ",
-    "where shard = $1 and (account_id, payment) in (select * from unnest($2::bigint[], $3::text[])) and not is_open"
+const GRANTS_NAMED: &str = of_each!(
+    "unnest($2::bigint[], $3::text[]) as asked (account_id, name)",
+    select_grants!(
+        "ctid as place, ",
+        "where shard = $1 and grants.account_id = asked.account_id and grant_id = asked.name and not is_open"
+    )
 );
 
-const GRANTS_NUMBERED: &str =
-    select_grants!("ctid as place, ", "where shard = $1 and (account_id, number) in (select * from unnest($2::bigint[], $3::integer[]))");
+const GRANTS_BOUGHT: &str = of_each!(
+    "unnest($2::bigint[], $3::text[]) as asked (account_id, name)",
+    select_grants!("ctid as place, ", "where shard = $1 and grants.account_id = asked.account_id and payment = asked.name and not is_open")
+);
+
+const GRANTS_NUMBERED: &str = of_each!(
+    "unnest($2::bigint[], $3::integer[]) as asked (account_id, nth)",
+    select_grants!("ctid as place, ", "where shard = $1 and grants.account_id = asked.account_id and number = asked.nth")
+);
 
 /// An account that is locked, and its tenant.
 #[derive(sqlx::FromRow)]
@@ -202,22 +218,23 @@ pub(super) struct Batch {
     pub(super) shard: i16,
     pub(super) ids: Vec<i64>,
     pub(super) accounts: BTreeMap<i64, LoadedAccount>,
-    places: HashMap<i64, Places>,
+    pub(super) places: HashMap<i64, Places>,
     pub(super) open: OpenTables,
 }
 
 impl Batch {
     fn new(shard: i16, locked: &[LockedRow]) -> Self {
         let ids = locked.iter().map(|row| row.account_id).collect();
-        let places = locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: BTreeMap::new() })).collect();
+        let places =
+            locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: BTreeMap::new(), months: false })).collect();
         Self { shard, ids, accounts: BTreeMap::new(), places, open: OpenTables::default() }
     }
 
     /// An account that need not be read.
     fn found(&mut self, account_id: i64, cached: CachedAccount) {
-        let CachedAccount { version, account, open, grants, places } = cached;
-        self.places.insert(account_id, Places { account: version.place, grants: places });
-        self.add(account_id, Book { grants, ..Book::of(account) }, open);
+        let CachedAccount { version, account, open, grants, places, months } = cached;
+        self.places.insert(account_id, Places { account: version.place, grants: places, months: months.is_some() });
+        self.add(account_id, Book { grants, months: months.unwrap_or_default(), ..Book::of(account) }, open);
     }
 
     fn add(&mut self, account_id: i64, book: Book, open: OpenRows) {

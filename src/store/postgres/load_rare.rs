@@ -32,18 +32,20 @@ macro_rules! named_rows {
     };
 }
 
-/// All names of the payments that $2, $3 name and that $4, $5 are the provider's ids of; written as it is for
-/// the same reason.
-const PAYMENT_NAMES: &str = "with named as ( \
-       select found.account_id, found.payment from unnest($2::bigint[], $3::text[]) as asked (account_id, key) \
-       cross join lateral (select account_id, payment from payment_names known where known.shard = $1 \
-         and known.account_id = asked.account_id and known.name = asked.key offset 0) as found \
-       union select found.account_id, found.payment from unnest($4::bigint[], $5::text[]) as asked (account_id, key) \
-       cross join lateral (select account_id, payment from payment_names known where known.shard = $1 \
-         and known.account_id = asked.account_id and known.provider_id = asked.key offset 0) as found) \
-     select found.* from named cross join lateral ( \
-       select account_id, name, provider_id, payment from payment_names known where known.shard = $1 \
-         and known.account_id = named.account_id and known.payment = named.payment offset 0) as found";
+/// All names of the payments that have one of these names, or one of these ids of a provider; written as it is
+/// for the same reason.
+macro_rules! payment_names {
+    ($key:literal) => {
+        concat!(
+            "select found.* from unnest($2::bigint[], $3::text[]) as asked (account_id, key) cross join lateral ( \
+             select payment from payment_names known where known.shard = $1 and known.account_id = asked.account_id and known.",
+            $key,
+            " = asked.key offset 0) as named cross join lateral ( \
+             select account_id, name, provider_id, payment from payment_names known where known.shard = $1 \
+             and known.account_id = asked.account_id and known.payment = named.payment offset 0) as found"
+        )
+    };
+}
 
 /// Which tables that most accounts have no rows in must be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,12 +97,16 @@ impl Batch {
 
     /// What was bought by month, of accounts whose payments may count.
     async fn months(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
-        let wanted = self.accounts.values().filter(|loaded| needs.months.contains(&loaded.state.book.account.key));
-        let wanted: Vec<i64> = wanted.map(|loaded| loaded.account_id).collect();
+        let mut wanted: Vec<i64> = Vec::new();
+        for loaded in self.accounts.values().filter(|loaded| needs.months.contains(&loaded.state.book.account.key)) {
+            let known = self.places.get_mut(&loaded.account_id).map(|places| std::mem::replace(&mut places.months, true));
+            wanted.extend(Some(loaded.account_id).filter(|_| known != Some(true)));
+        }
         if wanted.is_empty() {
             return Ok(());
         }
-        let sql = "select * from purchase_months where shard = $1 and account_id = any($2)";
+        let sql = "select found.* from unnest($2::bigint[]) as asked (account_id) cross join lateral \
+                   (select * from purchase_months known where known.shard = $1 and known.account_id = asked.account_id offset 0) as found";
         let rows: Vec<PurchaseMonthRow> = sqlx::query_as(sql).bind(self.shard).bind(wanted).fetch_all(connection).await?;
         for row in rows {
             let month = row.month()?;
@@ -122,10 +128,8 @@ impl Batch {
         if needs.payments.is_empty() && needs.provider_ids.is_empty() {
             return Ok(requests);
         }
-        let (accounts, names) = self.pairs(&needs.payments, ToString::to_string);
-        let (owners, ids) = self.pairs(&needs.provider_ids, Id::to_string);
-        let asked = sqlx::query_as(PAYMENT_NAMES).bind(self.shard).bind(accounts).bind(names).bind(owners).bind(ids);
-        let rows: Vec<PaymentNameRow> = asked.fetch_all(&mut *connection).await?;
+        let mut rows: Vec<PaymentNameRow> = self.named(connection, payment_names!("name"), &needs.payments).await?;
+        rows.extend(self.named::<PaymentNameRow, _>(connection, payment_names!("provider_id"), &needs.provider_ids).await?);
         let mut payments: Named<Printable> = Named::new();
         for row in rows {
             let known = row.known_name()?;

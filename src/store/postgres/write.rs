@@ -16,13 +16,15 @@ use sqlx::{Arguments as _, Encode, PgConnection, PgTransaction, Postgres, Type};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Where the rows of an account stand in their tables. Nobody else moves them while the account is
-/// locked, so they are found again without an index.
+/// Where the rows of an account stand in their tables, and which are known. Nobody else changes them while the
+/// account is locked, so they are found again without an index.
 #[derive(Debug)]
 pub(super) struct Places {
     pub account: Place,
     /// By number.
     pub grants: BTreeMap<u32, Place>,
+    /// All of its months of purchases are known.
+    pub months: bool,
 }
 
 /// A transaction that holds the locks of a batch's accounts.
@@ -64,14 +66,15 @@ impl Transaction for PostgresTransaction {
 
 /// What the next batch needs of an account; none when it is not known where all of its grants stand.
 fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, CachedAccount)> {
-    let AccountWrite { account_id, account, open, mut grants, .. } = write;
-    let Places { account: place, grants: mut places } = places;
+    let AccountWrite { account_id, account, open, mut grants, months, .. } = write;
+    let Places { account: place, grants: mut places, months: all_months } = places;
     if grants.values().any(|grant| !grant.is_open()) {
         grants.retain(|_, grant| grant.is_open());
         places.retain(|number, _| grants.contains_key(number));
     }
     let version = Version { place, stamp };
-    (places.len() == grants.len()).then_some((account_id, CachedAccount { version, account, open, grants, places }))
+    let months = all_months.then_some(months);
+    (places.len() == grants.len()).then_some((account_id, CachedAccount { version, account, open, grants, places, months }))
 }
 
 /// Accounts, burned grants, entries, outcomes and outbox in one round trip. Parts without rows cost

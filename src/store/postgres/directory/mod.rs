@@ -24,6 +24,27 @@ const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key
      and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
      and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
+/// Claims facts for accounts, row by row in the order they come in: every batch takes its locks in the same.
+/// Tenants that do not exist claim nothing.
+macro_rules! claim {
+    ($told:literal) => {
+        concat!(
+            "insert into directory as known (shard, tenant, kind, key, account, claims) \
+             select shard, tenant, kind, key, account, case strpos(messages, ',') when 0 then jsonb_build_object(messages, clock_timestamp()) \
+               else (select jsonb_object_agg(message, clock_timestamp()) from unnest(string_to_array(messages, ',')) as message) end \
+             from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) \
+               as wanted (shard, tenant, kind, key, account, messages) \
+             where tenant = any (array(select tenants.tenant from tenants where tenants.tenant = any ($2))) \
+             on conflict (shard, tenant, kind, key) do update set claims = known.claims || excluded.claims \
+             where known.account = excluded.account",
+            $told
+        )
+    };
+}
+
+const CLAIM: &str = claim!("");
+const CLAIM_AND_TELL: &str = claim!(" returning tenant, kind, key");
+
 /// Whether fact $4 of a kind exists in the account of `home`.
 fn exists(kind: FactKind) -> &'static str {
     match kind {
@@ -49,19 +70,19 @@ struct Fact {
     key: String,
 }
 
-impl Fact {
-    /// What it is called in its table.
-    fn name(&self) -> (String, String, String) {
-        (self.tenant.to_string(), self.kind.word().to_owned(), self.key.clone())
-    }
-}
-
 /// Who claims a fact in this batch: one account, and its messages.
 struct Claimant {
     fact: Fact,
     account: AccountKey,
     messages: Vec<Uuid>,
     places: Vec<usize>,
+}
+
+impl Claimant {
+    /// The keys of its messages as one text: nearly always there is one.
+    fn keys(&self) -> String {
+        self.messages.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Whom a fact stands for.
@@ -117,8 +138,8 @@ impl PostgresStore {
             }
             claimants.extend(claimant);
         }
-        let ours = self.claim_for(&claimants).await?;
-        for claimant in claimants.iter().filter(|claimant| !ours.contains(&claimant.fact.name())) {
+        for missed in self.claim_for(&claimants).await? {
+            let Some(claimant) = claimants.get(missed) else { continue };
             let claim = self.challenge(claimant).await?;
             for place in &claimant.places {
                 answer(answers, *place, claim);
@@ -157,28 +178,26 @@ impl PostgresStore {
         facts
     }
 
-    /// Claims each fact for who wants it; returns those that are theirs, seen under the row's lock. A look at the
-    /// table in the same statement would miss a row that another worker has just made.
-    async fn claim_for(&self, claimants: &[Claimant]) -> Result<HashSet<(String, String, String)>, Failure> {
-        let rows = || claimants.iter().flat_map(|claimant| claimant.messages.iter().map(move |message| (claimant, message)));
-        let ours: Vec<(String, String, String)> = sqlx::query_as(
-            "insert into directory as known (shard, tenant, kind, key, account, claims) \
-             select shard, tenant, kind, key, account, jsonb_object_agg(message::text, clock_timestamp()) \
-             from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[]) \
-               as wanted (shard, tenant, kind, key, account, message) \
-             join tenants using (tenant) group by shard, tenant, kind, key, account order by shard, tenant, kind, key \
-             on conflict (shard, tenant, kind, key) do update set claims = known.claims || excluded.claims \
-             where known.account = excluded.account returning tenant, kind, key",
-        )
-        .bind(rows().map(|(claimant, _)| claimant.fact.shard).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.fact.tenant.as_str()).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.fact.kind.word()).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.fact.key.as_str()).collect::<Vec<_>>())
-        .bind(rows().map(|(claimant, _)| claimant.account.account.as_str()).collect::<Vec<_>>())
-        .bind(rows().map(|(_, message)| *message).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ours.into_iter().collect())
+    /// Claims each fact for who wants it, in the order they come in; returns the places in it of those that did not
+    /// get theirs. What is told under the row's lock counts: a look at the table in the same statement would miss
+    /// a row that another worker has just made.
+    async fn claim_for(&self, claimants: &[Claimant]) -> Result<Vec<usize>, Failure> {
+        let shards: Vec<i16> = claimants.iter().map(|claimant| claimant.fact.shard).collect();
+        let tenants: Vec<&str> = claimants.iter().map(|claimant| claimant.fact.tenant.as_str()).collect();
+        let kinds: Vec<&str> = claimants.iter().map(|claimant| claimant.fact.kind.word()).collect();
+        let keys: Vec<&str> = claimants.iter().map(|claimant| claimant.fact.key.as_str()).collect();
+        let accounts: Vec<&str> = claimants.iter().map(|claimant| claimant.account.account.as_str()).collect();
+        let messages: Vec<String> = claimants.iter().map(Claimant::keys).collect();
+        let claimed = sqlx::query(CLAIM).bind(&shards).bind(&tenants).bind(&kinds).bind(&keys).bind(&accounts).bind(&messages);
+        if claimed.execute(&self.pool).await?.rows_affected() == u64::try_from(claimants.len()).unwrap_or(u64::MAX) {
+            return Ok(Vec::new());
+        }
+        // Somebody's is another account's: claiming once more says whose.
+        let asked = sqlx::query_as(CLAIM_AND_TELL).bind(&shards).bind(&tenants).bind(&kinds).bind(&keys).bind(&accounts).bind(&messages);
+        let ours: Vec<(String, String, String)> = asked.fetch_all(&self.pool).await?;
+        let ours: HashSet<(&str, &str, &str)> = ours.iter().map(|(tenant, kind, key)| (&**tenant, &**kind, &**key)).collect();
+        let named = tenants.iter().zip(&kinds).zip(&keys).map(|((tenant, kind), key)| (*tenant, *kind, *key));
+        Ok(named.enumerate().filter(|(_, name)| !ours.contains(name)).map(|(place, _)| place).collect())
     }
 
     /// A fact stands for another account: theirs, undecided, or free to take over.
