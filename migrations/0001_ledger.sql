@@ -1,9 +1,12 @@
 -- The ledger's tables.
 --
 -- Every ledger table starts its primary key with `shard`, a stable hash of (tenant, account) modulo
--- the shard count that is fixed when the database is created. No transaction, foreign key or unique
--- key crosses shards. Entries, outcomes and the outbox carry no foreign keys: `reconcile` checks
--- what they would, and the hot path does not pay for them.
+-- the shard count that is fixed when the database is created. No foreign key or unique key crosses
+-- shards, and no transaction but a claim of the directory. Entries, outcomes and the outbox carry no
+-- foreign keys: `reconcile` checks what they would, and the hot path does not pay for them.
+--
+-- Where a table is asked by more than one key, one index leads by the account and the others by theirs:
+-- of two that begin alike either may be taken, and the wrong one reads all rows of an account.
 --
 -- No index stands on a column that every burn changes, and the updated tables leave room on their
 -- pages, so that burning credits rewrites rows in place (heap-only updates).
@@ -141,7 +144,7 @@ create table grants (
 ) with (fillfactor = 70);
 
 create index grants_open_idx on grants (shard, account_id) where is_open;
-create index grants_payment_idx on grants (shard, account_id, payment) where payment is not null;
+create index grants_payment_idx on grants (shard, payment, account_id) where payment is not null;
 
 create table entries (
     shard         smallint not null,
@@ -320,7 +323,7 @@ create table debts (
                                             and remaining + written_off + undone <= amount)
 );
 
-create index debts_payment_idx on debts (shard, account_id, payment) where payment is not null;
+create index debts_payment_idx on debts (shard, payment, account_id) where payment is not null;
 
 create table payments (
     shard         smallint not null,
@@ -463,7 +466,7 @@ create table credit_requests (
         check (status in ('pending', 'accepted', 'rejected', 'cancelled', 'expired'))
 );
 
-create index credit_requests_evidence_idx on credit_requests (shard, account_id, method, evidence_reference)
+create index credit_requests_evidence_idx on credit_requests (shard, evidence_reference, account_id)
     where evidence_reference is not null;
 
 create table charges (

@@ -5,7 +5,7 @@
 //! | lock   | the batch's account rows and tenants, one statement   | 2 (begin, lock)        |
 //! | read   | what is not remembered; repeats; what is named        | 0 to 3, and 1 per rare table |
 //! | fold   | per account in arrival order: time, identity, rules   | 0                      |
-//! | write  | accounts, grants, entries, outcomes, outbox           | 1, and 1 per rare table |
+//! | write  | accounts, entries, outcomes, outbox; new grants       | 1 to 2, and 1 per rare table |
 //! | commit |                                                       | 1                      |
 //!
 //! Bounds: the caller's batch size, and the accounts it names. Promises: per account the messages

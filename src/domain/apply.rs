@@ -251,7 +251,7 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
         On::Account => state.book.account.status != AccountStatus::Unopened,
         On::Request(request) => state.book.requests.contains_key(request),
         On::Decision(request) => state.book.requests.get(request).is_some_and(|request| request.status != RequestStatus::Pending),
-        On::Payment(names) => names.iter().any(|name| state.book.payment_names.contains_key(name)),
+        On::Payment(names) => names.iter().any(|name| state.book.payment(name).is_some()),
         On::Subscription(subscription) => state.book.subscriptions.contains_key(subscription),
         On::Claim(claim) => *claim != Claim::Undecided,
         On::Time(_) => false,

@@ -17,6 +17,7 @@ mod paypal;
 mod paypal_worker;
 mod proxy;
 mod quarantine;
+mod query_plans;
 mod reconcile;
 mod relay;
 mod rights;

@@ -135,6 +135,7 @@ fn topup(said: TopupSaid) -> Result<AutoTopup, Fault> {
 /// What is said of a new account.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(extend("allOf" = [given(&["kind", "owner"])]))]
+#[serde(transparent)]
 pub(super) struct Opened(Said);
 
 pub(super) fn opened(data: &str) -> Result<Asked, Fault> {

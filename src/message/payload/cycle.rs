@@ -33,6 +33,7 @@ pub(super) fn of_account(data: &str) -> Result<Asked, Fault> {
 /// A reset of everything that is due.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(extend("allOf" = [only(&[], &["subscription"]), {"properties": {"manual": {"enum": [false, null]}}}]))]
+#[serde(transparent)]
 pub(super) struct ResetAll(Reset);
 
 pub(super) fn of_tenant(data: &str) -> Result<TenantCommand, Fault> {
