@@ -5,6 +5,7 @@
 use super::finding::shown;
 use crate::domain::credits::Money;
 use crate::domain::ids::Id;
+use crate::message::decimals;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
@@ -28,6 +29,24 @@ pub fn amount(text: &str) -> Result<Money, String> {
     };
     let read = plain.and_then(|plain| Money::parse(&format!("{sign}{plain}")).ok());
     read.ok_or_else(|| format!("{} is no amount", shown(text)))
+}
+
+/// An amount of a currency. One with more decimals than the currency has is none: `1.234` yen may be a thousand; nor
+/// is `1,234` of a currency with three.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn money(text: &str, currency: &Id) -> Result<Money, String> {
+    let amount = amount(text)?;
+    let decimals = decimals(currency.as_str());
+    if decimals == 3 && !text.contains('.') && text.matches(',').count() == 1 && text.trim().rfind(',') == text.trim().len().checked_sub(4)
+    {
+        return Err(format!("{} {currency} has two meanings", shown(text)));
+    }
+    if amount.decimal().normalize().scale() > decimals {
+        return Err(format!("{} has more decimals than {currency}", shown(text)));
+    }
+    Ok(amount)
 }
 
 /// The digits without separators of thousands, with a point; `None` when the groups are none.
@@ -186,6 +205,24 @@ mod tests {
             ["", "-", "1,2345", "1,23,456.00", "12.34.56", "=1+1", "1e3", "NaN", "$5", "5 USD", "1.2345678", ",5", "--5", "+5", "1,2,3"]
         {
             assert!(amount(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_has_no_more_decimals_than_its_currency() {
+        let read = |text, currency| money(text, &Id::new(currency).unwrap()).map(|amount| amount.to_string()).ok();
+        for (text, currency, amount) in [
+            ("1,234", "JPY", Some("1234")),
+            ("1234.00", "JPY", Some("1234")),
+            ("1.234", "JPY", None),
+            ("1.234", "USD", None),
+            ("12.340", "USD", Some("12.34")),
+            ("1.234", "KWD", Some("1.234")),
+            ("1,234", "KWD", None),
+            ("1,234.5", "KWD", Some("1234.5")),
+            ("1.2345", "KWD", None),
+        ] {
+            assert_eq!(read(text, currency).as_deref(), amount, "{text} {currency}");
         }
     }
 

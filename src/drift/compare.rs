@@ -4,7 +4,7 @@
 //! more only for those of which money went back.
 
 use super::finding::{Finding, Kind};
-use super::record::{Lost, Paid, Reversed, Row, Says};
+use super::record::{Paid, Reversed, Row, Says};
 use crate::domain::credits::{Money, Overflow};
 use crate::domain::payment::PaymentStatus;
 use crate::store::postgres::query::drift::{Found, Granted, Known};
@@ -88,8 +88,11 @@ struct Sum {
     paid: String,
     here: String,
     reversed_at: Option<Timestamp>,
-    /// What went back there for certain, and perhaps.
+    /// What went back there for certain: as the payment's own row sums it up, as rows of refunds do, and in
+    /// disputes; and what perhaps did.
     least: String,
+    refunded: String,
+    disputed: String,
     open: String,
     is_vague: bool,
     dispute_told: bool,
@@ -224,10 +227,12 @@ impl Comparison {
         }
         let lost = paid.lost.unwrap_or_default();
         if lost.least.is_positive() || lost.open.is_positive() || lost.is_vague || known.lost.is_positive() {
-            self.add(row, known, (lost, Money::ZERO), |sum| {
-                sum.row = Some(paid.lost.is_some());
-                sum.is_foreign |= is_foreign;
-            })?;
+            let sum = self.sum(row, known);
+            sum.least = money(&sum.least).plus(lost.least)?.to_string();
+            sum.open = money(&sum.open).plus(lost.open)?.to_string();
+            sum.is_vague |= lost.is_vague;
+            sum.row = Some(paid.lost.is_some());
+            sum.is_foreign |= is_foreign;
         }
         Ok(())
     }
@@ -237,7 +242,8 @@ impl Comparison {
         let Found::Recorded(known) = found else { return Ok(()) };
         if known.payment.terms.currency != reversed.currency {
             self.counts.other_currency += 1;
-            return self.add(row, known, (Lost::default(), Money::ZERO), |sum| sum.is_foreign = true);
+            self.sum(row, known).is_foreign = true;
+            return Ok(());
         }
         // Its event may be on its way.
         let is_new = row.at.is_some_and(|at| at > since(terms.now, terms.edge));
@@ -246,14 +252,18 @@ impl Comparison {
             (true, false) => (Money::ZERO, reversed.amount),
             (true, true) => (reversed.amount, reversed.amount.negated()),
         };
-        let lost = Lost { open: perhaps, ..Lost::default() };
-        self.add(row, known, (lost, certain), |sum| sum.dispute_told |= reversed.is_dispute)
+        let sum = self.sum(row, known);
+        sum.open = money(&sum.open).plus(perhaps)?.to_string();
+        sum.dispute_told |= reversed.is_dispute;
+        let gone = if reversed.is_dispute { &mut sum.disputed } else { &mut sum.refunded };
+        *gone = money(gone).plus(certain)?.to_string();
+        Ok(())
     }
 
-    fn add(&mut self, row: &Row, known: &Known, (lost, more): (Lost, Money), note: impl FnOnce(&mut Sum)) -> Result<(), Overflow> {
+    fn sum(&mut self, row: &Row, known: &Known) -> &mut Sum {
         let terms = &known.payment.terms;
         let key = format!("{} {}", terms.payment, known.account_id);
-        let sum = self.sums.entry(key).or_insert_with(|| Sum {
+        self.sums.entry(key).or_insert_with(|| Sum {
             account: known.account.clone(),
             place: row.place,
             currency: terms.currency.to_string(),
@@ -261,17 +271,14 @@ impl Comparison {
             here: known.lost.to_string(),
             reversed_at: known.reversed_at,
             least: Money::ZERO.to_string(),
+            refunded: Money::ZERO.to_string(),
+            disputed: Money::ZERO.to_string(),
             open: Money::ZERO.to_string(),
             is_vague: false,
             dispute_told: false,
             row: None,
             is_foreign: false,
-        });
-        sum.least = money(&sum.least).plus(lost.least)?.plus(more)?.to_string();
-        sum.open = money(&sum.open).plus(lost.open)?.to_string();
-        sum.is_vague |= lost.is_vague;
-        note(sum);
-        Ok(())
+        })
     }
 
     /// Compares what went back in all, after the last row.
@@ -286,12 +293,13 @@ impl Comparison {
                 continue;
             }
             let (paid, here) = (money(&sum.paid), money(&sum.here));
-            let least = money(&sum.least).at_least_zero().min(paid);
-            let most =
-                if sum.is_vague && !sum.dispute_told { paid } else { money(&sum.least).plus(money(&sum.open))?.at_least_zero().min(paid) };
+            // A payment's own row sums up the refunds that have rows of their own.
+            let gone = money(&sum.least).max(money(&sum.refunded)).plus(money(&sum.disputed))?;
+            let least = gone.at_least_zero().min(paid);
+            let most = if sum.is_vague && !sum.dispute_told { paid } else { gone.plus(money(&sum.open))?.at_least_zero().min(paid) };
             // Rows of single reversals end with the period, those that sum them up with the writing of the list.
             let until = since(if sum.row == Some(true) { terms.as_of } else { end }, terms.edge);
-            let is_known_there = sum.row.is_some() && sum.reversed_at.is_none_or(|at| at < until);
+            let is_known_there = sum.row.is_some() && sum.reversed_at.is_some_and(|at| at < until);
             let (kind, what) = if least > here {
                 (Kind::NotClawed, "more went back there than was taken back for here")
             } else if here > most && is_known_there {

@@ -61,7 +61,8 @@ pub fn activity_row(cells: &Cells<'_>, order: DayOrder) -> Result<(Option<Timest
     if !is_reversal && !is_payment {
         return Ok((at, Says::Nothing));
     }
-    let gross = cell::amount(cells.get("Gross"))?;
+    let currency = cell::currency(cells.get("Currency"))?;
+    let gross = cell::money(cells.get("Gross"), &currency)?;
     // A payment of ours to somebody.
     if is_payment && !gross.is_positive() {
         return Ok((at, Says::Nothing));
@@ -73,7 +74,6 @@ pub fn activity_row(cells: &Cells<'_>, order: DayOrder) -> Result<(Option<Timest
     if !DONE.contains(&status.as_str()) {
         return Err(format!("the status {} is not known", shown(cells.get("Status"))));
     }
-    let currency = cell::currency(cells.get("Currency"))?;
     let says = if is_reversal {
         let names = Names::of(PAYPAL, [cells.get("Reference Txn ID")])?;
         Says::Reversed(Box::new(Reversed { names, amount: gross.negated(), currency, is_dispute: false }))
@@ -125,7 +125,8 @@ impl Transaction {
             return Ok((at, Says::Nothing));
         }
         let Amount { currency_code, value } = info.transaction_amount.as_ref().ok_or_else(|| "the amount is missing".to_owned())?;
-        let (amount, currency) = (cell::amount(value)?, cell::currency(currency_code)?);
+        let currency = cell::currency(currency_code)?;
+        let amount = cell::money(value, &currency)?;
         if is_reversal {
             let refers = info.paypal_reference_id_type.as_deref().is_none_or(|kind| kind == "TXN");
             let names = Names::of(PAYPAL, info.paypal_reference_id.as_deref().filter(|_| refers))?;

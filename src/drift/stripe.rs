@@ -66,15 +66,17 @@ pub fn payment_row(cells: &Cells<'_>) -> Result<(Option<Timestamp>, Says), Strin
         return Err(format!("the status {} is not known", shown(cells.get("Status"))));
     }
     let named = [cells.get("PaymentIntent ID"), cells.get("id"), cells.get("Invoice ID")];
+    let currency = cell::currency(cells.get("Currency"))?;
+    let money = |text: &str| cell::money(text, &currency);
     let refunded = cells.get("Amount Refunded");
-    let mut lost = Lost { least: if refunded.is_empty() { Money::ZERO } else { cell::amount(refunded)? }, ..Lost::default() };
+    let mut lost = Lost { least: if refunded.is_empty() { Money::ZERO } else { money(refunded)? }, ..Lost::default() };
     let dispute = cells.get("Dispute Status").trim().to_ascii_lowercase();
     if !dispute.is_empty() && !HARMLESS.contains(&dispute.as_str()) {
         let disputed = cells.get("Disputed Amount");
         match (disputed.is_empty(), dispute.as_str()) {
             (true, _) => lost.is_vague = true,
-            (false, "lost") => lost.least = sum(lost.least, cell::amount(disputed)?)?,
-            (false, _) => lost.open = cell::amount(disputed)?,
+            (false, "lost") => lost.least = sum(lost.least, money(disputed)?)?,
+            (false, _) => lost.open = money(disputed)?,
         }
     }
     let livemode = match cells.get("Mode").trim().to_ascii_lowercase().as_str() {
@@ -84,8 +86,8 @@ pub fn payment_row(cells: &Cells<'_>) -> Result<(Option<Timestamp>, Says), Strin
     };
     let paid = Paid {
         names: Names::of(STRIPE, named)?,
-        amount: cell::amount(cells.get("Amount"))?,
-        currency: cell::currency(cells.get("Currency"))?,
+        amount: money(cells.get("Amount"))?,
+        currency,
         account: account(cells.get("credit_account (metadata)")),
         livemode,
         lost: Some(lost),
@@ -110,15 +112,17 @@ pub fn balance_row(cells: &Cells<'_>) -> Result<(Option<Timestamp>, Says), Strin
     let source = if source.starts_with("ch_") || source.starts_with("py_") || source.starts_with("pi_") { source } else { "" };
     let names = Names::of(STRIPE, [cells.get("payment_intent_id"), cells.get("charge_id"), source, cells.get("invoice_id")]);
     let names = names.map_err(|what| format!("{what}: add the columns payment_intent_id and charge_id to the report"))?;
-    let gross = cell::amount(cells.get("gross"))?;
+    let settled = cell::currency(cells.get("currency"))?;
+    let gross = cell::money(cells.get("gross"), &settled)?;
     let (facing, facing_currency) = (cells.get("customer_facing_amount"), cells.get("customer_facing_currency"));
     let (amount, currency) = if facing.is_empty() || facing_currency.is_empty() {
-        (gross, cell::currency(cells.get("currency"))?)
+        (gross, settled)
     } else {
-        let facing = cell::amount(facing)?;
+        let facing_currency = cell::currency(facing_currency)?;
+        let facing = cell::money(facing, &facing_currency)?;
         // The sign is that of the movement.
         let facing = if facing.is_negative() == gross.is_negative() { facing } else { facing.negated() };
-        (facing, cell::currency(facing_currency)?)
+        (facing, facing_currency)
     };
     if category != "charge" {
         return Ok((at, Says::Reversed(Box::new(Reversed { names, amount: amount.negated(), currency, is_dispute }))));
@@ -153,7 +157,7 @@ struct Movement {
     amount: i64,
 }
 
-/// A charge, a PaymentIntent or a dispute, read narrowly.
+/// A charge, a PaymentIntent, a refund or a dispute, read narrowly.
 #[derive(Deserialize)]
 pub struct Object {
     id: String,
@@ -209,6 +213,9 @@ impl Object {
             }
             "charge" | "ch" | "py" | "payment_intent" | "pi" => Says::Nothing,
             "dispute" | "dp" | "du" => self.dispute()?,
+            // One that is under way counts, as it does here, until it fails.
+            "refund" | "re" | "pyr" if matches!(self.status.as_deref(), Some("failed" | "canceled")) => Says::Nothing,
+            "refund" | "re" | "pyr" => self.reversed(self.money(self.amount)?, false)?,
             other => return Err(format!("an object {} is not compared: list charges", shown(other))),
         };
         Ok((at, says))
@@ -228,16 +235,16 @@ impl Object {
     }
 
     fn dispute(&self) -> Result<Says, String> {
-        let named = [self.payment_intent.as_ref().map(Reference::id), self.charge.as_ref().map(Reference::id)];
         let status = self.status.as_deref().unwrap_or_default();
         let withdrawn = self.balance_transactions.iter().map(|movement| i128::from(movement.amount)).sum::<i128>() < 0;
         let gone = !HARMLESS.contains(&status) && (status == "lost" || withdrawn);
-        Ok(Says::Reversed(Box::new(Reversed {
-            names: Names::of(STRIPE, named.into_iter().flatten())?,
-            amount: if gone { self.money(self.amount)? } else { Money::ZERO },
-            currency: self.currency()?,
-            is_dispute: true,
-        })))
+        self.reversed(if gone { self.money(self.amount)? } else { Money::ZERO }, true)
+    }
+
+    fn reversed(&self, amount: Money, is_dispute: bool) -> Result<Says, String> {
+        let named = [self.payment_intent.as_ref().map(Reference::id), self.charge.as_ref().map(Reference::id)];
+        let names = Names::of(STRIPE, named.into_iter().flatten())?;
+        Ok(Says::Reversed(Box::new(Reversed { names, amount, currency: self.currency()?, is_dispute })))
     }
 
     fn currency(&self) -> Result<Id, String> {
@@ -288,8 +295,22 @@ mod tests {
         ] {
             assert!(matches!(said(json), Ok(Says::Nothing)), "{json}");
         }
-        assert!(said(r#"{"id":"re_1","object":"refund","amount":1,"currency":"usd"}"#).is_err());
+        assert!(said(r#"{"id":"cus_1","object":"customer"}"#).is_err());
         assert!(said(r#"{"id":"ch_1","object":"charge","status":"succeeded","currency":"usd"}"#).is_err());
+    }
+
+    #[test]
+    fn a_refund_counts_until_it_fails() {
+        for (status, gone) in [("succeeded", Some("5")), ("pending", Some("5")), ("failed", None), ("canceled", None)] {
+            let json = format!(
+                r#"{{"id":"re_1","object":"refund","status":"{status}","amount":500,"currency":"usd","charge":"ch_1","payment_intent":"pi_1"}}"#
+            );
+            let counted = match said(&json).unwrap() {
+                Says::Reversed(reversed) => Some((reversed.amount.to_string(), reversed.is_dispute)),
+                _ => None,
+            };
+            assert_eq!(counted, gone.map(|gone| (gone.to_owned(), false)), "{status}");
+        }
     }
 
     #[test]

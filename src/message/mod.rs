@@ -40,7 +40,7 @@ pub use payload::types;
 pub use raw::{Queue, Raw};
 pub use read::{Incoming, Keys, NotRead, TenantMessage, Unaddressed, Unreadable, authentic, paypal_webhook, read, reread};
 pub use schema::schemas;
-pub use stripe::{BadSignature, major, sign, verify};
+pub use stripe::{BadSignature, decimals, major, sign, verify};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
-//! Stripe's lists of charges and of disputes.
+//! Stripe's lists of charges, of refunds and of disputes.
 //!
-//! Owns their order and pages: charges first, then the disputes about them, each from the newest to the oldest.
+//! Owns their order and pages: charges first, then what went back of any charge, each from the newest to the oldest.
 
 use super::{NoList, Page, Service};
 use crate::drift::record::{Row, Says};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What a restricted key must be allowed.
-const PERMISSION: &str = "charges and disputes";
+const PERMISSION: &str = "charges, refunds and disputes";
 /// The most that Stripe puts into a page.
 const PAGE: usize = 100;
 
@@ -25,6 +25,7 @@ pub struct Key(pub String);
 #[serde(rename_all = "snake_case")]
 enum List {
     Charges,
+    Refunds,
     Disputes,
 }
 
@@ -59,7 +60,8 @@ struct Answer<'a> {
 pub async fn page(service: &Service, key: &Key, (from, to): (Timestamp, Timestamp), cursor: &Cursor) -> Result<Page<Cursor>, NoList> {
     let (name, period) = match cursor.list {
         List::Charges => ("charges", format!("&created[gte]={}&created[lt]={}", from.as_second(), to.as_second())),
-        // A charge of the period may be disputed later.
+        // A charge of the period may be refunded and disputed later.
+        List::Refunds => ("refunds", format!("&created[gte]={}", from.as_second())),
         List::Disputes => ("disputes", format!("&created[gte]={}", from.as_second())),
     };
     let after = cursor.after.as_ref().map_or_else(String::new, |after| format!("&starting_after={after}"));
@@ -82,7 +84,8 @@ pub async fn page(service: &Service, key: &Key, (from, to): (Timestamp, Timestam
     let next = match (answer.has_more, after, cursor.list) {
         (true, Some(after), list) => Some(Cursor { list, after: Some(after), seen }),
         (true, None, _) => return Err(NoList::Answer("it says that there is more, and not after what".to_owned())),
-        (false, _, List::Charges) => Some(Cursor { list: List::Disputes, after: None, seen: 0 }),
+        (false, _, List::Charges) => Some(Cursor { list: List::Refunds, after: None, seen: 0 }),
+        (false, _, List::Refunds) => Some(Cursor { list: List::Disputes, after: None, seen: 0 }),
         (false, _, List::Disputes) => None,
     };
     Ok(Page { rows, next })

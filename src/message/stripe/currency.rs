@@ -17,16 +17,22 @@ const THREE_DECIMAL: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 /// have kept the last digit. Stripe's own limit is twelve digits.
 const MINOR_MAX: u64 = 9_007_199_254_740_991;
 
-/// Minor units as money in major units; `currency` in upper case. `None` beyond the bound.
+/// Decimals of an amount in major units; `currency` in upper case.
 #[must_use]
-pub fn major(minor: u64, currency: &str) -> Option<Money> {
-    let scale = if ZERO_DECIMAL.contains(&currency) {
+pub fn decimals(currency: &str) -> u32 {
+    if ZERO_DECIMAL.contains(&currency) {
         0
     } else if THREE_DECIMAL.contains(&currency) {
         3
     } else {
         2
-    };
+    }
+}
+
+/// Minor units as money in major units; `currency` in upper case. `None` beyond the bound.
+#[must_use]
+pub fn major(minor: u64, currency: &str) -> Option<Money> {
+    let scale = decimals(currency);
     let minor = (minor <= MINOR_MAX).then_some(minor)?;
     Money::new(Decimal::try_from_i128_with_scale(i128::from(minor), scale).ok()?).ok()
 }

@@ -11,6 +11,6 @@ mod refund;
 mod subscription;
 mod verify;
 
-pub use currency::major;
+pub use currency::{decimals, major};
 pub(super) use event::read;
 pub use verify::{BadSignature, sign, verify};

@@ -12,7 +12,8 @@ use credit_ledger::secrets::PayPalCredentials;
 use credit_ledger::store::shard_of;
 use jiff::SignedDuration;
 use provider::{
-    APPLICATION, Charge, KEY, Provider, activity_csv, balance_csv, charge, charges_json, disputes_json, payments_csv, transactions_json,
+    APPLICATION, Charge, KEY, Provider, activity_csv, balance_csv, charge, charges_json, disputes_json, payments_csv, refunds_json,
+    transactions_json,
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -240,8 +241,9 @@ async fn a_list_that_agrees_has_no_difference_in_any_form() {
         let charges = agreed(world).await;
         let folder = Folder::new();
         let objects = [charges_json(&charges), disputes_json(&charges)].concat();
+        let with_refunds = [&objects[..], &refunds_json(&charges)].concat();
         let list = format!("{}\n{}", json!({"object": "list", "data": charges_json(&charges)}), json!({"data": disputes_json(&charges)}));
-        for text in [payments_csv(&charges), balance_csv(&charges), lines(&objects), list] {
+        for text in [payments_csv(&charges), balance_csv(&charges), lines(&objects), lines(&with_refunds), list] {
             let (findings, counts) = whole(&world.url(), &folder.options("stripe", &text)).await;
             assert_eq!((findings, counts.payments, counts.granted), (Vec::new(), 7, 7), "{text}");
         }
@@ -414,6 +416,36 @@ async fn what_is_near_an_end_of_the_period_is_held_against_nobody() {
 fn period_of(folder: &Folder, charges: &[Charge], now: &str) -> Options {
     let to = instant(now).checked_add(SignedDuration::from_hours(1)).unwrap();
     Options { from: Some(instant("2026-01-10T00:00:00Z")), to: Some(to), ..folder.options("stripe", &payments_csv(charges)) }
+}
+
+#[tokio::test]
+async fn a_refund_counts_though_its_payment_is_older_than_the_list() {
+    World::in_postgres(CATALOG, async |world| {
+        let mut charges = agreed(world).await;
+        charges[0].refunded = 700;
+        charges[0].refunded_at = Some(instant("2026-01-14T09:00:00Z"));
+        let provider = Provider::start(&charges).await;
+        let since = || Options { from: Some(instant("2026-01-11T00:00:00Z")), ..from_stripe(&provider, KEY) };
+        let (findings, _) = whole(&world.url(), &since()).await;
+        assert_eq!(told(&findings), expected("stripe", &[(Kind::NotClawed, "pi_0")]), "{findings:#?}");
+        world.refunded("pi_0", "2026-01-14T09:00:00Z", 700).await;
+        assert_eq!(whole(&world.url(), &since()).await.0, Vec::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_charge_sums_up_without_a_time_is_not_held_against_an_older_list() {
+    World::in_postgres(CATALOG, async |world| {
+        let charges = agreed(world).await;
+        let list = payments_csv(&charges);
+        // Its event says how much was refunded in all, and shows no refund.
+        let object = json!({"id": "ch_pi_3", "object": "charge", "amount": 2_000, "amount_refunded": 500, "currency": "usd",
+            "payment_intent": "pi_3", "status": "succeeded", "refunded": false});
+        assert_eq!(world.event("evt_sum", "charge.refunded", "2026-01-20T00:00:00Z", object).await, "applied");
+        assert_eq!(whole(&world.url(), &Folder::new().options("stripe", &list)).await.0, Vec::new());
+    })
+    .await;
 }
 
 #[tokio::test]

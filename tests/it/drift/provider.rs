@@ -28,6 +28,8 @@ pub struct Charge {
     /// In hundredths of a dollar.
     pub minor: u32,
     pub refunded: u32,
+    /// A minute after the payment, if it is not said.
+    pub refunded_at: Option<Timestamp>,
     /// State and amount of a dispute.
     pub dispute: Option<(&'static str, u32)>,
     pub account: Option<&'static str>,
@@ -36,7 +38,7 @@ pub struct Charge {
 
 pub fn charge(id: &str, at: &str, minor: u32) -> Charge {
     let at = at.parse().unwrap();
-    Charge { id: id.to_owned(), at, minor, refunded: 0, dispute: None, account: None, is_live: false }
+    Charge { id: id.to_owned(), at, minor, refunded: 0, refunded_at: None, dispute: None, account: None, is_live: false }
 }
 
 pub fn major(minor: u32) -> String {
@@ -107,6 +109,15 @@ pub fn charges_json(charges: &[Charge]) -> Vec<Value> {
             "metadata": one.account.map_or(json!({}), |account| json!({"credit_account": account}))})
     };
     charges.iter().map(object).collect()
+}
+
+pub fn refunds_json(charges: &[Charge]) -> Vec<Value> {
+    let object = |one: &Charge| {
+        let at = one.refunded_at.map_or(one.at.as_second() + 60, Timestamp::as_second);
+        json!({"id": format!("re_{}", one.id), "object": "refund", "amount": one.refunded, "currency": "usd", "status": "succeeded",
+            "charge": format!("ch_{}", one.id), "payment_intent": one.id, "created": at})
+    };
+    charges.iter().filter(|one| one.refunded > 0).map(object).collect()
 }
 
 pub fn disputes_json(charges: &[Charge]) -> Vec<Value> {
@@ -259,6 +270,7 @@ impl Shared {
                 json!({"access_token": format!("A-{}", self.tokens), "expires_in": 3600}).to_string().into_response()
             }
             "/v1/charges" if authorization == basic(&format!("{KEY}:")) => newest_first(charges_json(&self.charges), &asked),
+            "/v1/refunds" if authorization == basic(&format!("{KEY}:")) => newest_first(refunds_json(&self.charges), &asked),
             "/v1/disputes" if authorization == basic(&format!("{KEY}:")) => newest_first(disputes_json(&self.charges), &asked),
             "/v1/reporting/transactions" if authorization == format!("Bearer A-{}", self.tokens) => self.transactions(&asked),
             _ => (StatusCode::UNAUTHORIZED, r#"{"error":{"message":"Invalid API Key"}}"#).into_response(),

@@ -104,7 +104,10 @@ impl Database {
     }
 
     async fn load(&self, store: &PostgresStore, key: &AccountKey) -> AccountState {
-        let (transaction, mut loaded) = store.open(self.shard(key), &BTreeSet::from([key.clone()]), &Needs::default()).await.unwrap();
+        let accounts = BTreeSet::from([key.clone()]);
+        // What was bought by month is the one thing remembered that is only read where it is needed.
+        let needs = Needs { months: accounts.clone(), ..Needs::default() };
+        let (transaction, mut loaded) = store.open(self.shard(key), &accounts, &needs).await.unwrap();
         drop(transaction);
         loaded.accounts.remove(key).unwrap().state
     }

@@ -32,7 +32,8 @@ pub struct Known {
     pub payment: Payment,
     /// The money of it that is gone (semantics §6: L).
     pub lost: Money,
-    /// When the last of its refunds was made or its last dispute opened.
+    /// When the last of its refunds was made or its last dispute opened; `None` also when more is gone than they
+    /// say: a charge tells how much was refunded of it, and not when.
     pub reversed_at: Option<Timestamp>,
 }
 
@@ -362,14 +363,17 @@ impl Read {
         let mut book = Book::unopened(AccountKey { tenant: tenant.clone(), account: super::super::rows::id(account)? });
         book.refunds = self.refunds.iter().map(|refund| (refund.id.clone(), refund.clone())).collect();
         book.disputes = self.disputes.iter().map(|dispute| (dispute.id.clone(), dispute.clone())).collect();
-        let lost = Reversed::of(&book, &self.payment).lost();
+        let unreadable = |_| super::super::rows::unreadable("sum of reversals", self.payment.terms.payment.as_str());
+        let lost = Reversed::of(&book, &self.payment).lost().map_err(unreadable)?;
+        let told = Payment { refunded_most: Money::ZERO, ..self.payment.clone() };
+        let is_all_told = Reversed::of(&book, &told).lost().map_err(unreadable)? == lost;
         let times = self.refunds.iter().map(|refund| refund.created_at).chain(self.disputes.iter().map(|dispute| dispute.opened_at));
         Ok(Known {
             account: account.to_owned(),
             account_id,
             payment: self.payment.clone(),
-            lost: lost.map_err(|_| super::super::rows::unreadable("sum of reversals", self.payment.terms.payment.as_str()))?,
-            reversed_at: times.max(),
+            lost,
+            reversed_at: times.max().filter(|_| is_all_told),
         })
     }
 }
