@@ -39,8 +39,8 @@ pub fn amount(text: &str) -> Result<Money, String> {
 pub fn money(text: &str, currency: &Id) -> Result<Money, String> {
     let amount = amount(text)?;
     let decimals = decimals(currency.as_str());
-    if decimals == 3 && !text.contains('.') && text.matches(',').count() == 1 && text.trim().rfind(',') == text.trim().len().checked_sub(4)
-    {
+    let is_group_or_decimals = !text.contains('.') && text.trim().split_once(',').is_some_and(|(_, rest)| rest.len() == 3);
+    if decimals == 3 && is_group_or_decimals {
         return Err(format!("{} {currency} has two meanings", shown(text)));
     }
     if amount.decimal().normalize().scale() > decimals {

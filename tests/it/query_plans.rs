@@ -30,7 +30,7 @@ async fn rows_read(store: &PostgresStore, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn one_payment_among_thousands_of_an_account_is_looked_up_by_itself() {
+async fn one_payment_among_hundreds_of_an_account_is_looked_up_by_itself() {
     let database = Database::create().await;
     database.catalog(&catalog::parse("test", CATALOG).unwrap(), CATALOG).await;
     let shard = database.shard(&AccountKey { tenant: id(TENANT), account: id("anna") });

@@ -5,7 +5,7 @@
 
 use super::cache::{CachedAccount, Version};
 use super::load_rare::OpenTables;
-use super::rows::{AccountRow, GrantRow, hash, number, select_accounts, select_grants};
+use super::rows::{AccountRow, GrantRow, hash, number, of_each, select_accounts, select_grants};
 use super::write::{Places, PostgresTransaction};
 use super::written::{Place, small};
 use super::{PostgresStore, terms, waiting};
@@ -31,13 +31,6 @@ const LOCK: &str = "select position, account_id, place, stamp, revision, clock, 
        join (select tenant, revision, clock from tenants where tenant = any ($2) offset 0) as known using (tenant) order by tenant collate \"C\", account collate \"C\") as wanted \
      cross join lateral (select account_id, ctid as place, stamp from accounts \
        where shard = $1 and accounts.tenant = wanted.tenant and accounts.account = wanted.account for update) as locked";
-
-/// Each account by itself, for the same reason; so are its grants.
-macro_rules! of_each {
-    ($asked:literal, $select:expr) => {
-        concat!("select found.* from ", $asked, " cross join lateral (", $select, " offset 0) as found")
-    };
-}
 
 const ACCOUNTS: &str =
     of_each!("unnest($2::bigint[]) as asked (account_id)", select_accounts!("where shard = $1 and accounts.account_id = asked.account_id"));

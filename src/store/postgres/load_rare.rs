@@ -4,6 +4,7 @@
 //! one of its messages names some.
 
 use super::load::Batch;
+use super::rows::of_each;
 use super::rows_money::{
     ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, PurchaseMonthRow, RefundRow, RequestRow, SubscriptionRow,
 };
@@ -17,32 +18,33 @@ use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// The rows of a table that pairs of account and key name, each looked up by itself. A plan is made when a
-/// connection first needs it and kept, so that it must be right for a full table although the table was empty
-/// then; `in (select …)` and joins are planned as a read of the whole shard, which an empty one costs nothing.
+/// The rows of a table that pairs of account and key name.
 macro_rules! named_rows {
     ($table:literal, $key:literal) => {
-        concat!(
-            "select found.* from unnest($2::bigint[], $3::text[]) as asked (account_id, key) cross join lateral (select * from ",
-            $table,
-            " known where known.shard = $1 and known.account_id = asked.account_id and known.",
-            $key,
-            " = asked.key offset 0) as found"
+        of_each!(
+            "unnest($2::bigint[], $3::text[]) as asked (account_id, key)",
+            concat!(
+                "select * from ",
+                $table,
+                " known where known.shard = $1 and known.account_id = asked.account_id and known.",
+                $key,
+                " = asked.key"
+            )
         )
     };
 }
 
-/// All names of the payments that have one of these names, or one of these ids of a provider; written as it is
-/// for the same reason.
+/// All names of the payments that have one of these names, or one of these ids of a provider.
 macro_rules! payment_names {
     ($key:literal) => {
         concat!(
-            "select found.* from unnest($2::bigint[], $3::text[]) as asked (account_id, key) cross join lateral ( \
-             select payment from payment_names known where known.shard = $1 and known.account_id = asked.account_id and known.",
-            $key,
-            " = asked.key offset 0) as named cross join lateral ( \
-             select account_id, name, provider_id, payment from payment_names known where known.shard = $1 \
-             and known.account_id = asked.account_id and known.payment = named.payment offset 0) as found"
+            "select found.* from (",
+            of_each!(
+                "unnest($2::bigint[], $3::text[]) as asked (account_id, key)",
+                concat!("select account_id, payment from payment_names known where known.shard = $1 and known.account_id = asked.account_id and known.", $key, " = asked.key")
+            ),
+            ") as named cross join lateral (select account_id, name, provider_id, payment from payment_names known \
+             where known.shard = $1 and known.account_id = named.account_id and known.payment = named.payment offset 0) as found"
         )
     };
 }
@@ -99,14 +101,18 @@ impl Batch {
     async fn months(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
         let mut wanted: Vec<i64> = Vec::new();
         for loaded in self.accounts.values().filter(|loaded| needs.months.contains(&loaded.state.book.account.key)) {
-            let known = self.places.get_mut(&loaded.account_id).map(|places| std::mem::replace(&mut places.months, true));
-            wanted.extend(Some(loaded.account_id).filter(|_| known != Some(true)));
+            let Some(places) = self.places.get_mut(&loaded.account_id) else { continue };
+            if !std::mem::replace(&mut places.months, true) {
+                wanted.push(loaded.account_id);
+            }
         }
         if wanted.is_empty() {
             return Ok(());
         }
-        let sql = "select found.* from unnest($2::bigint[]) as asked (account_id) cross join lateral \
-                   (select * from purchase_months known where known.shard = $1 and known.account_id = asked.account_id offset 0) as found";
+        let sql = of_each!(
+            "unnest($2::bigint[]) as asked (account_id)",
+            "select * from purchase_months known where known.shard = $1 and known.account_id = asked.account_id"
+        );
         let rows: Vec<PurchaseMonthRow> = sqlx::query_as(sql).bind(self.shard).bind(wanted).fetch_all(connection).await?;
         for row in rows {
             let month = row.month()?;

@@ -64,6 +64,16 @@ pub fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Failure> {
 }
 
 /// A statement that reads [`AccountRow`]s, whose keys are known; the rest of it follows `from accounts`.
+/// What is selected for each row of `asked`, looked up by itself. A plan is made when a connection first needs it
+/// and kept, so that it must be right for a full table although the table was empty then; `in (select …)` and
+/// joins are planned as a read of the whole shard, which an empty one costs nothing.
+macro_rules! of_each {
+    ($asked:literal, $select:expr) => {
+        concat!("select found.* from ", $asked, " cross join lateral (", $select, " offset 0) as found")
+    };
+}
+pub(super) use of_each;
+
 macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(

@@ -14,7 +14,7 @@ use crate::domain::ids::{AccountKey, Id, MessageKey};
 use crate::failure::Failure;
 use crate::store::facts::{FactKind, claims, of_request, request_named};
 use crate::store::shard_of;
-use sqlx::types::Uuid;
+use sqlx::{FromRow, types::Uuid};
 use std::collections::{BTreeMap, HashSet};
 
 /// A message of account $3 that was set aside after it claimed; an earlier end was taken back by a
@@ -24,8 +24,7 @@ const SET_ASIDE: &str = "select from quarantine where shard = $1 and message_key
      and tenant = $2 and account = $3 and last_seen_at >= claimed_at \
      and (reason not in ('invariant_violated', 'retries_exhausted') or ended_as = 'discarded')";
 
-/// Claims facts for accounts, row by row in the order they come in: every batch takes its locks in the same.
-/// Tenants that do not exist claim nothing.
+/// Claims facts row by row as they come in: every batch locks in one order. Unknown tenants claim nothing.
 macro_rules! claim {
     ($told:literal) => {
         concat!(
@@ -188,13 +187,14 @@ impl PostgresStore {
         let keys: Vec<&str> = claimants.iter().map(|claimant| claimant.fact.key.as_str()).collect();
         let accounts: Vec<&str> = claimants.iter().map(|claimant| claimant.account.account.as_str()).collect();
         let messages: Vec<String> = claimants.iter().map(Claimant::keys).collect();
-        let claimed = sqlx::query(CLAIM).bind(&shards).bind(&tenants).bind(&kinds).bind(&keys).bind(&accounts).bind(&messages);
-        if claimed.execute(&self.pool).await?.rows_affected() == u64::try_from(claimants.len()).unwrap_or(u64::MAX) {
+        let claim =
+            |sql: &'static str| sqlx::query(sql).bind(&shards).bind(&tenants).bind(&kinds).bind(&keys).bind(&accounts).bind(&messages);
+        if claim(CLAIM).execute(&self.pool).await?.rows_affected() == u64::try_from(claimants.len()).unwrap_or(u64::MAX) {
             return Ok(Vec::new());
         }
         // Somebody's is another account's: claiming once more says whose.
-        let asked = sqlx::query_as(CLAIM_AND_TELL).bind(&shards).bind(&tenants).bind(&kinds).bind(&keys).bind(&accounts).bind(&messages);
-        let ours: Vec<(String, String, String)> = asked.fetch_all(&self.pool).await?;
+        let ours: Vec<(String, String, String)> =
+            claim(CLAIM_AND_TELL).try_map(|row| FromRow::from_row(&row)).fetch_all(&self.pool).await?;
         let ours: HashSet<(&str, &str, &str)> = ours.iter().map(|(tenant, kind, key)| (&**tenant, &**kind, &**key)).collect();
         let named = tenants.iter().zip(&kinds).zip(&keys).map(|((tenant, kind), key)| (*tenant, *kind, *key));
         Ok(named.enumerate().filter(|(_, name)| !ours.contains(name)).map(|(place, _)| place).collect())
