@@ -43,7 +43,9 @@ fn text(found: &Found) -> String {
         None => format!("{messages} in {orders} deliveries ({all}, each also with repeats): every one ends the same\n{}", ends(&first.end)),
         Some(other) => format!(
             "{messages}: after {orders} deliveries ({all}, each also with repeats) one ends differently\n{}\n{}\n\
-             Decisions that contradict each other do that, the first stands; so does what refuses to wait. Anything else is a fault of the ledger: please report it with the file.",
+             Decisions that contradict each other do that, the first stands; so does what refuses to wait, and credits that were used \
+             before a refund or while a dispute was open (docs/decisions.md, Which order still matters?). \
+             Anything else is a fault of the ledger: please report it with the file.",
             ordered(first),
             ordered(other)
         ),

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 /// How we name ourselves.
 const AGENT: &str = concat!("credit-ledger/", env!("CARGO_PKG_VERSION"));
 /// Bytes of an answer that are read; certificates and verdicts have a few thousand.
-pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ANSWER_BYTES_MAX: usize = 32 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
