@@ -424,19 +424,25 @@ create table disputes (
 
 create index disputes_payment_idx on disputes (shard, payment, account_id);
 
--- Every name a provider has for a payment leads to the one it is kept under. An unpaid one may turn
--- out to be another: then names move.
-create table payment_names (
+-- Every other name a provider has for a payment leads to the one it is kept under. An unpaid one may turn
+-- out to be another: then names move, and its own becomes one of the other's.
+create table payment_aliases (
     shard         smallint not null,
     account_id    bigint   not null,
     name          text collate "C" not null,
     provider_id   text collate "C" not null,
     payment       text collate "C" not null,
-    constraint payment_names_pkey primary key (shard, account_id, name)
+    constraint payment_aliases_pkey primary key (shard, account_id, name)
 );
 
-create index payment_names_payment_idx on payment_names (shard, payment, account_id);
-create index payment_names_provider_id_idx on payment_names (shard, provider_id, account_id);
+create index payment_aliases_payment_idx on payment_aliases (shard, payment, account_id);
+
+-- All names of payments, with the payment that each leads to. Looked up by constants or from a lateral subquery: joins
+-- to it find no index. A name that a payment came to be kept under stays behind as its own alias.
+create view payment_names as
+select shard, account_id, payment as name, provider_id, payment from payments where status <> 'joined'
+union all
+select shard, account_id, name, provider_id, payment from payment_aliases where name <> payment;
 
 create table credit_requests (
     shard         smallint not null,
@@ -741,7 +747,7 @@ create type written_dispute as (
     account_id bigint, dispute text, payment text, amount numeric(24,6), stage text, opened_at timestamptz
 );
 
-create type written_payment_name as (account_id bigint, name text, provider_id text, payment text);
+create type written_payment_alias as (account_id bigint, name text, provider_id text, payment text);
 
 create type written_credit_request as (
     account_id bigint, request text, package text, credits numeric(24,6), bonus numeric(24,6), expires_after text,

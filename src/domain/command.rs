@@ -11,7 +11,7 @@ use super::credits::{Credits, Money};
 use super::grant::{GrantSource, Recurrence, RolloverRule};
 use super::ids::{AccountKey, Hash, Id, MessageId, Printable, Prose};
 use super::provider::{
-    PaymentNames, ProviderDispute, ProviderInvoice, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionNames,
+    NamedPayment, ProviderDispute, ProviderInvoice, ProviderPayment, ProviderRefund, ProviderSubscription, SubscriptionNames,
 };
 use super::request::{Evidence, RequestMethod};
 use jiff::{Timestamp, civil::DateTime};
@@ -46,7 +46,7 @@ pub enum Command {
     /// A provider's payment event.
     RecordPayment(ProviderPayment),
     /// A provider's event that shows two names of one payment and says nothing else about it.
-    NamePayment(PaymentNames),
+    NamePayment(NamedPayment),
     /// A provider's refund event.
     RecordRefund(ProviderRefund),
     /// A provider's dispute event.

@@ -16,7 +16,7 @@ impl Command {
             Self::Spend(_) => "credits.spend",
             Self::Adjust(_) => "credits.adjust",
             Self::RecordPayment(payment) => provider_word(&payment.terms.payment),
-            Self::NamePayment(names) => names.word(),
+            Self::NamePayment(named) => named.names.word(),
             Self::RecordRefund(refund) => refund.names.word(),
             Self::RecordDispute(dispute) => dispute.names.word(),
             Self::RecordSubscription(ProviderSubscription { name, .. })

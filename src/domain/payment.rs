@@ -48,6 +48,18 @@ pub fn payment_of(request: &Id) -> Printable {
     Printable::joined(REQUEST, request)
 }
 
+/// True for an id that may be the beginning of what its provider says.
+#[must_use]
+pub fn may_be_cut(id: &Id) -> bool {
+    id.as_str().len() == ID_CHARACTERS_MAX
+}
+
+/// The names that a payment of this id may have, one for each that payments are named after; of an id that was
+/// cut, how they begin.
+pub fn named_by_id(id: &Id) -> impl Iterator<Item = Printable> + '_ {
+    PROVIDERS.into_iter().chain([REQUEST]).map(|provider| Printable::joined(provider, id))
+}
+
 /// A name, and the payment it is known to stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownName {

@@ -70,6 +70,15 @@ impl PaymentNames {
     }
 }
 
+/// A provider's event that only shows what one payment is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPayment {
+    /// What it is called.
+    pub names: PaymentNames,
+    /// Live or test, when the provider says.
+    pub livemode: Option<bool>,
+}
+
 /// A provider's event about refunds of one payment, verified. It does not say whose the payment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderRefund {
@@ -192,4 +201,6 @@ pub struct SubscriptionNames {
     pub subscription: PaymentName,
     /// Its session and first invoice.
     pub payments: Vec<PaymentName>,
+    /// Live or test, when the provider says.
+    pub livemode: Option<bool>,
 }

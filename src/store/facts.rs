@@ -7,7 +7,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PROVIDERS, PaymentName};
-use crate::domain::provider::{PaidFor, ProviderDispute, ProviderRefund};
+use crate::domain::provider::{NamedPayment, PaidFor, ProviderDispute, ProviderRefund};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub fn shown(command: &Command) -> Vec<(FactKind, String)> {
     let subscription = |name: &PaymentName| (FactKind::Subscription, name.name.to_string());
     match command {
         Command::RecordPayment(payment) => payments(&mut payment.names()),
-        Command::NamePayment(names)
+        Command::NamePayment(NamedPayment { names, .. })
         | Command::RecordRefund(ProviderRefund { names, .. })
         | Command::RecordDispute(ProviderDispute { names, .. }) => payments(&mut names.0.iter().cloned()),
         Command::RecordSubscription(event) => vec![subscription(&event.name)],

@@ -5,7 +5,7 @@
 use crate::domain::command::{Command, Message};
 use crate::domain::ids::{AccountKey, Id, MessageKey, Printable};
 use crate::domain::payment::payment_of;
-use crate::domain::provider::{ProviderDispute, ProviderRefund, ProviderSubscription};
+use crate::domain::provider::{NamedPayment, ProviderDispute, ProviderRefund, ProviderSubscription};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,8 @@ pub struct Needs {
     pub refunds_asked: bool,
     /// Requests named.
     pub requests: Named<Id>,
+    /// Requests that the review of a payment would be called like: wanted if they exist, which they hardly ever do.
+    pub reviews: Named<Id>,
     /// Evidence references named.
     pub evidence: Named<Printable>,
     /// Charges named.
@@ -124,10 +126,10 @@ impl Needs {
             Command::RecordPayment(payment) => {
                 for known in payment.names() {
                     name(&mut self.payments, of, [&known.name]);
-                    name(&mut self.requests, of, [&known.provider_id]);
+                    name(&mut self.reviews, of, [&known.provider_id]);
                 }
             }
-            Command::NamePayment(names) => name(&mut self.payments, of, &names.printed()),
+            Command::NamePayment(NamedPayment { names, .. }) => name(&mut self.payments, of, &names.printed()),
             Command::RecordSubscription(ProviderSubscription { name: known, .. }) => {
                 name(&mut self.subscriptions, of, [&known.provider_id]);
                 self.high_waters = true;

@@ -36,7 +36,7 @@ const TABLES: [&str; 23] = [
     "outbox_backlog",
     "debts",
     "payments",
-    "payment_names",
+    "payment_aliases",
     "payment_details",
     "payers",
     "purchase_months",
@@ -254,7 +254,17 @@ const FORGERIES: &[(&str, &[&str])] = &[
         "update credit_requests set status = 'rejected' where request = 'pi_2'",
         &["acme/anna: granted of request pi_2 = granted of its payment: stored 1100, computed 0"],
     ),
-    ("delete from payment_names where name = 'stripe:pi_2'", &["acme/anna: name of payment stripe:pi_2 exists"]),
+    ("update payments set status = 'joined' where payment = 'stripe:pi_2'", &["acme/anna: one payment of name stripe:pi_2 exists"]),
+    (
+        "insert into payment_aliases (shard, account_id, name, provider_id, payment) \
+         select shard, account_id, payment, provider_id, 'stripe:pi_1' from payments where payment = 'stripe:pi_2'",
+        &["acme/anna: one payment of name stripe:pi_2 exists"],
+    ),
+    (
+        "insert into payment_aliases (shard, account_id, name, provider_id, payment) \
+         select shard, account_id, 'stripe:ch_x', 'ch_x', 'stripe:pi_x' from accounts where account_id = ANNA",
+        &["acme/anna: payment stripe:pi_x of name stripe:ch_x exists"],
+    ),
     ("update purchase_months set net = net + 1 where account_id = ANNA", &["acme/anna: purchases of 2026-"]),
     ("update payments set counted_month = null, counted_net = null where account_id = ANNA", &["acme/anna: purchases of 2026-"]),
     (
@@ -263,7 +273,7 @@ const FORGERIES: &[(&str, &[&str])] = &[
     ),
     (
         "delete from payments where payment = 'stripe:pi_2'",
-        &["acme/anna: payment stripe:pi_2 of name stripe:pi_2 exists", "acme/anna: payment of request pi_2 exists"],
+        &["acme/anna: payment stripe:pi_2 of grant ", "acme/anna: payment of request pi_2 exists"],
     ),
     ("update credit_requests set granted = 1", &["acme/anna: granted of request r = what entries granted: stored 1, computed 1100"]),
     ("update charges set credits = 1", &["acme/anna: credits of charge O-1 = what entries burned: stored 1, computed 150"]),

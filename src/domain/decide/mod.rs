@@ -25,7 +25,7 @@ use super::command::{Command, Message};
 use super::credits::Overflow;
 use super::decision::{Decision, Row};
 use super::draft::Draft;
-use super::rejection::Rejection;
+use super::rejection::{QuarantineReason, Rejection};
 use super::settings::Terms;
 use jiff::Timestamp;
 
@@ -63,12 +63,13 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::Spend(command) => spend::decide(case, command),
         Command::Adjust(command) => adjust::decide(case, command),
         Command::RecordPayment(command) => purchase::decide(case, command),
-        Command::NamePayment(names) => purchase::name(case, names),
+        Command::NamePayment(named) => purchase::name(case, named),
         Command::RecordRefund(command) => refund::decide(case, command),
         Command::RecordDispute(command) => dispute::decide(case, command),
         Command::RecordSubscription(command) => provider_subscription::record(case, command),
         Command::RecordInvoice(command) => invoice::record(case, command),
         // The directory has learnt whose they are; of the payment the account hears by its own event.
+        Command::NameSubscription(named) if case.is_other_mode(named.livemode) => Ok(Decision::Quarantined(QuarantineReason::NotPermitted)),
         Command::NameSubscription(_) => Ok(Decision::Ignored),
         Command::RequestRefund(command) => refund_request::decide(case, command),
         Command::ReverseRequest(command) => refund::reverse_request(case, command),

@@ -15,8 +15,8 @@ use crate::domain::provider::{
 pub(super) fn put(text: &mut Text, asked: &Command) {
     match asked {
         Command::RecordPayment(asked) => payment(text, asked),
-        Command::NamePayment(names) => {
-            for name in &names.0 {
+        Command::NamePayment(asked) => {
+            for name in &asked.names.0 {
                 text.put("payment", &name.name);
             }
         }

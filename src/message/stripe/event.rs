@@ -75,7 +75,7 @@ fn said(event: &Event<'_>) -> Result<Said, Fault> {
             subscription::subscription(object()?, &event.kind, livemode)
         }
         "invoice.paid" | "invoice.payment_failed" => invoice::invoice(object()?, &event.kind, livemode),
-        "invoice_payment.paid" => invoice::payment(object()?),
+        "invoice_payment.paid" => invoice::payment(object()?, livemode),
         _ => Ok(Said::Nothing),
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::command::Command;
 use crate::domain::credits::Money;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms};
-use crate::domain::provider::{PaidFor, PaymentSaid, ProviderInvoice};
+use crate::domain::provider::{NamedPayment, PaidFor, PaymentSaid, ProviderInvoice};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
 use crate::message::provider::Said;
@@ -86,7 +86,7 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
     let shown = [Some(invoice.id.clone()), invoice.payment_intent.map(Reference::id), invoice.charge.map(Reference::id)];
     let Some(subscription) = in_details.or(invoice.subscription) else {
         // It says that its payment and itself are one.
-        return Ok(Said::OfSomebody(Command::NamePayment(names(shown)?)));
+        return Ok(Said::OfSomebody(Command::NamePayment(NamedPayment { names: names(shown)?, livemode })));
     };
     let paid = kind == "invoice.paid";
     let currency = currency(invoice.currency.as_deref())?;
@@ -142,9 +142,9 @@ struct Paid {
 }
 
 /// `invoice_payment.paid`: which PaymentIntent paid an invoice, which newer invoices do not say themselves.
-pub(super) fn payment(object: &str) -> Result<Said, Fault> {
+pub(super) fn payment(object: &str, livemode: Option<bool>) -> Result<Said, Fault> {
     let shown: InvoicePayment = read(object)?;
     let Some(Object(paid)) = shown.payment else { return Ok(Said::Nothing) };
     let names = names([shown.invoice.map(Reference::id), paid.payment_intent.map(Reference::id), paid.charge.map(Reference::id)])?;
-    Ok(Said::OfSomebody(Command::NamePayment(names)))
+    Ok(Said::OfSomebody(Command::NamePayment(NamedPayment { names, livemode })))
 }

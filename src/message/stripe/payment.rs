@@ -78,7 +78,7 @@ pub(super) fn session(object: &str, kind: &str, livemode: Option<bool>) -> Resul
     // A subscription's session only links, and a set-up session takes no money: it says "no payment
     // required" and must not buy anything. Before 2019 there was no mode, only payments.
     if session.mode.as_deref() == Some("subscription") {
-        return link(session);
+        return link(session, livemode);
     }
     if session.mode.as_deref().is_some_and(|mode| mode != "payment") {
         return Ok(Said::Nothing);
@@ -114,13 +114,13 @@ pub(super) fn session(object: &str, kind: &str, livemode: Option<bool>) -> Resul
 }
 
 /// A subscription's session: whose the subscription is, and what its first payment is called.
-fn link(session: Session) -> Result<Said, Fault> {
+fn link(session: Session, livemode: Option<bool>) -> Result<Said, Fault> {
     let Some(subscription) = session.subscription else { return Ok(Said::Nothing) };
     let named = session.metadata.as_ref().and_then(|metadata| written(metadata.0.credit_account.as_ref()));
     let account = named.or(written(session.client_reference_id.as_ref())).and_then(|named| Id::new(named).ok());
     let payments = [session.invoice.map(Reference::id), session.payment_intent.map(Reference::id)];
     let payments = payments.into_iter().flatten().chain([session.id]).filter_map(|id| name(&id).ok()).collect();
-    let command = Command::NameSubscription(SubscriptionNames { subscription: name(&subscription.id())?, payments });
+    let command = Command::NameSubscription(SubscriptionNames { subscription: name(&subscription.id())?, payments, livemode });
     Ok(Said::by(account, command))
 }
 

@@ -218,15 +218,14 @@ pub(super) struct Batch {
 impl Batch {
     fn new(shard: i16, locked: &[LockedRow]) -> Self {
         let ids = locked.iter().map(|row| row.account_id).collect();
-        let places =
-            locked.iter().map(|row| (row.account_id, Places { account: row.place, grants: BTreeMap::new(), months: false })).collect();
+        let places = locked.iter().map(|row| (row.account_id, Places::of(row.place))).collect();
         Self { shard, ids, accounts: BTreeMap::new(), places, open: OpenTables::default() }
     }
 
     /// An account that need not be read.
     fn found(&mut self, account_id: i64, cached: CachedAccount) {
         let CachedAccount { version, account, open, grants, places, months } = cached;
-        self.places.insert(account_id, Places { account: version.place, grants: places, months: months.is_some() });
+        self.places.insert(account_id, Places { grants: places, months: months.is_some(), ..Places::of(version.place) });
         self.add(account_id, Book { grants, months: months.unwrap_or_default(), ..Book::of(account) }, open);
     }
 

@@ -6,11 +6,11 @@
 use super::load::Batch;
 use super::rows::of_each;
 use super::rows_money::{
-    ChargeRow, DebtRow, DisputeRow, HighWaterRow, PaymentNameRow, PaymentRow, PurchaseMonthRow, RefundRow, RequestRow, SubscriptionRow,
+    ChargeRow, DebtRow, DisputeRow, HighWaterRow, NamedRow, PaymentRow, PurchaseMonthRow, RefundRow, RequestRow, Stands, SubscriptionRow,
 };
 use crate::domain::book::Book;
 use crate::domain::ids::{AccountKey, Id, Printable};
-use crate::domain::payment::PaymentStatus;
+use crate::domain::payment::{PaymentStatus, may_be_cut, named_by_id};
 use crate::domain::subscription::Subscription;
 use crate::failure::Failure;
 use crate::store::{Named, Needs, OpenRows};
@@ -34,20 +34,36 @@ macro_rules! named_rows {
     };
 }
 
-/// All names of the payments that have one of these names, or one of these ids of a provider.
+/// All names of the payments that have one of the names `asked.key`.
 macro_rules! payment_names {
-    ($key:literal) => {
+    ($is_asked:literal) => {
         concat!(
             "select found.* from (",
             of_each!(
                 "unnest($2::bigint[], $3::text[]) as asked (account_id, key)",
-                concat!("select account_id, payment from payment_names known where known.shard = $1 and known.account_id = asked.account_id and known.", $key, " = asked.key")
+                concat!("select account_id, payment from payment_names known where known.shard = $1 and known.account_id = asked.account_id and ", $is_asked)
             ),
             ") as named cross join lateral (select account_id, name, provider_id, payment from payment_names known \
              where known.shard = $1 and known.account_id = named.account_id and known.payment = named.payment offset 0) as found"
         )
     };
 }
+
+/// The payments that are named, and which of some requests exist.
+const NAMED: &str = concat!(
+    payment_names!("known.name = asked.key"),
+    " union all ",
+    of_each!(
+        "unnest($4::bigint[], $5::text[]) as asked (account_id, key)",
+        "select account_id, request, request, null from credit_requests known \
+         where known.shard = $1 and known.account_id = asked.account_id and known.request = asked.key"
+    )
+);
+
+/// The payments with a name that begins so and has the same id of the provider: an id may be cut, names are not.
+const NAMED_BY_ID: &str = payment_names!(
+    "known.name >= asked.key and known.name <= asked.key || chr(1114111) and known.provider_id = substr(asked.key, strpos(asked.key, ':') + 1)"
+);
 
 /// Which tables that most accounts have no rows in must be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -134,14 +150,29 @@ impl Batch {
         if needs.payments.is_empty() && needs.provider_ids.is_empty() {
             return Ok(requests);
         }
-        let mut rows: Vec<PaymentNameRow> = self.named(connection, payment_names!("name"), &needs.payments).await?;
-        rows.extend(self.named::<PaymentNameRow, _>(connection, payment_names!("provider_id"), &needs.provider_ids).await?);
+        let names = |(key, id): &(AccountKey, Id)| named_by_id(id).map(|name| (key.clone(), name)).collect::<Vec<_>>();
+        let (cut, whole): (Named<Id>, Named<Id>) = needs.provider_ids.iter().cloned().partition(|(_, id)| may_be_cut(id));
+        let named: Named<Printable> = whole.iter().flat_map(names).chain(needs.payments.iter().cloned()).collect();
+        let (accounts, names_asked) = self.pairs(&named, Printable::to_string);
+        let (taken_in, taken) = self.pairs(&needs.reviews, Id::to_string);
+        let asked = sqlx::query_as(NAMED).bind(self.shard).bind(accounts).bind(names_asked).bind(taken_in).bind(taken);
+        let mut rows: Vec<NamedRow> = asked.fetch_all(&mut *connection).await?;
+        rows.extend(self.named::<NamedRow, _>(connection, NAMED_BY_ID, &cut.iter().flat_map(names).collect()).await?);
         let mut payments: Named<Printable> = Named::new();
         for row in rows {
-            let known = row.known_name()?;
+            let stands = row.stands_for()?;
+            if let (Stands::Payment(known), Some(places)) = (&stands, self.places.get_mut(&row.account_id)) {
+                places.names.insert(known.name.name.clone());
+            }
             let book = self.book(row.account_id)?;
-            payments.insert((book.account.key.clone(), known.payment.clone()));
-            book.payment_names.insert(known.name.name.clone(), known);
+            let of = book.account.key.clone();
+            match stands {
+                Stands::Payment(known) => {
+                    payments.insert((of, known.payment.clone()));
+                    book.payment_names.insert(known.name.name.clone(), known);
+                }
+                Stands::Request(request) => drop(requests.insert((of, request))),
+            }
         }
         let sql = named_rows!("payments", "payment");
         // A payment that was granted is what it is, unless it is reversed, or its tax becomes known; of another one that

@@ -6,7 +6,7 @@ use super::rows::{credits, id, message_id, number, optional_id, optional_printab
 use crate::domain::account::{Debt, Zone};
 use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
-use crate::domain::ids::Link;
+use crate::domain::ids::{Id, Link};
 use crate::domain::invoicing::{Counted, PurchaseMonth};
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
@@ -164,18 +164,28 @@ impl PaymentRow {
     }
 }
 
+/// What the name of a payment stands for.
 #[derive(sqlx::FromRow)]
-pub struct PaymentNameRow {
+pub struct NamedRow {
     pub account_id: i64,
     name: String,
     provider_id: String,
-    payment: String,
+    /// None for a request that is called as the payment is.
+    payment: Option<String>,
 }
 
-impl PaymentNameRow {
-    pub fn known_name(&self) -> Result<KnownName, Failure> {
-        let name = PaymentName { name: printable(&self.name)?, provider_id: id(&self.provider_id)? };
-        Ok(KnownName { name, payment: printable(&self.payment)? })
+/// What a [`NamedRow`] says.
+pub enum Stands {
+    Payment(KnownName),
+    Request(Id),
+}
+
+impl NamedRow {
+    pub fn stands_for(&self) -> Result<Stands, Failure> {
+        let provider_id = id(&self.provider_id)?;
+        let Some(payment) = &self.payment else { return Ok(Stands::Request(provider_id)) };
+        let name = PaymentName { name: printable(&self.name)?, provider_id };
+        Ok(Stands::Payment(KnownName { name, payment: printable(payment)? }))
     }
 }
 

@@ -105,7 +105,8 @@ async fn free(
         times.push(instant(recorded_time(&loaded.state, clock(&account.key))));
         open.push(account.status != AccountStatus::Unopened || needs.opened.contains(&account.key));
     }
-    let (request_accounts, requests) = batch.pairs(&needs.requests, Id::to_string);
+    let named = needs.requests.union(&needs.reviews).cloned().collect();
+    let (request_accounts, requests) = batch.pairs(&named, Id::to_string);
     let (payment_accounts, payments) = batch.pairs(&needs.payments, Printable::to_string);
     let (subscription_accounts, subscriptions) = batch.pairs(&needs.subscriptions, Id::to_string);
     let rows: Vec<(i64, Uuid, i32)> = sqlx::query_as(FREE)

@@ -9,11 +9,12 @@ use super::written::{ChangedGrant, Place, WrittenAccount, WrittenEntry, WrittenO
 use super::{quarantine, query, waiting, write_rare};
 use crate::domain::decision::Row;
 use crate::domain::entry::Entry;
+use crate::domain::ids::Printable;
 use crate::failure::Failure;
 use crate::store::{AccountWrite, EntryRange, Transaction};
 use sqlx::postgres::{PgArguments, PgHasArrayType};
 use sqlx::{Arguments as _, Encode, PgConnection, PgTransaction, Postgres, Type};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Where the rows of an account stand in their tables, and which are known. Nobody else changes them while the
@@ -25,6 +26,15 @@ pub(super) struct Places {
     pub grants: BTreeMap<u32, Place>,
     /// All of its months of purchases are known.
     pub months: bool,
+    /// The names of payments that were read: all that its messages show and that have rows.
+    pub names: BTreeSet<Printable>,
+}
+
+impl Places {
+    /// Of an account of which nothing but its row was found.
+    pub(super) fn of(account: Place) -> Self {
+        Self { account, grants: BTreeMap::new(), months: false, names: BTreeSet::new() }
+    }
 }
 
 /// A transaction that holds the locks of a batch's accounts.
@@ -67,7 +77,7 @@ impl Transaction for PostgresTransaction {
 /// What the next batch needs of an account; none when it is not known where all of its grants stand.
 fn cached(write: AccountWrite, places: Places, stamp: i64) -> Option<(i64, CachedAccount)> {
     let AccountWrite { account_id, account, open, mut grants, months, .. } = write;
-    let Places { account: place, grants: mut places, months: all_months } = places;
+    let Places { account: place, grants: mut places, months: all_months, names: _ } = places;
     if grants.values().any(|grant| !grant.is_open()) {
         grants.retain(|_, grant| grant.is_open());
         places.retain(|number, _| grants.contains_key(number));
@@ -137,7 +147,7 @@ impl<'a> Rows<'a> {
                     let place = places.and_then(|places| places.grants.get(&grant.terms.number)).copied();
                     self.burned.push(ChangedGrant::of(account_id, grant, place));
                 }
-                row => self.bought.add(account_id, row),
+                row => self.bought.add(account_id, row, &|name| places.is_some_and(|places| places.names.contains(name))),
             }
         }
         let entries = write.entries.iter().zip(&write.hashes);

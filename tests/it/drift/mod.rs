@@ -218,7 +218,7 @@ async fn rename(world: &World, from: &str, to: &str) {
     let change = |table: &str, column: &str| {
         format!("update {table} set {column} = '{to}' || substr({column}, {}) where {column} like '{from}:%';", from.len() + 1)
     };
-    let names = [("payments", "payment"), ("payment_names", "name"), ("payment_names", "payment"), ("grants", "payment")];
+    let names = [("payments", "payment"), ("payment_aliases", "name"), ("payment_aliases", "payment"), ("grants", "payment")];
     let more = [("refunds", "payment"), ("disputes", "payment"), ("directory", "key")];
     for (table, column) in names.into_iter().chain(more) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(change(table, column))).execute(&mut connection).await.unwrap();

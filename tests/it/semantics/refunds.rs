@@ -90,7 +90,7 @@ scenarios! { CATALOG;
         assert_eq!(world.heard("u", "debt.repaid", "payment").await, ["stripe:pi_1"]);
     }
 
-    async fn p74_refunds_delivered_in_reverse_count_once(world) {
+    async fn f75_refunds_delivered_in_reverse_count_once(world) {
         bought(world, "pi_1", "pack", "0").await;
         // The second of two refunds of 25.00 comes first and shows both: 1000 × 50 / 100.
         assert_eq!(world.stripe(&refunded("evt_r2", "pi_1", 5000)).await, "applied");

@@ -4,7 +4,7 @@ use super::refunds::refunded;
 use crate::world::{instant, scenarios};
 use serde_json::{Value, json};
 
-const CATALOG: &str = r#"
+pub(super) const CATALOG: &str = r#"
 [plans.team]
 allowance = "1000"
 grant_on = "cycle"
@@ -30,14 +30,14 @@ meter = "unit"
 price = "1"
 "#;
 
-const START: &str = "2026-01-15T10:00:00Z";
+pub(super) const START: &str = "2026-01-15T10:00:00Z";
 
-fn event(id: &str, kind: &str, at: &str, object: &Value) -> Value {
+pub(super) fn event(id: &str, kind: &str, at: &str, object: &Value) -> Value {
     json!({"id": id, "type": kind, "livemode": false, "created": instant(at).as_second(), "data": {"object": object}})
 }
 
 /// A subscription to some prices, as of an instant.
-fn told(id: &str, what: &str, at: &str, items: &[(&str, u32)]) -> Value {
+pub(super) fn told(id: &str, what: &str, at: &str, items: &[(&str, u32)]) -> Value {
     let item = |(price, quantity): &(&str, u32)| json!({"price": {"id": price, "recurring": {"interval": "month"}}, "quantity": quantity});
     let items: Vec<Value> = items.iter().map(item).collect();
     event(
@@ -51,13 +51,13 @@ fn told(id: &str, what: &str, at: &str, items: &[(&str, u32)]) -> Value {
     )
 }
 
-fn with(mut event: Value, key: &str, to: Value) -> Value {
+pub(super) fn with(mut event: Value, key: &str, to: Value) -> Value {
     event["data"]["object"][key] = to;
     event
 }
 
 /// An invoice that pays until an instant, as newer API versions show it.
-fn invoice(id: &str, invoice: &str, at: &str, until: &str) -> Value {
+pub(super) fn invoice(id: &str, invoice: &str, at: &str, until: &str) -> Value {
     event(
         id,
         "invoice.paid",

@@ -37,9 +37,9 @@ use std::sync::Arc;
 const ORIGIN: &str = "test";
 /// The tenant of every message that names none.
 pub const TENANT: &str = "acme";
-/// The tenant's Stripe signing secret.
 /// The account that pays in scenarios with webhooks.
 const PAYER: &str = "u";
+/// The tenant's Stripe signing secret.
 const SECRET: &[u8] = b"whsec_0123456789abcdef";
 /// When every scenario begins.
 pub const BEGIN: &str = "2026-01-01T00:00:00Z";
@@ -77,7 +77,6 @@ pub struct World {
     reply_to: Option<String>,
 }
 
-/// An instant from its RFC 3339 text.
 /// A message about an account, as it comes from a producer.
 pub fn submission(event: &Value) -> Submission {
     let routing_key = format!("{}.{}", event["type"].as_str().unwrap(), event["tenant"].as_str().unwrap());
@@ -94,6 +93,7 @@ pub fn submission(event: &Value) -> Submission {
     Submission::new(Arc::new(*message), Arc::new(raw))
 }
 
+/// An instant from its RFC 3339 text.
 pub fn instant(text: &str) -> Timestamp {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
@@ -143,9 +143,11 @@ impl World {
         result.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
-    /// Stores a catalog version, in force from the world's time on; the first one makes the tenant.
+    /// Stores a catalog version, in force from the world's time on; the first one makes the tenant. One that
+    /// names no currency is in US dollars.
     pub async fn catalog(&mut self, text: &str) {
-        let text = format!("currency = \"USD\"\ntest_clock = true\n{text}");
+        let currency = if text.trim_start().starts_with("currency = ") { "" } else { "currency = \"USD\"\n" };
+        let text = format!("{currency}test_clock = true\n{text}");
         let file = catalog::parse("test", &text).unwrap_or_else(|errors| panic!("{errors}"));
         if let Some(database) = &self.database {
             database.catalog(&file, &text).await;

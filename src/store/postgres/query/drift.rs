@@ -224,7 +224,8 @@ impl Snapshot {
             "select n.place, a.shard, a.account_id, a.account, p.payment \
              from unnest($1::smallint[], $2::text[], $3::text[]) with ordinality as n (shard, account, name, place) \
              join accounts a on a.shard = n.shard and a.tenant = $4 and a.account = n.account \
-             join payment_names p on p.shard = a.shard and p.account_id = a.account_id and p.name = n.name order by n.place",
+             cross join lateral (select payment from payment_names p \
+               where p.shard = a.shard and p.account_id = a.account_id and p.name = n.name offset 0) as p order by n.place",
         )
         .bind(asked.iter().map(|one| one.0).collect::<Vec<_>>())
         .bind(asked.iter().map(|one| one.1).collect::<Vec<_>>())

@@ -121,8 +121,11 @@ const DETAILS: &str = concat!(
     "with w as (select * from unnest($1::smallint[], $2::bigint[], $3::text[]) with ordinality as w (shard, account_id, payment, place)) \
      select w.place, n.payment, ",
     kept_details!(),
-    " from w join payment_names n using (shard, account_id, payment) left join payment_details d using (shard, account_id, name) \
-     left join payers p using (shard, account_id, name) group by w.place, n.payment \
+    " from w cross join lateral (select name, payment from payment_names known \
+       where known.shard = w.shard and known.account_id = w.account_id and known.payment = w.payment offset 0) as n \
+     left join payment_details d on d.shard = w.shard and d.account_id = w.account_id and d.name = n.name \
+     left join payers p on p.shard = w.shard and p.account_id = w.account_id and p.name = n.name \
+     group by w.place, n.payment \
      union all \
      select w.place, w.payment, r.method, null, null, null, null, null, null, null from w join credit_requests r \
        on r.shard = w.shard and r.account_id = w.account_id and r.request = substr(w.payment, length('request:') + 1) \

@@ -14,7 +14,7 @@ with beyond as (
     union all
     select 'payments' as name, shard, count(*) as rows from payments where shard < 0 or shard >= $1 group by shard
     union all
-    select 'payment_names' as name, shard, count(*) as rows from payment_names where shard < 0 or shard >= $1 group by shard
+    select 'payment_aliases' as name, shard, count(*) as rows from payment_aliases where shard < 0 or shard >= $1 group by shard
     union all
     select 'payment_details' as name, shard, count(*) as rows from payment_details where shard < 0 or shard >= $1 group by shard
     union all

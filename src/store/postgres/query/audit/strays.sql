@@ -18,7 +18,7 @@ with strays as (
     select account_id, 'payments' as name, count(*) as rows from payments t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
-    select account_id, 'payment_names' as name, count(*) as rows from payment_names t
+    select account_id, 'payment_aliases' as name, count(*) as rows from payment_aliases t
     where shard = $1 and not exists (select from accounts a where a.shard = $1 and a.account_id = t.account_id) group by account_id
     union all
     select account_id, 'payment_details' as name, count(*) as rows from payment_details t
@@ -62,13 +62,13 @@ with strays as (
     where shard = $1 and not exists (
         select from subscriptions s where s.shard = $1 and s.account_id = r.account_id and s.subscription = r.subscription)
     union all
-    select account_id, 'payment ' || payment || ' of name ' || name from payment_names n
+    select account_id, 'payment ' || payment || ' of name ' || name from payment_aliases n
     where shard = $1 and not exists (
         select from payments p where p.shard = $1 and p.account_id = n.account_id and p.payment = n.payment and p.status <> 'joined')
     union all
-    select account_id, 'name of payment ' || payment from payments p
-    where shard = $1 and not exists (
-        select from payment_names n where n.shard = $1 and n.account_id = p.account_id and n.name = p.payment)
+    select account_id, 'one payment of name ' || payment from payments p
+    where shard = $1 and (status = 'joined') <> exists (
+        select from payment_aliases n where n.shard = $1 and n.account_id = p.account_id and n.name = p.payment and n.payment <> p.payment)
     union all
     select account_id, 'name ' || name || ' of details' from (
         select account_id, name from payment_details where shard = $1 union select account_id, name from payers where shard = $1

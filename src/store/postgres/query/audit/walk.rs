@@ -103,8 +103,9 @@ macro_rules! facts {
 /// Every kind of fact that the directory gives to one account of a tenant. A payment has
 /// each of its names; requests that it left for review stand for it. An accepted request is claimed as one, and
 /// its reversals with it.
-pub const FACTS: [Fact; 7] = [
-    Fact { kind: "payment", sql: facts!("name", "f.name", "payment_names", "f.name not like 'request:%'") },
+pub const FACTS: [Fact; 8] = [
+    Fact { kind: "payment", sql: facts!("payment", "f.payment", "payments", "f.status <> 'joined' and f.payment not like 'request:%'") },
+    Fact { kind: "payment", sql: facts!("name", "f.name", "payment_aliases", "f.name <> f.payment and f.name not like 'request:%'") },
     Fact { kind: "subscription", sql: facts!("subscription", "f.provider_name", "subscriptions", "f.provider_name is not null") },
     Fact { kind: "refund", sql: facts!("refund", "f.refund", "refunds", "f.refund not like 'request:%'") },
     Fact { kind: "dispute", sql: facts!("dispute", "f.dispute", "disputes", "true") },
