@@ -288,6 +288,46 @@ worker_test!(a_request_that_is_undecided_elsewhere_is_waited_for, |deployment| {
     store.pool().close().await;
 });
 
+/// A request for the starter package that shows how it was paid.
+fn proven(request: &str, evidence: &str) -> Value {
+    json!({"request": request, "package": "starter", "method": "bank_transfer", "requested_by": "mia", "evidence": {"reference": evidence}})
+}
+
+worker_test!(evidence_serves_one_account_and_what_the_other_asked_for_is_kept, |deployment| {
+    deployment.start();
+    deployment.send("boss", "member.changed", None, json!({"member": "boss", "role": "approver"})).await;
+    assert_eq!(deployment.reply().await["outcome"], "applied");
+    assert_eq!(deployment.told("a", "credit_request.submitted", "ann", proven("r-ann", "SEPA-1")).await, "applied");
+    let second = deployment.told("b", "credit_request.submitted", "bob", proven("r-bob", "SEPA-1")).await;
+    assert_eq!(second, "quarantined idempotency_conflict");
+    assert_eq!((deployment.count("credit_requests").await, deployment.count("quarantine").await), (1, 1));
+    // Refused, ann's holds its evidence no more.
+    let refusal = json!({"request": "r-ann", "decision": "rejected", "decided_by": "boss"});
+    assert_eq!(deployment.told("d", "credit_request.decided", "ann", refusal).await, "applied");
+    let digest: String = sqlx::query_scalar("select encode(digest, 'hex') from quarantine").fetch_one(&deployment.pool).await.unwrap();
+    let replay = deployment.tool(&["quarantine", "replay", &digest]).output().await.unwrap();
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let pending = "select count(*) = 1 from credit_requests where request = 'r-bob' and status = 'pending'";
+    until(&deployment, "what bob asked for is pending", pending).await;
+    assert_eq!(deployment.count("directory where kind = 'evidence' and account = 'bob'").await, 1);
+});
+
+worker_test!(of_accounts_that_show_one_evidence_at_once_one_is_heard, |deployment| {
+    const ROUNDS: i64 = 10;
+    deployment.start();
+    for round in 0..ROUNDS {
+        let (ann, bob) = (format!("ann-{round}"), format!("bob-{round}"));
+        for (account, id) in [("ann", &ann), ("bob", &bob)] {
+            deployment.send(id, "credit_request.submitted", Some(account), proven(id, &format!("SEPA-{round}"))).await;
+        }
+        let finals = deployment.finals(&[ann.as_str(), bob.as_str()]).await;
+        let mut answers: Vec<&str> = finals.values().map(String::as_str).collect();
+        answers.sort_unstable();
+        assert_eq!(answers, ["applied", "quarantined idempotency_conflict"], "round {round}");
+    }
+    assert_eq!((deployment.count("credit_requests").await, deployment.count("quarantine").await), (ROUNDS, ROUNDS));
+});
+
 /// Waits until a query says yes.
 pub async fn until(deployment: &Deployment, what: &str, query: &'static str) {
     let yes = async {

@@ -131,6 +131,44 @@ async fn disputes_refunds_and_manual_purchases_are_payments_too() {
     .await;
 }
 
+const BY_PAYPAL: &str = "\
+paypal:C1  2026-01-01 00:00:00  granted  100 USD, paypal
+  document INV-7
+  package pack: 1000 credits
+  grant 1 (purchased): 750 of 1000 left, 250 taken back
+  refund paypal:R1 of 25 USD, succeeded, 2026-01-03 00:00:00";
+
+#[tokio::test]
+async fn a_payment_through_paypal_and_its_refund_are_shown() {
+    World::in_postgres(CATALOG, async |world| {
+        let usd = |value: &str| json!({"currency_code": "USD", "value": value});
+        let capture = json!({"id": "C1", "status": "COMPLETED", "amount": usd("100.00"), "custom_id": "u:pack", "invoice_id": "INV-7",
+            "create_time": "2026-01-01T00:00:00Z"});
+        let paid =
+            json!({"id": "WH-1", "event_type": "PAYMENT.CAPTURE.COMPLETED", "create_time": "2026-01-01T00:00:00Z", "resource": capture});
+        assert_eq!(world.paypal(&paid).await, "applied");
+        let up = json!({"rel": "up", "href": "https://api.paypal.com/v2/payments/captures/C1"});
+        let refund =
+            json!({"id": "R1", "status": "COMPLETED", "amount": usd("25.00"), "create_time": "2026-01-03T00:00:00Z", "links": [up]});
+        let refunded =
+            json!({"id": "WH-2", "event_type": "PAYMENT.CAPTURE.REFUNDED", "create_time": "2026-01-03T00:00:00Z", "resource": refund});
+        assert_eq!(world.paypal(&refunded).await, "applied");
+        // 1000 × 25 / 100 are taken back.
+        assert_eq!(text(world).await, BY_PAYPAL);
+        let shown = shown(world).await;
+        let payment = &shown["payments"][0];
+        let expected =
+            json!({"payment": "paypal:C1", "status": "granted", "method": "paypal", "amount": "100", "currency": "USD", "credits": "1000"});
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&payment[key], value, "{key}");
+        }
+        assert_eq!((&payment["grants"][0]["remaining"], &payment["grants"][0]["taken_back"]), (&json!("750"), &json!("250")));
+        let told = json!([{"refund": "paypal:R1", "amount": "25", "status": "succeeded", "created_at": "2026-01-03T00:00:00Z"}]);
+        assert_eq!(payment["refunds"], told);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn who_paid_is_erased_for_good_and_nothing_else_is() {
     World::in_postgres(CATALOG, async |world| {

@@ -1,7 +1,9 @@
 //! What a worker does when it is told to stop, to stop at once, or to read its secrets again.
 
 use crate::claims::until;
-use crate::worker::{Deployment, SOON, grant, stripe_session, worker_test};
+use crate::worker::{Deployment, SECRET, SOON, grant, stripe_session, worker_test};
+use credit_ledger::message::sign;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -63,4 +65,85 @@ worker_test!(a_hangup_does_not_end_a_worker_that_reads_no_secrets, |deployment| 
     deployment.signal("-HUP").await;
     let worker = deployment.worker.as_mut().unwrap();
     assert!(timeout(Duration::from_millis(300), worker.wait()).await.is_err(), "it goes on");
+});
+
+/// The secret that comes after [`SECRET`].
+const NEXT: &str = "whsec_fedcbafedcbafedcbafedcbafedcbafe";
+
+/// A paid checkout under an event's id, of the payment of a number.
+fn paid(event: &str, payment: usize) -> Vec<u8> {
+    let text = String::from_utf8(stripe_session(event, 2000)).unwrap();
+    text.replace("\"cs_1\"", &format!("\"cs_{payment}\"")).replace("\"pi_1\"", &format!("\"pi_{payment}\"")).into_bytes()
+}
+
+/// The header Stripe sends while a secret is rotated: a signature by each.
+fn signed_by_both(body: &[u8]) -> String {
+    let (old, new) = (sign(SECRET.as_bytes(), 1_767_225_600, body).unwrap(), sign(NEXT.as_bytes(), 1_767_225_600, body).unwrap());
+    format!("{old},{}", new.split_once(',').unwrap().1)
+}
+
+impl Deployment {
+    async fn webhook_signed_by_both(&mut self, body: Vec<u8>) {
+        let signature = signed_by_both(&body);
+        let headers = vec![
+            ("Stripe-Signature".into(), signature),
+            ("x-received-at".into(), "2026-01-01T00:00:05Z".into()),
+            ("x-tenant".into(), "acme".into()),
+        ];
+        self.publish("payment.stripe.acme", headers, body).await;
+    }
+
+    /// Delivers webhooks about a payment that is granted, signed with the old secret, until one is not believed.
+    async fn old_secret_is_forgotten(&mut self) {
+        for number in 1.. {
+            self.webhook(paid(&format!("evt_again_{number}"), 0), SECRET).await;
+            let reply = self.reply().await;
+            if reply["outcome"] == "quarantined" {
+                assert_eq!(reply["reasons"][0], "bad_signature");
+                break;
+            }
+            assert_eq!(reply["outcome"], "duplicate");
+        }
+    }
+}
+
+worker_test!(f87_while_a_secret_is_rotated_both_count_and_then_only_the_new_one, |deployment| {
+    const PAYMENTS: usize = 12;
+    deployment.add_secret_of("acme", "next", NEXT);
+    deployment.start();
+    // Each is signed with one of them, and with the other or both when it is sent once more.
+    for payment in 0..PAYMENTS {
+        let body = || paid(&format!("evt_{payment}"), payment);
+        let (first, second) = if payment % 2 == 0 { (SECRET, NEXT) } else { (NEXT, SECRET) };
+        deployment.webhook(body(), first).await;
+        deployment.webhook(body(), second).await;
+        deployment.webhook_signed_by_both(body()).await;
+    }
+    let mut answers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for _ in 0..3 * PAYMENTS {
+        let reply = deployment.reply().await;
+        let text = |key: &str| reply[key].as_str().unwrap().to_owned();
+        answers.entry(text("id")).or_default().push(text("outcome"));
+    }
+    assert_eq!(answers.len(), PAYMENTS);
+    for (event, mut outcomes) in answers {
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, ["applied", "duplicate", "duplicate"], "{event}");
+    }
+    assert_eq!((deployment.count("entries").await, deployment.count("quarantine").await), (12, 0));
+    std::fs::remove_file(deployment.file("acme/stripe/primary")).unwrap();
+    // They are read again every half minute as well: a hangup is sooner.
+    let asked = Instant::now();
+    deployment.signal("-HUP").await;
+    deployment.old_secret_is_forgotten().await;
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    deployment.webhook(paid("evt_old", PAYMENTS), SECRET).await;
+    assert_eq!(deployment.reply().await["reasons"][0], "bad_signature");
+    assert_eq!(deployment.count("entries").await, 12, "it granted nothing");
+    deployment.webhook(paid("evt_new", PAYMENTS), NEXT).await;
+    assert_eq!(deployment.reply().await["outcome"], "applied", "the same payment");
+    deployment.webhook_signed_by_both(paid("evt_both", PAYMENTS + 1)).await;
+    assert_eq!(deployment.reply().await["outcome"], "applied");
+    // 12 + 2 payments of 500 credits.
+    assert_eq!((deployment.count("entries").await, deployment.count("accounts where balance = 7000").await), (14, 1));
 });

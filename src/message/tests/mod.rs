@@ -6,6 +6,7 @@ mod events;
 mod examples;
 mod hashes;
 mod lines;
+mod older_stripe;
 mod payloads;
 mod paypal;
 mod robust;

@@ -85,6 +85,18 @@ scenarios! { CATALOG;
         assert_eq!(world.entries("u").await, ["purchased 1000", "frozen 1000"]);
     }
 
+    async fn a_dispute_of_a_payment_that_never_comes_is_ignored(world) {
+        world.open("u").await;
+        assert_eq!(world.stripe(&dispute("evt_d1", "created", "pi_1", 10_000, "needs_response")).await, "waiting");
+        world.tick("2026-01-30T23:59:59Z").await;
+        assert_eq!(world.outcome("u", "evt_d1").await, "waiting");
+        world.tick("2026-01-31T00:00:00Z").await;
+        assert_eq!(world.outcome("u", "evt_d1").await, "ignored");
+        // A payment of that name later is not frozen by it.
+        bought(world, "pi_1", "pack", "0").await;
+        assert_eq!(world.entries("u").await, ["purchased 1000"]);
+    }
+
     async fn frozen_credits_that_end_are_expired_and_unfrozen_together(world) {
         bought(world, "pi_1", "brief", "0").await;
         world.stripe(&dispute("evt_d1", "created", "pi_1", 10_000, "needs_response")).await;

@@ -1,5 +1,6 @@
 //! Manual invoicing after steady purchases: three months in a row (semantics §5).
 
+use super::disputes::dispute;
 use super::refunds::refunded;
 use crate::world::{World, instant, scenarios};
 use serde_json::{Value, json};
@@ -151,6 +152,35 @@ scenarios! { CATALOG;
         buys(world, "pi_3", "2026-03-15T00:00:00Z").await;
         assert_eq!(eligible(world).await, 0);
         world.stripe(&refund("evt_r2", "failed")).await;
+        assert_eq!(eligible(world).await, 1);
+    }
+
+    async fn what_a_dispute_lost_does_not_count(world) {
+        buys(world, "pi_1", "2026-01-15T00:00:00Z").await;
+        buys(world, "pi_2", "2026-02-15T00:00:00Z").await;
+        assert_eq!(world.stripe(&dispute("evt_d1", "created", "pi_2", 40_000, "needs_response")).await, "applied");
+        assert_eq!(world.memory_months("u").await, ["1000", "1000"], "nothing is lost yet");
+        assert_eq!(world.stripe(&dispute("evt_d2", "closed", "pi_2", 40_000, "lost")).await, "applied");
+        buys(world, "pi_3", "2026-03-15T00:00:00Z").await;
+        // February: 1000 − 400
+        assert_eq!(world.memory_months("u").await, ["1000", "600", "1000"]);
+        assert_eq!(eligible(world).await, 0);
+        // 600 + 500
+        world.stripe(&paid("pi_4", "half", "2026-02-20T00:00:00Z", (50_000, 0))).await;
+        assert_eq!(world.memory_months("u").await, ["1000", "1100", "1000"]);
+        assert_eq!(eligible(world).await, 1);
+    }
+
+    async fn what_a_dispute_gave_back_counts_again(world) {
+        buys(world, "pi_1", "2026-01-15T00:00:00Z").await;
+        buys(world, "pi_2", "2026-02-15T00:00:00Z").await;
+        assert_eq!(world.stripe(&dispute("evt_d1", "closed", "pi_2", 100_000, "lost")).await, "applied");
+        buys(world, "pi_3", "2026-03-15T00:00:00Z").await;
+        // February: 1000 − 1000
+        assert_eq!(world.memory_months("u").await, ["1000", "0", "1000"]);
+        assert_eq!(eligible(world).await, 0);
+        assert_eq!(world.stripe(&dispute("evt_d2", "funds_reinstated", "pi_2", 100_000, "won")).await, "applied");
+        assert_eq!(world.memory_months("u").await, ["1000", "1000", "1000"]);
         assert_eq!(eligible(world).await, 1);
     }
 

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 /// Orders of the property, as many again with repeats; the nightly profile sets 10,000.
 const TRIES: u32 = 500;
+/// How many in the nightly profile.
+const NIGHTLY_TRIES: u32 = 10_000;
 const AT: i64 = 1_767_225_600;
 
 /// Shortfall policies and how usage beyond the credits is taken come from the case.
@@ -189,7 +191,7 @@ pub fn parsed(lines: &[Value]) -> Vec<(usize, Line)> {
     lines.iter().enumerate().map(line).collect()
 }
 
-fn ends_alike(lines: &[Value], tries: u32) -> Result<(), TestCaseError> {
+pub(super) fn ends_alike(lines: &[Value], tries: u32) -> Result<(), TestCaseError> {
     let lines = parsed(lines);
     let trial = Trial { lines: &lines, folder: PathBuf::new(), secrets: Secrets::default(), tries, seed: 7 };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -198,9 +200,11 @@ fn ends_alike(lines: &[Value], tries: u32) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// How many orders the run tries in all.
-fn tries() -> u32 {
-    std::env::var("PERMUTATIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(TRIES)
+/// How many orders the run tries in all: of the nightly profile, of `PERMUTATIONS` in any other.
+pub(super) fn tries() -> u32 {
+    let set = std::env::var("PERMUTATIONS").ok().and_then(|number| number.parse().ok());
+    let is_nightly = std::env::var("NEXTEST_PROFILE").is_ok_and(|profile| profile == "nightly");
+    set.unwrap_or(if is_nightly { NIGHTLY_TRIES } else { TRIES })
 }
 
 #[test]

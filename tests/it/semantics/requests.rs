@@ -207,6 +207,23 @@ scenarios! { CATALOG;
         assert_eq!(submit(world, free("r")).await, "duplicate", "also once it is decided");
     }
 
+    async fn b54_a_request_without_a_name_is_malformed(world) {
+        world.staff("bob", "approver").await;
+        let mut absent = free("r");
+        absent.as_object_mut().unwrap().remove("request");
+        for nameless in [absent, free(""), asks("r", json!({"package": "plus", "request": null}))] {
+            assert_eq!(submit(world, nameless.clone()).await, "quarantined: malformed", "{nameless}");
+        }
+        let decided = json!({"decision": "accepted", "decided_by": "bob"});
+        let mut empty = decided.clone();
+        empty["request"] = json!("");
+        for nameless in [decided, empty] {
+            assert_eq!(world.tell("credit_request.decided", "u", nameless.clone()).await, "quarantined: malformed", "{nameless}");
+        }
+        assert_eq!(submit(world, free("r")).await, "applied", "the first that is a request");
+        assert_eq!(world.heard("u", "credit_request.pending", "request").await, ["r"]);
+    }
+
     async fn b55_evidence_serves_one_request_while_it_is_pending_or_accepted(world) {
         world.staff("bob", "approver").await;
         let proven = |request: &str, method: &str| {
