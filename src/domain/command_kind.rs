@@ -40,6 +40,39 @@ impl Command {
         }
     }
 
+    /// Live or test, of a provider's event that says.
+    #[must_use]
+    pub fn livemode(&self) -> Option<bool> {
+        match self {
+            Self::RecordPayment(event) => event.livemode,
+            Self::NamePayment(event) => event.livemode,
+            Self::RecordRefund(event) => event.livemode,
+            Self::RecordDispute(event) => event.livemode,
+            Self::RecordSubscription(event) => event.livemode,
+            Self::RecordInvoice(event) => event.livemode,
+            Self::NameSubscription(event) => event.livemode,
+            Self::Grant(_)
+            | Self::RecordUsage(_)
+            | Self::Spend(_)
+            | Self::Adjust(_)
+            | Self::RequestRefund(_)
+            | Self::ReverseRequest(_)
+            | Self::SubmitRequest(_)
+            | Self::DecideRequest(_)
+            | Self::CancelRequest(_)
+            | Self::OpenAccount(_)
+            | Self::ChangeAccount(_)
+            | Self::FreezeAccount(_)
+            | Self::UnfreezeAccount(_)
+            | Self::CloseAccount(_)
+            | Self::StartSubscription(_)
+            | Self::ChangeSubscription(_)
+            | Self::CancelSubscription { .. }
+            | Self::ResumeSubscription { .. }
+            | Self::ResetCycle(_) => None,
+        }
+    }
+
     /// What it shows of a payment beside what is decided by, under the name it is about; none if it shows
     /// nothing.
     #[must_use]

@@ -15,9 +15,6 @@ use crate::domain::rejection::QuarantineReason;
 use crate::domain::reversal::Dispute;
 
 pub fn decide(case: Case<'_>, event: &ProviderDispute) -> Result<Decision, Overflow> {
-    if case.is_other_mode(event.livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
     let names = || event.names.0.iter().cloned();
     let Ok(payment) = known(case.book, names(), |terms| terms.currency != event.currency) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));

@@ -20,9 +20,6 @@ use jiff::{SignedDuration, Timestamp};
 const BILLED_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overflow> {
-    if case.is_other_mode(event.livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
     // What is open of an invoice may change until it is paid.
     let contradicts = |terms: &PaymentTerms| terms.currency != event.terms.currency;
     let Ok(known) = known(case.book, event.names(), contradicts) else {

@@ -49,27 +49,29 @@ impl<'a> Case<'a> {
     }
 
     /// True for a provider's event of the mode, live or test, that the tenant does not take.
-    fn is_other_mode(&self, livemode: Option<bool>) -> bool {
-        livemode.zip(self.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted)
+    fn is_other_mode(&self) -> bool {
+        self.message.command.livemode().zip(self.terms.settings.livemode).is_some_and(|(event, wanted)| event != wanted)
     }
 }
 
 /// The decision; an amount that leaves its bounds refuses the command.
 #[must_use]
 pub fn decide(case: Case<'_>) -> Decision {
+    if case.is_other_mode() {
+        return Decision::Quarantined(QuarantineReason::NotPermitted);
+    }
     let decided = match &case.message.command {
         Command::Grant(command) => grant::decide(case, command),
         Command::RecordUsage(command) => usage::decide(case, command),
         Command::Spend(command) => spend::decide(case, command),
         Command::Adjust(command) => adjust::decide(case, command),
         Command::RecordPayment(command) => purchase::decide(case, command),
-        Command::NamePayment(named) => purchase::name(case, named),
+        Command::NamePayment(named) => purchase::name(case, &named.names),
         Command::RecordRefund(command) => refund::decide(case, command),
         Command::RecordDispute(command) => dispute::decide(case, command),
         Command::RecordSubscription(command) => provider_subscription::record(case, command),
         Command::RecordInvoice(command) => invoice::record(case, command),
         // The directory has learnt whose they are; of the payment the account hears by its own event.
-        Command::NameSubscription(named) if case.is_other_mode(named.livemode) => Ok(Decision::Quarantined(QuarantineReason::NotPermitted)),
         Command::NameSubscription(_) => Ok(Decision::Ignored),
         Command::RequestRefund(command) => refund_request::decide(case, command),
         Command::ReverseRequest(command) => refund::reverse_request(case, command),

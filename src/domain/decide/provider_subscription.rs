@@ -19,9 +19,6 @@ use crate::domain::subscription::{Subscription, Told, Wanted};
 use std::collections::BTreeMap;
 
 pub fn record(case: Case<'_>, event: &ProviderSubscription) -> Result<Decision, Overflow> {
-    if case.is_other_mode(event.livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
     let told = Told { name: event.name.name.clone(), at: case.message.occurred_at };
     let known = case.book.subscriptions.get(&event.name.provider_id);
     if known.is_some_and(|one| one.told.as_ref().is_some_and(|last| last.name != told.name)) {

@@ -18,7 +18,7 @@ use crate::domain::event::Reversal;
 use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{Payment, PaymentStatus, PaymentTerms, Purchase};
-use crate::domain::provider::{NamedPayment, PaymentSaid, ProviderPayment};
+use crate::domain::provider::{PaymentNames, PaymentSaid, ProviderPayment};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::{CreditRequest, RequestMethod, RequestStatus, RequestTerms};
 use crate::domain::settings::PriceCheck;
@@ -45,9 +45,6 @@ struct Offer {
 
 pub fn decide(case: Case<'_>, event: &ProviderPayment) -> Result<Decision, Overflow> {
     let account = &case.book.account;
-    if case.is_other_mode(event.livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
     let Ok(known) = known(case.book, event.names(), |known| contradicts(known, &event.terms)) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
     };
@@ -107,10 +104,7 @@ fn merged(known: Option<&Payment>, event: &ProviderPayment) -> PaymentTerms {
 }
 
 /// An event that only shows what a payment is called.
-pub fn name(case: Case<'_>, NamedPayment { names, livemode }: &NamedPayment) -> Result<Decision, Overflow> {
-    if case.is_other_mode(*livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
+pub fn name(case: Case<'_>, names: &PaymentNames) -> Result<Decision, Overflow> {
     match known(case.book, names.0.iter().cloned(), |_| false) {
         Err(Contradiction) => Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict)),
         Ok(None) => Ok(Decision::Waiting(On::Payment(names.printed()))),

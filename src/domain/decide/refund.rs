@@ -19,9 +19,6 @@ use crate::domain::request::{RequestMethod, RequestStatus};
 use crate::domain::reversal::{Refund, RefundStatus, Reversed};
 
 pub fn decide(case: Case<'_>, event: &ProviderRefund) -> Result<Decision, Overflow> {
-    if case.is_other_mode(event.livemode) {
-        return Ok(Decision::Quarantined(QuarantineReason::NotPermitted));
-    }
     let names = || event.names.0.iter().cloned();
     let Ok(known) = known(case.book, names(), |terms| terms.currency != event.currency) else {
         return Ok(Decision::Quarantined(QuarantineReason::IdempotencyConflict));
