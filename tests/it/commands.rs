@@ -1,6 +1,7 @@
 //! What the commands tell people: what went wrong, what was not changed, what to do; and the status.
 
-use crate::worker::{Deployment, environment, grant, worker_test};
+use crate::semantics::order::{six_messages, told as told_of};
+use crate::worker::{Deployment, environment, grant, stripe_session, worker_test};
 use serde_json::{Value, json};
 use std::process::{Command, Output};
 
@@ -207,6 +208,75 @@ worker_test!(what_is_not_there_is_told_with_the_next_step, |deployment| {
         assert_says(&told, &["one.jsonl holds no line", "nothing was done"]);
     }
 });
+
+worker_test!(payments_are_told_as_text_and_as_json, |deployment| {
+    deployment.add_secret("acme");
+    deployment.start();
+    deployment.published(&[line("o", "account.opened", ("acme", "bob"), &json!({"kind": "user", "owner": "bob"}))]).await;
+    assert_eq!(deployment.hook(stripe_session("evt_1", 2000)).await, "applied");
+    let (told, status) = deployment.said_by(&["payments", "acme", "ann"]).await;
+    assert_eq!(status, Some(0), "{told}");
+    assert_says(&told, &["stripe:pi_1", "20 USD", "500 of 500 left"]);
+    let (told, status) = deployment.said_by(&["payments", "acme", "ann", "--json"]).await;
+    assert_eq!(status, Some(0), "{told}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let payments = told["payments"].as_array().unwrap();
+    assert_eq!((payments.len(), &payments[0]["payment"]), (1, &json!("stripe:pi_1")));
+    let (told, status) = deployment.said_by(&["payments", "acme", "bob"]).await;
+    assert_eq!((told.trim(), status), ("no payments", Some(0)));
+    for (account, words) in [("nobody", "no account acme/nobody"), ("", "")] {
+        let (told, status) = deployment.said_by(&["payments", "acme", account]).await;
+        assert_ne!(status, Some(0), "{told}");
+        assert_says(&told, &[words]);
+    }
+});
+
+/// What `permute` says of a file, and its status. It needs no server.
+fn permuted(lines: &[Value], arguments: &[&str]) -> (String, Option<i32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("orders.jsonl");
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let output = command(&[&["permute", file.to_str().unwrap()], arguments].concat(), "", "");
+    (text(&output), output.status.code())
+}
+
+#[test]
+fn permute_says_whether_order_matters_and_ends_with_1_when_it_does() {
+    let mut lines = six_messages("debt");
+    let (told, status) = permuted(&lines, &[]);
+    assert_eq!(status, Some(0), "{told}");
+    // The file as it stands, and 720 orders once and with repeats.
+    assert_says(&told, &["6 messages in 1441 deliveries (all orders", "every one ends the same", "acme/u: balance 0, "]);
+    lines.truncate(4);
+    let (told, status) = permuted(&lines, &["--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["same"], &told["all"], &told["deliveries"], status), (&json!(true), &json!(true), &json!(5), Some(0)));
+    // Two decisions that contradict each other: the first stands.
+    let asked = json!({"request": "r", "package": "pack", "method": "bank_transfer", "requested_by": "mia"});
+    lines.truncate(2);
+    lines.push(told_of("q", "credit_request.submitted", &asked));
+    for decision in ["accepted", "rejected"] {
+        let data = json!({"request": "r", "decision": decision, "decided_by": "bob"});
+        lines.push(told_of(decision, "credit_request.decided", &data));
+    }
+    let (told, status) = permuted(&lines, &[]);
+    assert_eq!(status, Some(1), "{told}");
+    assert_says(&told, &["one ends differently", "lines 1 2 3 4 5\n  acme/u: balance 1000", "acme/u: balance 0", "the first stands"]);
+    let (told, status) = permuted(&lines, &["--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["same"], &told["other"]["accounts"]["acme/u"]["balance"], status), (&json!(false), &json!("0"), Some(1)));
+}
+
+#[test]
+fn permute_names_the_line_that_cannot_be_read() {
+    let (told, status) = permuted(&[json!({"webhook": "stripe"})], &[]);
+    assert_eq!(status, Some(2), "{told}");
+    assert_says(&told, &["orders.jsonl:1: "]);
+    let output = command(&["permute", "no-such-file.jsonl"], "", "");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert_says(&text(&output), &["no-such-file.jsonl"]);
+}
 
 worker_test!(the_webhook_benchmark_needs_a_broker, |deployment| {
     let brokerless = deployment.tool(&["bench", "--webhooks", "--messages", "200"]).env_remove("AMQP_URL").output().await.unwrap();

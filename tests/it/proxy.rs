@@ -1,15 +1,16 @@
-//! A network between the worker and a server that can be cut.
+//! A network between the worker and a server that can be cut, or fall silent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// A TCP proxy that can cut what passes through it, or refuse.
+/// A TCP proxy that can cut what passes through it, refuse, or keep connections open and pass nothing more.
 pub struct Proxy {
     pub url: String,
     cut: watch::Sender<u32>,
     pub refuse: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -22,23 +23,34 @@ impl Proxy {
         let (cut, cuts) = watch::channel(0);
         let refuse = Arc::new(AtomicBool::new(false));
         let refusing = refuse.clone();
+        let silent = Arc::new(AtomicBool::new(false));
+        let silenced = silent.clone();
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 if refusing.load(Ordering::SeqCst) {
                     continue;
                 }
-                let (target, mut cuts) = (target.clone(), cuts.clone());
+                let (target, mut cuts, silenced) = (target.clone(), cuts.clone(), silenced.clone());
                 cuts.mark_unchanged();
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
-                        _ = cuts.changed() => {}
+                        _ = cuts.changed() => if silenced.load(Ordering::SeqCst) {
+                            // Both sides keep their connection.
+                            std::future::pending::<()>().await;
+                        },
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                     }
                 });
             }
         });
-        Self { url: format!("{before}@127.0.0.1:{port}/{path}"), cut, refuse }
+        Self { url: format!("{before}@127.0.0.1:{port}/{path}"), cut, refuse, silent }
+    }
+
+    /// From now on nothing passes through the connections there are.
+    pub fn silence(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+        self.cut();
     }
 
     pub fn cut(&self) {

@@ -2,7 +2,7 @@
 //! whichever comes first.
 
 use crate::claims::until;
-use crate::semantics::order::{parsed, sets};
+use crate::semantics::order::{parsed, sets, six_messages};
 use crate::worker::{Deployment, SECRET, stripe_session, worker_test};
 use credit_ledger::secrets::Secrets;
 use credit_ledger::simulate::{Numbers, Simulation};
@@ -13,6 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -35,7 +36,7 @@ fn intent(id: &str) -> Vec<u8> {
 
 impl Deployment {
     /// Delivers a webhook and returns its first answer.
-    async fn hook(&mut self, body: Vec<u8>) -> String {
+    pub async fn hook(&mut self, body: Vec<u8>) -> String {
         self.webhook(body, SECRET).await;
         self.reply().await["outcome"].as_str().unwrap().to_owned()
     }
@@ -157,22 +158,63 @@ async fn every_order_ends_alike_in_postgres_too() {
     for stage in &stages {
         deployment.publish_file(stage).await;
     }
-    let done = "select (select count(*) from unclaimed where not is_answered) + (select count(*) from waiting) = 0";
-    until(&deployment, "everything is decided", done).await;
+    deployment.until_all_is_decided().await;
     for (set, lines) in sets.iter().enumerate() {
-        let Numbers { balance, frozen, debt, .. } = end(lines).await;
+        let end = end(lines).await;
         for order in 0..ORDERS {
-            let account = format!("s{set}o{order}");
-            let ended: (Decimal, Decimal, Decimal) =
-                sqlx::query_as("select balance, frozen, debt from accounts where tenant = $1 and account = $2")
-                    .bind(renamed(lines, &account).0)
-                    .bind(&account)
-                    .fetch_one(&deployment.pool)
-                    .await
-                    .unwrap();
-            assert_eq!(ended, (balance.decimal(), frozen.decimal(), debt.decimal()), "order {order} of {lines:#?}");
+            deployment.ended(lines, &format!("s{set}o{order}"), end).await;
         }
     }
+    deployment.remove().await;
+}
+
+/// One of the 720 orders of six things: what is left of `number` picks the next of those left.
+fn order_of_six(mut number: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..6).collect();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        order.push(left.remove(number % left.len()));
+        number /= left.len() + 1;
+    }
+    order
+}
+
+/// All orders of six messages about one payment, and all of them again behind it: every order has an account of
+/// its own whose messages stand in the queue in that order.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_orders_of_six_messages_end_alike_in_postgres_too() {
+    const ORDERS: usize = 720;
+    let lines = six_messages("debt");
+    let orders: BTreeSet<Vec<usize>> = (0..ORDERS).map(order_of_six).collect();
+    assert_eq!(orders.len(), ORDERS);
+    let mut deployment = Deployment::new().await;
+    deployment.add_secret("debt");
+    deployment.start();
+    let mut file = renamed(&lines[..2], "nobody").1;
+    deployment.publish_file(&file).await;
+    file.clear();
+    let of_accounts: Vec<Vec<Value>> = orders
+        .iter()
+        .enumerate()
+        .map(|(number, order)| {
+            let own = renamed(&lines, &format!("o{number}")).1;
+            order.iter().map(|place| own[2 + place].clone()).collect()
+        })
+        .collect();
+    // The first of every account, then the second of every account, …; then all of it once more.
+    for place in (0..6).chain(0..6) {
+        file.extend(of_accounts.iter().map(|messages| messages[place].clone()));
+    }
+    deployment.publish_file(&file).await;
+    deployment.until_all_is_decided().await;
+    let end = end(&lines).await;
+    // 1000 bought, 30 % refunded, 70 % withdrawn: nothing is left, and nothing is owed.
+    assert_eq!((end.balance.decimal(), end.debt.decimal()), (Decimal::ZERO, Decimal::ZERO));
+    for number in 0..ORDERS {
+        deployment.ended(&lines, &format!("o{number}"), end).await;
+    }
+    assert_eq!(deployment.count("grants").await, i64::try_from(ORDERS).unwrap(), "each was granted once");
+    assert_eq!(deployment.count("quarantine").await, 0);
     deployment.remove().await;
 }
 
@@ -185,5 +227,23 @@ impl Deployment {
         }
         let told = self.tool(&["publish", file.path().to_str().unwrap()]).output().await.unwrap();
         assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    }
+
+    async fn until_all_is_decided(&self) {
+        let done = "select (select count(*) from unclaimed where not is_answered) + (select count(*) from waiting) = 0";
+        until(self, "everything is decided", done).await;
+    }
+
+    /// The account of an order of `lines` ended as they do in memory.
+    async fn ended(&self, lines: &[Value], account: &str, end: Numbers) {
+        let Numbers { balance, frozen, debt, .. } = end;
+        let ended: (Decimal, Decimal, Decimal) =
+            sqlx::query_as("select balance, frozen, debt from accounts where tenant = $1 and account = $2")
+                .bind(renamed(lines, account).0)
+                .bind(account)
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+        assert_eq!(ended, (balance.decimal(), frozen.decimal(), debt.decimal()), "{account} of {lines:#?}");
     }
 }

@@ -2,6 +2,8 @@
 
 use super::door::{Door, Plan, signature};
 use super::{Reply, SOON, exchange, read, request};
+use crate::proxy::Proxy;
+use crate::worker::environment;
 use credit_ledger::http::IngressBounds;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -156,5 +158,23 @@ async fn a_stop_lets_requests_under_way_end_and_takes_no_more() {
     let (status, ()) = timeout(SOON, async { tokio::join!(client, door.stop()) }).await.unwrap();
     assert_eq!(status, 200);
     assert_eq!(door.queued().await.unwrap().delivery.data, body);
+    door.close().await;
+}
+
+/// A broker that takes the bytes and says nothing: the provider hears that it must send again, and hears it soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_confirm_in_time_is_no_success() {
+    let broker = Proxy::start(&environment("AMQP_URL")).await;
+    let confirm_time = Duration::from_millis(400);
+    let door = Door::open_as(Plan { amqp_url: broker.url.clone(), confirm_time, ..Plan::new() }).await;
+    assert_eq!(door.signed(b"{\"id\":\"evt_before\"}").await.status, 200);
+    broker.silence();
+    let begun = Instant::now();
+    let reply = door.signed(b"{\"id\":\"evt_silent\"}").await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("5")), "{}", reply.body);
+    assert!(reply.body.contains("has not confirmed") && reply.body.contains("send it again"), "{}", reply.body);
+    assert!(begun.elapsed() >= confirm_time && begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let body = door.queued().await.expect("the first is in the queue").delivery.data;
+    assert_eq!(body, b"{\"id\":\"evt_before\"}");
     door.close().await;
 }
