@@ -76,6 +76,8 @@ create table accounts (
     last_seq      bigint   not null default 0,
     last_hash     bytea    not null default '\x0000000000000000000000000000000000000000000000000000000000000000',
     recorded_at   timestamptz,
+    -- When the last of its grants ended: usage from before may have to reopen some.
+    last_ended_at timestamptz,
     grant_count   integer  not null default 0,
     debt_count    integer  not null default 0,
     event_count   bigint   not null default 0,
@@ -108,7 +110,7 @@ create table grants (
     priority      bigint,
     effective_at  timestamptz not null,
     -- `ends_at` is the close that will end it, as it is foreseen, else `expires_at`, which ends the grant
-    -- by itself.
+    -- by itself; once it has ended, when it did.
     ends_at       timestamptz,
     expires_at    timestamptz,
     scope         text[]   not null default '{}',
@@ -128,9 +130,13 @@ create table grants (
     is_open       boolean  not null,
     remaining     numeric(24,6) not null,
     frozen        numeric(24,6) not null default 0,
-    -- Taken back because its payment was reversed, and what ended unused.
+    -- Taken back because its payment was reversed, what ended unused, and what staff voided.
     clawed        numeric(24,6) not null default 0,
     breakage      numeric(24,6) not null default 0,
+    voided        numeric(24,6) not null default 0,
+    -- What its close handed on to a rollover, and when its end was recorded; late usage takes it back.
+    handed_on     numeric(24,6) not null default 0,
+    end_recorded_at timestamptz,
     closes_left   integer  not null default 1,
     refill_at     timestamptz,
     constraint grants_pkey primary key (shard, account_id, number),
@@ -139,8 +145,9 @@ create table grants (
     constraint grants_status_check check (status in ('pending', 'active', 'ended')),
     constraint grants_remaining_check check (remaining between 0 and credits),
     constraint grants_frozen_check check (frozen between 0 and remaining),
-    constraint grants_clawed_check check (clawed between 0 and credits and breakage >= 0),
-    constraint grants_ended_check check (status <> 'ended' or remaining = 0)
+    constraint grants_clawed_check check (clawed between 0 and credits and breakage >= 0 and voided >= 0),
+    constraint grants_handed_on_check check (handed_on between 0 and credits),
+    constraint grants_ended_check check (status <> 'ended' or remaining = 0 and end_recorded_at is not null)
 ) with (fillfactor = 70);
 
 create index grants_open_idx on grants (shard, account_id) where is_open;
@@ -691,7 +698,7 @@ create table reset_jobs (
 create type written_account as (
     place tid, account_id bigint, stamp bigint, status text, frozen_by_staff boolean, kind text, owner text,
     time_zone text, balance numeric(24,6), held numeric(24,6), frozen numeric(24,6), debt numeric(24,6), last_seq bigint,
-    last_hash bytea, recorded_at timestamptz, grant_count integer, debt_count integer, event_count bigint,
+    last_hash bytea, recorded_at timestamptz, last_ended_at timestamptz, grant_count integer, debt_count integer, event_count bigint,
     open_debts integer, open_requests integer, open_subscriptions integer, open_waiting integer,
     next_due_at timestamptz
 );
@@ -701,12 +708,14 @@ create type written_grant as (
     priority bigint, effective_at timestamptz, ends_at timestamptz, expires_at timestamptz, scope text[], rules jsonb,
     parent integer, generation integer, subscription text, cycle_k integer, cycle_n integer, payment text, cause_source text,
     cause_id text, status text, is_open boolean, remaining numeric(24,6), frozen numeric(24,6), clawed numeric(24,6),
-    breakage numeric(24,6), closes_left integer, refill_at timestamptz
+    breakage numeric(24,6), voided numeric(24,6), handed_on numeric(24,6), end_recorded_at timestamptz, closes_left integer,
+    refill_at timestamptz
 );
 
 create type changed_grant as (
     place tid, account_id bigint, number integer, status text, is_open boolean, remaining numeric(24,6),
-    frozen numeric(24,6), clawed numeric(24,6), breakage numeric(24,6), closes_left integer, refill_at timestamptz, ends_at timestamptz
+    frozen numeric(24,6), clawed numeric(24,6), breakage numeric(24,6), voided numeric(24,6), handed_on numeric(24,6),
+    end_recorded_at timestamptz, closes_left integer, refill_at timestamptz, ends_at timestamptz
 );
 
 create type written_entry as (

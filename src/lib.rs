@@ -51,6 +51,8 @@ pub mod export;
 
 pub mod simulate;
 
+pub mod planning;
+
 pub mod permute;
 
 pub mod cli;

@@ -12,6 +12,7 @@ mod export;
 mod health;
 mod messages;
 mod permute;
+mod plan;
 mod publish;
 mod quarantine;
 mod reconcile;
@@ -139,12 +140,8 @@ pub enum Command {
         Exit status: 0 every message was answered, whatever the outcome; 1 not every message was sent and answered; \
         2 a line or a setting is wrong, and nothing was sent.")]
     Publish(publish::PublishArgs),
-    /// Apply a message file in memory; needs no service.
-    #[command(after_help = "Example: credit-ledger simulate messages.jsonl --json\n\
-        It begins with nothing: a tenant's catalog and settings must stand in the file before its first message, which is \
-        quarantined as unknown_tenant otherwise. The catalog is a file beside the message file, or an object:\n\n  \
-        {\"tenant\": \"acme\", \"catalog\": \"catalog.toml\"}\n\n\
-        Exit status: 0 every line was read, whatever the outcomes; 2 a line or a file cannot be read.")]
+    /// Apply a message file in memory, or try a plan of a catalog month by month; needs no service.
+    #[command(after_help = simulate::HELP)]
     Simulate(simulate::SimulateArgs),
     /// Try the messages of a file in other orders and with repeats; needs no service.
     #[command(after_help = "Example: credit-ledger permute webhooks.jsonl\n\

@@ -1,25 +1,54 @@
-//! `simulate`: prints what each line of a message file does.
+//! `simulate`: prints what each line of a message file does; with `--plan`, what comes of a plan (`plan`).
 
 use super::messages::{folder_of, name_of, read_lines};
+use super::plan::{self, PlanArgs};
 use super::{BadInput, Services, print, told};
 use crate::domain::entry::Entry;
 use crate::message::entry_json;
 use crate::simulate::{Effects, Open, SimulateError, Simulation, Step};
 use crate::statement;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// What `simulate --help` ends with.
+pub const HELP: &str = "\
+Example: credit-ledger simulate messages.jsonl --json
+It begins with nothing: a tenant's catalog and settings must stand in the file before its first message, which is \
+quarantined as unknown_tenant otherwise. The catalog is a file beside the message file, or an object:
+
+  {\"tenant\": \"acme\", \"catalog\": \"catalog.toml\"}
+
+To see month by month what a customer on a plan would have, burn, lose and hand on:
+
+  credit-ledger simulate --catalog catalog.toml --plan team --usage image=700/month --html team.html
+
+Usage patterns:
+  image=20/day                 the same every day
+  image=700/month              spread evenly over the days of the month; /week as well
+  image=10..30/day             drawn for each day; the same --seed draws the same
+  image=700/month,+10%         each month a tenth more than the month before; -10% less
+  image=20/day,weekdays        Monday to Friday only
+  image{quality=high}=20/day   with dimensions, as the rates have them
+  image=@days.txt              one quantity a line, one line a day
+Quantities are spread and drawn in steps of their decimal places: 700 in whole units, 700.00 in hundredths.
+
+Exit status: 0 every line was read, whatever the outcomes, or the plan was tried; 2 a line, a file or an option cannot be \
+read or used, and nothing was written.";
+
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("tried").required(true).args(["file", "plan"])))]
 pub struct SimulateArgs {
     /// The message file; `-` for standard input.
-    file: PathBuf,
-    /// One JSON object for each line.
+    file: Option<PathBuf>,
+    /// One JSON object for each line, or one for the plan.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trial: PlanArgs,
 }
 
 /// What a line did, for programs.
@@ -34,15 +63,17 @@ struct Shown<'a> {
 }
 
 pub async fn run(services: &Services, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let lines = read_lines(&args.file)?;
-    let mut simulation = Simulation::new(folder_of(&args.file), services.secrets()?);
+    if let Some(plan) = &args.trial.plan {
+        return plan::run(&args.trial, plan, args.json).await;
+    }
+    let Some(file) = &args.file else { return Err(BadInput::new("no message file was named; nothing was done")) };
+    let lines = read_lines(file)?;
+    let mut simulation = Simulation::new(folder_of(file), services.secrets()?);
     for (number, line) in lines {
         let step = simulation.take(&line).await.map_err(|error| match error {
-            SimulateError::Line(reason) => {
-                BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", name_of(&args.file)))
-            }
+            SimulateError::Line(reason) => BadInput::new(format!("{}:{number}: {reason}; the simulation stopped there", name_of(file))),
             SimulateError::Failure(failure) => {
-                anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", name_of(&args.file)))
+                anyhow::Error::new(failure).context(format!("{}:{number}: the simulation stopped there", name_of(file)))
             }
         })?;
         print(&match step {

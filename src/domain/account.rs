@@ -128,6 +128,8 @@ pub struct Account {
     pub hash: Hash,
     /// Recorded time of the last entry or decision.
     pub recorded_at: Option<Timestamp>,
+    /// The last instant at which one of its grants ended: what happened before may be late.
+    pub last_ended_at: Option<Timestamp>,
     /// Grants made so far.
     pub grants: u32,
     /// Debts made so far.
@@ -152,6 +154,7 @@ impl Account {
             seq: 0,
             hash: Hash::default(),
             recorded_at: None,
+            last_ended_at: None,
             grants: 0,
             debts: 0,
             events: 0,

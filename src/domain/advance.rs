@@ -54,10 +54,7 @@ fn end_grants(draft: &mut Draft<'_>, instant: Timestamp) -> Result<(), Overflow>
         if remaining.is_positive() {
             draft.take_from(number, EntryKind::Expired, remaining)?;
         }
-        draft.change_grant(number, |grant| {
-            grant.status = GrantStatus::Ended;
-            grant.refill_at = None;
-        });
+        draft.end_grant(number);
     }
     Ok(())
 }

@@ -288,6 +288,8 @@ fn refusal(terms: &Terms, message: &Message, reasons: &[Rejection], available: C
         Command::RequestRefund(refund) => Event::RefundRefused { asked: RefundAsked::of(&message.id, refund), reasons: reasons.to_vec() },
         Command::Grant(_)
         | Command::Adjust(_)
+        | Command::VoidGrant(_)
+        | Command::Quote(_)
         | Command::RecordPayment(_)
         | Command::NamePayment(_)
         | Command::RecordRefund(_)

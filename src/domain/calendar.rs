@@ -4,7 +4,9 @@
 //! local date-time in the account's zone. Never reads a clock.
 
 use super::word::words;
-use jiff::{Span, SpanFieldwise, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Span, SpanFieldwise, Timestamp};
 
 /// The year range that anchors and results must lie in.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=2400;
@@ -100,9 +102,10 @@ pub fn boundary(anchor: DateTime, interval: Interval, k: i32, zone: &TimeZone) -
     resolve(local, zone)
 }
 
-/// The instant, if it is within the years of the calendar.
+/// The instant, if the calendar reaches so far. How early it is, its local date-time has shown: midnight of the
+/// first year is before that year in UTC where clocks are ahead.
 fn within_years(at: Timestamp) -> Option<Timestamp> {
-    YEARS.contains(&TimeZone::UTC.to_datetime(at).year()).then_some(at)
+    (TimeZone::UTC.to_datetime(at).year() <= *YEARS.end()).then_some(at)
 }
 
 /// The instant of a local date-time under the same rule for gaps and overlaps.
@@ -111,8 +114,15 @@ pub fn resolve(local: DateTime, zone: &TimeZone) -> Option<Timestamp> {
     if !YEARS.contains(&local.year()) {
         return None;
     }
+    let ambiguous = zone.to_ambiguous_timestamp(local);
     // "Compatible": forward by the gap, the earlier of two.
-    zone.to_ambiguous_timestamp(local).compatible().ok()
+    let at = ambiguous.compatible().ok()?;
+    match ambiguous.offset() {
+        // Behind the last change that the zone's data lists, the library judges by the rule for all years to come,
+        // also what the rule says of the time before: clocks that never showed `before` are not believed.
+        AmbiguousOffset::Fold { after, .. } if zone.to_datetime(at) != local => after.to_timestamp(local).ok(),
+        AmbiguousOffset::Fold { .. } | AmbiguousOffset::Gap { .. } | AmbiguousOffset::Unambiguous { .. } => Some(at),
+    }
 }
 
 /// The `k` whose period `[boundary(k), boundary(k + 1))` contains `at`.
@@ -199,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_the_rule_for_later_years_invents_is_none() {
+        // Greenland stayed at −02 in the autumn of 2023; from 2024 on its clocks go back on that night.
+        let nuuk = zone("America/Nuuk");
+        assert_eq!(resolve(local("2023-10-28T23:59:59"), &nuuk).unwrap().to_string(), "2023-10-29T01:59:59Z");
+        assert_eq!(resolve(local("2024-10-26T23:59:59"), &nuuk).unwrap().to_string(), "2024-10-27T00:59:59Z");
+    }
+
+    #[test]
     fn the_period_contains_its_instant_for_every_anchor_day() {
         for name in ["UTC", "America/New_York", "Pacific/Apia", "Africa/Casablanca", "Australia/Lord_Howe"] {
             let zone = zone(name);
@@ -233,6 +251,8 @@ mod tests {
             ("2026-03-29T02:00:00", "PT1H", "2026-03-29T01:00:00Z", &berlin, Some("2026-03-29T02:00:00Z")),
             // 25 Oct 2026, 02:00 to 03:00 comes twice, and both hours pass.
             ("2026-10-25T00:30:00", "PT1H", "2026-10-25T00:45:00Z", &berlin, Some("2026-10-25T01:30:00Z")),
+            // The first local midnight there is is the year before in UTC.
+            ("1970-01-01T00:00:00", "P1D", "2026-03-05T10:00:00Z", &berlin, Some("2026-03-05T23:00:00Z")),
             // Days are counted on the calendar: 06:00 is 05:00 UTC in winter, 04:00 in summer.
             ("2026-03-28T06:00:00", "P1D", "2026-03-28T06:00:00Z", &berlin, Some("2026-03-29T04:00:00Z")),
             ("2026-03-28T06:00:00", "P1DT1H", "2026-03-28T06:00:00Z", &berlin, Some("2026-03-29T05:00:00Z")),

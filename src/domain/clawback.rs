@@ -80,6 +80,14 @@ pub fn shortfall(book: &Book, payment: &Printable) -> Result<Credits, Overflow> 
     owed.map(Debt::stands).try_fold(Credits::ZERO, |sum, stands| sum.plus(stands?))
 }
 
+/// Credits of a payment that ended unused: by date, by a close, or voided.
+///
+/// # Errors
+/// [`Overflow`] when the sum leaves its bounds.
+pub fn ended_unused(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
+    bought(book, payment).try_fold(Credits::ZERO, |sum, grant| sum.plus(grant.breakage)?.plus(grant.voided))
+}
+
 /// What a payment bought, and what rolled over from it.
 fn bought<'a>(book: &'a Book, payment: &'a Printable) -> impl Iterator<Item = &'a Grant> {
     book.grants.values().filter(move |grant| grant.terms.payment.as_ref() == Some(payment))
@@ -104,7 +112,7 @@ fn claw(draft: &mut Draft<'_>, mut known: Payment, amount: Credits) -> Result<()
             left = left.minus(part)?;
         }
     }
-    let ended = Credits::sum(bought(&draft.book, &payment).map(|grant| grant.breakage))?;
+    let ended = ended_unused(&draft.book, &payment)?;
     let excused = ended.minus(known.excused)?.at_least_zero().min(left);
     if excused.is_positive() {
         known.excused = known.excused.plus(excused)?;

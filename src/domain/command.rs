@@ -43,6 +43,10 @@ pub enum Command {
     Spend(Spend),
     /// `credits.adjust`
     Adjust(Adjust),
+    /// `credits.void`
+    VoidGrant(VoidGrant),
+    /// `credits.quote`
+    Quote(Quote),
     /// A provider's payment event.
     RecordPayment(ProviderPayment),
     /// A provider's event that shows two names of one payment and says nothing else about it.
@@ -152,6 +156,17 @@ pub struct Spend {
     pub member: Option<Id>,
 }
 
+/// `credits.void`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoidGrant {
+    /// Which grant.
+    pub grant: Id,
+    /// How much of it; absent: all that is left, and it ends.
+    pub credits: Option<Credits>,
+    /// Why and who.
+    pub act: Act,
+}
+
 /// `credits.adjust`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adjust {
@@ -161,6 +176,15 @@ pub struct Adjust {
     pub allow_debt: bool,
     /// Why and who.
     pub act: Act,
+}
+
+/// `credits.quote`: what something would do, without doing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// Its name.
+    pub quote: Id,
+    /// What would be asked: usage, a spend, or a change of a subscription.
+    pub asked: Box<Command>,
 }
 
 /// `refund.requested`

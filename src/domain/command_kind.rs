@@ -15,6 +15,8 @@ impl Command {
             Self::RecordUsage(_) => "usage.recorded",
             Self::Spend(_) => "credits.spend",
             Self::Adjust(_) => "credits.adjust",
+            Self::VoidGrant(_) => "credits.void",
+            Self::Quote(_) => "credits.quote",
             Self::RecordPayment(payment) => provider_word(&payment.terms.payment),
             Self::NamePayment(named) => named.names.word(),
             Self::RecordRefund(refund) => refund.names.word(),
@@ -55,6 +57,8 @@ impl Command {
             | Self::RecordUsage(_)
             | Self::Spend(_)
             | Self::Adjust(_)
+            | Self::VoidGrant(_)
+            | Self::Quote(_)
             | Self::RequestRefund(_)
             | Self::ReverseRequest(_)
             | Self::SubmitRequest(_)
@@ -133,6 +137,8 @@ impl Command {
             | Self::RequestRefund(_)
             | Self::ReverseRequest(_)
             | Self::Spend(_)
+            | Self::VoidGrant(_)
+            | Self::Quote(_)
             | Self::DecideRequest(_)
             | Self::CancelRequest(_)
             | Self::ChangeAccount(_)

@@ -114,7 +114,7 @@ impl EntryKind {
     /// True when it ends credits that nobody used.
     #[must_use]
     pub fn is_breakage(self) -> bool {
-        matches!(self, Self::Expired | Self::Forfeited | Self::Voided)
+        matches!(self, Self::Expired | Self::Forfeited)
     }
 
     /// The kind for a database or wire word and direction word.

@@ -6,11 +6,12 @@
 use super::account::Profile;
 use super::clawback::Clawed;
 use super::command::RequestRefund;
-use super::credits::Credits;
+use super::credits::{Credits, Money};
 use super::ids::{Id, MessageId, Printable, Prose};
 use super::rejection::Rejection;
 use super::request::RequestStatus;
 use super::subscription::{Reset, Subscription};
+use jiff::Timestamp;
 use std::sync::Arc;
 
 /// An announcement about one account.
@@ -98,6 +99,8 @@ pub enum Event {
         /// Why, in the contract's order.
         reasons: Vec<Rejection>,
     },
+    /// `quote.made`
+    QuoteMade(Box<Quoted>),
     /// `subscription.changed`
     SubscriptionChanged(Box<Subscription>),
     /// `account.changed`
@@ -114,6 +117,25 @@ pub enum Event {
         /// What it says about itself.
         profile: Arc<Profile>,
     },
+}
+
+/// What something that was not done would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted {
+    /// The quote.
+    pub quote: Id,
+    /// What it costs; of a change of a subscription what it adds now. Absent when it cannot be priced.
+    pub credits: Option<Credits>,
+    /// Money for all units of add-ons from then on, for each cycle; of a change of a subscription only.
+    pub charge_per_cycle: Option<Money>,
+    /// Grants that would burn, and how much of each, in that order.
+    pub burns: Vec<(Id, Credits)>,
+    /// Credits available afterwards; as they are, when it would be refused.
+    pub available_after: Credits,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+    /// Why it would be refused, in the contract's order; empty when it would be done.
+    pub reasons: Vec<Rejection>,
 }
 
 /// What happened to a payment's reversal.

@@ -124,14 +124,19 @@ impl RolloverRule {
             && bounds.into_iter().all(holds_min)
     }
 
-    /// What rolls over from `remaining` of a grant of `allowance`.
+    /// The same rule with its percentage of `allowance` as an amount.
     ///
     /// # Errors
     /// [`Overflow`] when a percentage leaves the bounds.
-    pub fn rolled(&self, remaining: Credits, allowance: Credits) -> Result<Credits, Overflow> {
+    pub fn in_amounts(&self, allowance: Credits) -> Result<Self, Overflow> {
         let percent = self.max_percent.map(|percent| allowance.share_down(percent.decimal(), Credits::whole(100).decimal())).transpose()?;
-        let wanted = remaining.max(self.min);
-        Ok([self.max, percent].into_iter().flatten().fold(wanted, Credits::min))
+        Ok(Self { max: [self.max, percent].into_iter().flatten().min(), max_percent: None, ..self.clone() })
+    }
+
+    /// What rolls over from `remaining`, by a rule in amounts.
+    #[must_use]
+    pub fn rolled(&self, remaining: Credits) -> Credits {
+        self.max.map_or(remaining.max(self.min), |max| remaining.max(self.min).min(max))
     }
 }
 
@@ -166,7 +171,7 @@ pub enum GrantEnd {
     /// With the close of a cycle; `at` is that cycle's stored end and serves order and reading,
     /// `expires_at` a root's own date that no rollover outlives.
     Cycle {
-        /// The stored end of the cycle that will close it.
+        /// The stored end of the cycle that will close it; once it is over, when it was closed.
         at: Timestamp,
         /// The date of the chain's root, if it has one.
         expires_at: Option<Timestamp>,
@@ -282,8 +287,14 @@ pub struct Grant {
     pub frozen: Credits,
     /// Credits that were taken back because its payment was reversed.
     pub clawed: Credits,
-    /// Credits that ended unused.
+    /// Credits that ended unused, by its date or by a close, but for those that late usage has burned since.
     pub breakage: Credits,
+    /// Credits that staff voided.
+    pub voided: Credits,
+    /// Credits that its close handed on to a rollover, but for those that late usage has burned since.
+    pub handed_on: Credits,
+    /// When its end was recorded: from then on the grace for late usage runs.
+    pub end_recorded_at: Option<Timestamp>,
     /// For grants closed by cycles: closes still to come before this one, from 1.
     pub closes_left: u32,
     /// The next refill that raises it, for grants that recur; a full one waits for none (`refill`).
@@ -304,6 +315,12 @@ impl Grant {
     #[must_use]
     pub fn covers(&self, scope: Option<&Id>) -> bool {
         self.terms.scope.is_empty() || scope.is_some_and(|wanted| self.terms.scope.contains(wanted))
+    }
+
+    /// When it ended; `None` while it has not.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.terms.end.at().filter(|_| self.status == GrantStatus::Ended)
     }
 
     /// True while later messages or dates can still change it without naming it.

@@ -39,6 +39,7 @@ pub mod clawback;
 pub mod closes;
 pub mod cycle;
 pub mod draft;
+pub mod late;
 pub mod refill;
 pub mod rollover;
 pub mod row_images;

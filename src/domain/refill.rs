@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 /// Makes a grant that is not full any more wait for its first refill after `passed`, the instant up
 /// to which its refills have happened.
 pub fn wake(grant: &mut Grant, passed: Timestamp, zone: &TimeZone) {
-    if grant.refill_at.is_none() && grant.remaining < grant.terms.credits {
+    if grant.status == GrantStatus::Active && grant.refill_at.is_none() && grant.remaining < grant.terms.credits {
         grant.refill_at = next(grant, passed, zone);
     }
 }

@@ -77,11 +77,8 @@ fn close_grant(draft: &mut Draft<'_>, grant: &Grant, what: Close<'_>, last: bool
     let number = grant.terms.number;
     let free = grant.remaining.minus(grant.frozen)?;
     let outlived = grant.terms.end.explicit().is_some_and(|end| end <= draft.occurred_at);
-    let rule = if last || outlived { None } else { rule_for(draft, grant, what) };
-    let rolled = match &rule {
-        Some((rule, allowance)) => rule.rolled(free, *allowance)?,
-        None => Credits::ZERO,
-    };
+    let rule = if last || outlived { None } else { rule_for(draft, grant, what)? };
+    let rolled = rule.as_ref().map_or(Credits::ZERO, |rule| rule.rolled(free));
     let from_remaining = rolled.min(free);
     if from_remaining.is_positive() {
         draft.take_from(number, EntryKind::RolledOut, from_remaining)?;
@@ -90,29 +87,28 @@ fn close_grant(draft: &mut Draft<'_>, grant: &Grant, what: Close<'_>, last: bool
     if forfeited.is_positive() {
         draft.take_from(number, EntryKind::Forfeited, forfeited)?;
     }
-    draft.change_grant(number, |grant| {
-        grant.status = GrantStatus::Ended;
-        grant.refill_at = None;
-    });
-    if let (true, Some((rule, _))) = (rolled.is_positive(), rule) {
+    draft.change_grant(number, |grant| grant.handed_on = from_remaining);
+    draft.end_grant(number);
+    if let (true, Some(rule)) = (rolled.is_positive(), rule) {
         roll(draft, &Rolled { from: grant, rule: &rule, amount: rolled, from_remaining })?;
     }
     Ok(Closed { forfeited, rolled_over: rolled })
 }
 
-/// The rule that applies to a closing grant and the allowance its percentage refers to.
-fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Option<(RolloverRule, Credits)> {
-    let (rule, allowance) = match (&grant.terms.rollover, what, grant.terms.source) {
-        (Some(own), _, _) => (own.clone(), grant.terms.credits),
-        (None, Close::Cycle(one), GrantSource::Plan | GrantSource::Rollover { .. }) => {
-            let plan = plan(draft.terms, &one.current.plan, one.cycle.catalog)?;
-            let rule = plan.rollover.clone()?;
-            (RolloverRule { count: rule.count.or(Some(1)), ..rule }, plan.allowance)
+/// The rule that applies to a closing grant, with its percentage as an amount: that of its plan's allowance, or
+/// of its own credits. A rollover keeps the rule it was made by.
+fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Result<Option<RolloverRule>, Overflow> {
+    let rule = match (&grant.terms.rollover, what, grant.terms.source) {
+        (Some(own), _, _) => Some(own.in_amounts(grant.terms.credits)?),
+        (None, Close::Cycle(one), GrantSource::Plan) => {
+            let plan = plan(draft.terms, &one.current.plan, one.cycle.catalog);
+            let rule = plan.and_then(|plan| Some((plan.rollover.as_ref()?, plan.allowance)));
+            let rule = rule.map(|(rule, allowance)| rule.in_amounts(allowance)).transpose()?;
+            rule.map(|rule| RolloverRule { count: rule.count.or(Some(1)), ..rule })
         }
-        (None, _, _) => return None,
+        (None, _, _) => None,
     };
-    let spent = rule.count.is_some_and(|count| grant.terms.generation >= count);
-    (!spent).then_some((rule, allowance))
+    Ok(rule.filter(|rule| rule.count.is_none_or(|count| grant.terms.generation < count)))
 }
 
 /// What one grant hands on.
@@ -141,7 +137,7 @@ fn roll(draft: &mut Draft<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
             // Its close is foreseen once the next cycle is open.
             end: from.terms.end.explicit().map_or(GrantEnd::Never, GrantEnd::At),
             scope: from.terms.scope.clone(),
-            rollover: from.terms.rollover.clone(),
+            rollover: Some(rule.clone()),
             recurs: None,
             parent: Some(from.terms.number),
             generation: from.terms.generation.checked_add(1).ok_or(Overflow)?,

@@ -17,6 +17,10 @@ words! {
     Insufficient {
         /// Refused whole.
         Reject "reject",
+        /// Burned as far as it goes; the rest is recorded as unpaid and nobody owes it.
+        Partial "partial",
+        /// Like `allow` while the account owes at most `debt_max` then; beyond it refused whole.
+        AllowTo "allow_to",
         /// Burned as far as it goes; the rest becomes debt.
         Allow "allow",
     }
@@ -150,7 +154,7 @@ pub struct Settings {
     pub rollover_cap: Option<Credits>,
     /// Only live (true) or only test (false) provider events; absent: whichever secret signs.
     pub livemode: Option<bool>,
-    /// Most debt that policies with a bound allow; absent: none set.
+    /// The most an account may owe by usage that is allowed to a bound; absent: nothing.
     pub debt_max: Option<Credits>,
     /// Monthly purchases that open invoicing (semantics §5).
     pub invoicing_threshold: Money,

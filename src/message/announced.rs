@@ -10,7 +10,7 @@ use super::state::{AccountState, SubscriptionState};
 use crate::domain::clawback::Clawed;
 use crate::domain::credits::Credits;
 use crate::domain::entry::{Direction, Entry, EntryKind};
-use crate::domain::event::{Asked, RefundAsked, Refusal};
+use crate::domain::event::{Asked, Quoted, RefundAsked, Refusal};
 use crate::domain::ids::{Id, MessageId, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::subscription::Reset;
@@ -41,6 +41,7 @@ pub(super) const EVENTS: &[Sent] = &[
     of_account("spend.accepted", SpendAccepted::json_schema),
     of_account("spend.rejected", Refused::json_schema),
     of_account("invoice.paid", InvoicePaid::json_schema),
+    of_account("quote.made", QuoteMade::json_schema),
     Sent { word: "message.rejected", schema: MessageRejected::json_schema, attributes: &["tenant"] },
     of_account("credit_request.pending", Request::json_schema),
     of_account("credit_request.accepted", Request::json_schema),
@@ -228,6 +229,44 @@ pub(super) struct InvoicePaid<'a> {
     #[schemars(with = "Field<Printable>")]
     pub(super) reference: &'a str,
     pub(super) credits: Shown,
+}
+
+/// What something would do.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct QuoteMade<'a> {
+    #[schemars(with = "Field<Id>")]
+    pub(super) quote: &'a str,
+    pub(super) credits: Option<Shown>,
+    /// Money in the catalog's currency.
+    pub(super) charge_per_cycle: Option<Shown>,
+    pub(super) burns: Vec<Burn<'a>>,
+    pub(super) available_after: Shown,
+    pub(super) expires_at: Instant,
+    #[schemars(with = "Vec<Field<Rejection>>")]
+    pub(super) reasons: Vec<&'static str>,
+}
+
+/// What would be burned of a grant.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Burn<'a> {
+    #[schemars(with = "Field<Id>")]
+    pub(super) grant: &'a str,
+    pub(super) credits: Shown,
+}
+
+impl<'a> From<&'a Quoted> for QuoteMade<'a> {
+    fn from(quoted: &'a Quoted) -> Self {
+        let burns = quoted.burns.iter().map(|(grant, credits)| Burn { grant: grant.as_str(), credits: Shown(*credits) });
+        Self {
+            quote: quoted.quote.as_str(),
+            credits: quoted.credits.map(Shown),
+            charge_per_cycle: quoted.charge_per_cycle.map(Shown),
+            burns: burns.collect(),
+            available_after: Shown(quoted.available_after),
+            expires_at: Instant(quoted.expires_at),
+            reasons: words(&quoted.reasons),
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -7,7 +7,7 @@
 use super::amount::Shown;
 use super::announced::{
     BalanceChanged, CloudEvent, CycleReset, DebtChange, DebtIncurred, EntryLine, Instant, InvoicePaid, MessageRejected, QuarantineNotice,
-    RefundRefused, RefundRequest, Refused, Request, SpendAccepted, words,
+    QuoteMade, RefundRefused, RefundRequest, Refused, Request, SpendAccepted, words,
 };
 use super::state::{AccountState, SubscriptionState};
 use crate::domain::account::Account;
@@ -101,6 +101,7 @@ pub fn render(heading: &Heading<'_>, event: &Event) -> Outgoing {
         Event::RefundRefused { asked, reasons } => {
             write(heading, "refund.refused", &RefundRefused { asked: asked.into(), reasons: words(reasons) })
         }
+        Event::QuoteMade(quoted) => write(heading, "quote.made", &QuoteMade::from(&**quoted)),
         Event::SubscriptionChanged(subscription) => write(heading, "subscription.changed", &SubscriptionState::from(&**subscription)),
         Event::AccountChanged { status, profile } => write(heading, "account.changed", &AccountState::of(status, profile)),
         Event::InvoicingEligible { status, profile } => write(heading, "invoicing.eligible", &AccountState::of(status, profile)),

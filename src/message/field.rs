@@ -12,7 +12,7 @@ use crate::domain::grant::GrantSource;
 use crate::domain::ids::{Id, Link, Printable, Prose};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::request::RequestMethod;
-use crate::domain::settings::{OpenAccounts, PriceCheck, Shortfall, StaffRole};
+use crate::domain::settings::{Insufficient, OpenAccounts, PriceCheck, Shortfall, StaffRole};
 use crate::domain::word::Word;
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -299,7 +299,7 @@ macro_rules! words {
     };
 }
 
-words! { AccountKind, BurnKey, Interval, OpenAccounts, PriceCheck, Purpose, Shortfall, StaffRole, }
+words! { AccountKind, BurnKey, Insufficient, Interval, OpenAccounts, PriceCheck, Purpose, Shortfall, StaffRole, }
 // These only go out.
 words! { Direction, QuarantineReason, Rejection, }
 

@@ -35,6 +35,9 @@ fn grant(number: u32, priority: Option<u32>, remaining: u32) -> Grant {
         frozen: Credits::ZERO,
         clawed: Credits::ZERO,
         breakage: Credits::ZERO,
+        voided: Credits::ZERO,
+        handed_on: Credits::ZERO,
+        end_recorded_at: None,
         closes_left: 1,
         refill_at: None,
     }

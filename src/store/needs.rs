@@ -46,6 +46,8 @@ pub struct Needs {
     pub high_waters: bool,
     /// The time of each tenant's first message: a test clock that was never set starts there.
     pub first_times: BTreeMap<Id, Timestamp>,
+    /// When the earliest usage of an account happened: grants that have ended since are wanted.
+    pub used_from: BTreeMap<AccountKey, Timestamp>,
     /// Accounts whose purchases by month are wanted.
     pub months: BTreeSet<AccountKey>,
     /// Accounts that a message may open: what waits for that is wanted too.
@@ -60,17 +62,30 @@ impl Needs {
 
     /// Adds what one message needs to be decided.
     pub fn add(&mut self, message: &Message) {
-        let of = &message.account;
-        self.first_times.entry(of.tenant.clone()).or_insert(message.occurred_at);
-        match &message.command {
+        self.first_times.entry(message.account.tenant.clone()).or_insert(message.occurred_at);
+        self.add_asked(&message.account, &message.command, message.occurred_at);
+        if message.command.may_count() {
+            self.months.insert(message.account.clone());
+        }
+        if message.command.may_open() {
+            self.opened.insert(message.account.clone());
+        }
+    }
+
+    /// What a command names that happened at an instant.
+    fn add_asked(&mut self, of: &AccountKey, command: &Command, occurred_at: Timestamp) {
+        match command {
             Command::Grant(grant) => name(&mut self.grants, of, grant.grant.as_ref()),
+            Command::VoidGrant(void) => name(&mut self.grants, of, [&void.grant]),
+            Command::Quote(quote) => self.add_asked(of, &quote.asked, occurred_at),
+            Command::RecordUsage(_) => self.used(of, occurred_at),
             Command::RecordPayment(_)
             | Command::NamePayment(_)
             | Command::RecordRefund(_)
             | Command::RecordDispute(_)
             | Command::RecordSubscription(_)
             | Command::RecordInvoice(_)
-            | Command::NameSubscription(_) => self.add_told(of, &message.command),
+            | Command::NameSubscription(_) => self.add_told(of, command),
             Command::RequestRefund(refund) => {
                 name(&mut self.payments, of, [&refund.payment]);
                 name(&mut self.provider_ids, of, Id::new(refund.payment.as_str()).ok().as_ref());
@@ -104,19 +119,20 @@ impl Needs {
                 name(&mut self.subscriptions, of, [subscription]);
             }
             Command::ResetCycle(reset) => name(&mut self.subscriptions, of, reset.subscription.as_ref()),
-            Command::RecordUsage(_)
-            | Command::Adjust(_)
+            Command::Adjust(_)
             | Command::OpenAccount(_)
             | Command::ChangeAccount(_)
             | Command::FreezeAccount(_)
             | Command::UnfreezeAccount(_)
             | Command::CloseAccount(_) => {}
         }
-        if message.command.may_count() {
-            self.months.insert(of.clone());
-        }
-        if message.command.may_open() {
-            self.opened.insert(of.clone());
+    }
+
+    /// The earliest usage of each account: what has ended since it may be wanted.
+    fn used(&mut self, of: &AccountKey, occurred_at: Timestamp) {
+        match self.used_from.get_mut(of) {
+            Some(first) => *first = occurred_at.min(*first),
+            None => drop(self.used_from.insert(of.clone(), occurred_at)),
         }
     }
 

@@ -5,8 +5,10 @@
 
 mod amqp;
 mod both_ways;
+mod calendars;
 mod claims;
 mod commands;
+mod conformance;
 mod copies;
 mod drift;
 mod export;
@@ -17,6 +19,7 @@ mod outages;
 mod payments;
 mod paypal;
 mod paypal_worker;
+mod planning;
 mod proxy;
 mod quarantine;
 mod query_plans;

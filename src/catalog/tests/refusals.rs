@@ -187,8 +187,8 @@ fn rates() {
         ("[[rates]]\nmeter = \"m\"\nprice = 1\nscale = 7", "5: rates[1].scale is 7; it must be an integer from 0 to 6"),
         ("[[rates]]\nmeter = \"m\"\nprice = 1\nscale = -1", "5: rates[1].scale is -1; it must be an integer from 0 to 6"),
         (
-            "[[rates]]\nmeter = \"m\"\nprice = 1\ninsufficient = \"partial\"",
-            "5: rates[1].insufficient is \"partial\"; it must be \"reject\" or \"allow\"",
+            "[[rates]]\nmeter = \"m\"\nprice = 1\ninsufficient = \"never\"",
+            "5: rates[1].insufficient is \"never\"; it must be \"reject\" or \"partial\" or \"allow_to\" or \"allow\"",
         ),
         ("[[rates]]\nmeter = \"m\"\nprice = 1\ndimensions = []", "5: rates[1].dimensions is a list; it must be a table of strings"),
         (
@@ -232,7 +232,10 @@ dimensions = { size = "l", model = "p" }
 fn policies() {
     refused(&[
         ("[policies]\ncredit_payments = 1", "3: policies.credit_payments is an integer; it must be true or false"),
-        ("[policies]\ninsufficient = \"allow_to\"", "3: policies.insufficient is \"allow_to\"; it must be \"reject\" or \"allow\""),
+        (
+            "[policies]\ninsufficient = \"never\"",
+            "3: policies.insufficient is \"never\"; it must be \"reject\" or \"partial\" or \"allow_to\" or \"allow\"",
+        ),
         ("[policies]\nfour_eyes = \"on\"", "3: policies.four_eyes is a string; it must be true or false"),
         ("[policies]\nprice_check = \"loose\"", "3: policies.price_check is \"loose\"; it must be \"exact\" or \"at_least\" or \"review\""),
         (

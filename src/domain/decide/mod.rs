@@ -12,11 +12,13 @@ mod invoice;
 mod payment_names;
 mod provider_subscription;
 mod purchase;
+mod quote;
 mod refund;
 mod refund_request;
 mod spend;
 mod subscription;
 mod usage;
+mod void;
 
 pub use usage::price;
 
@@ -65,6 +67,8 @@ pub fn decide(case: Case<'_>) -> Decision {
         Command::RecordUsage(command) => usage::decide(case, command),
         Command::Spend(command) => spend::decide(case, command),
         Command::Adjust(command) => adjust::decide(case, command),
+        Command::VoidGrant(command) => void::decide(case, command),
+        Command::Quote(command) => quote::decide(case, command),
         Command::RecordPayment(command) => purchase::decide(case, command),
         Command::NamePayment(named) => purchase::name(case, &named.names),
         Command::RecordRefund(command) => refund::decide(case, command),

@@ -1,13 +1,14 @@
-//! `usage.recorded`: metered usage, priced by the rate card and burned (semantics §4).
+//! `usage.recorded`: metered usage, priced by the rate card and burned (semantics §4, §7).
 
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
 use crate::domain::command::Usage;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::decision::{Decision, On};
-use crate::domain::draft::{DebtFor, Posting, spendable};
+use crate::domain::draft::{DebtFor, Draft, Posting, spendable};
 use crate::domain::entry::EntryKind;
 use crate::domain::ids::{Printable, Prose};
+use crate::domain::late::{self, Late};
 use crate::domain::rate_card::Rate;
 use crate::domain::rejection::Rejection;
 use crate::domain::settings::{Insufficient, Terms};
@@ -49,16 +50,72 @@ pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
         Some(_) | None => Credits::ZERO,
     };
     let policy = rate.and_then(|rate| rate.insufficient).unwrap_or(case.terms.settings.insufficient);
-    let covered = spendable(case.book, Some(&command.meter))?;
-    reasons.add_if(policy == Insufficient::Reject && cost > covered, Rejection::InsufficientCredits);
+    let used = Used { case, command, cost };
+    let short = cost.minus(used.covered()?)?.at_least_zero();
+    reasons.add_if(refuses(case, policy, short)?, Rejection::InsufficientCredits);
     if let Some(refusal) = reasons.refusal() {
         return Ok(refusal);
     }
     let mut draft = case.draft();
+    let mut memo = format!("{} × {}, catalog {version}", command.meter, command.quantity);
+    if used.is_late() && !used.late().reopens(&draft) {
+        memo.push_str(", late");
+    }
+    if policy == Insufficient::Partial && short.is_positive() {
+        memo = format!("{memo}, {short} unpaid");
+    }
     draft.actor = command.member.as_ref().and_then(|member| Printable::new(member.as_str()).ok());
-    let memo = Prose::new(&format!("{} × {}, catalog {version}", command.meter, command.quantity)).ok();
-    let posting = Posting { memo, ..Posting::default() };
-    let burned = draft.burn(EntryKind::Used, cost, Some(&command.meter), posting.clone())?;
-    draft.incur_debt(cost.minus(burned)?, DebtFor { scope: Some(command.meter.clone()), ..DebtFor::default() }, posting)?;
+    let posting = Posting { memo: Prose::new(&memo).ok(), ..Posting::default() };
+    let burned = used.burn(&mut draft, &posting)?;
+    if policy != Insufficient::Partial {
+        draft.incur_debt(short, DebtFor { scope: Some(command.meter.clone()), ..DebtFor::default() }, posting)?;
+    } else if burned.is_zero() && short.is_positive() {
+        // Nothing moves, and the history says what nobody paid.
+        draft.post(EntryKind::Used, posting)?;
+    }
     Ok(accept(draft))
+}
+
+/// Whether the policy refuses usage that credits do not cover by `short`.
+fn refuses(case: Case<'_>, policy: Insufficient, short: Credits) -> Result<bool, Overflow> {
+    Ok(match policy {
+        Insufficient::Reject => short.is_positive(),
+        Insufficient::AllowTo => {
+            short.is_positive() && case.book.account.debt.plus(short)? > case.terms.settings.debt_max.unwrap_or_default()
+        }
+        Insufficient::Partial | Insufficient::Allow => false,
+    })
+}
+
+/// Usage with its price.
+#[derive(Clone, Copy)]
+struct Used<'a> {
+    case: Case<'a>,
+    command: &'a Usage,
+    cost: Credits,
+}
+
+impl<'a> Used<'a> {
+    fn is_late(self) -> bool {
+        late::is_late(self.case.book, self.case.message.occurred_at)
+    }
+
+    fn late(self) -> Late<'a> {
+        Late { occurred_at: self.case.message.occurred_at, meter: &self.command.meter }
+    }
+
+    /// What credits cover of it: for late usage what burning it would burn.
+    fn covered(self) -> Result<Credits, Overflow> {
+        if self.is_late() {
+            self.burn(&mut self.case.draft(), &Posting::default())
+        } else {
+            spendable(self.case.book, Some(&self.command.meter))
+        }
+    }
+
+    /// Burns as much of it as there is: of late usage first what was usable when it happened.
+    fn burn(self, draft: &mut Draft<'_>, posting: &Posting) -> Result<Credits, Overflow> {
+        let then = if self.is_late() { self.late().burn(draft, self.cost, posting.clone())? } else { Credits::ZERO };
+        then.plus(draft.burn(EntryKind::Used, self.cost.minus(then)?, Some(&self.command.meter), posting.clone())?)
+    }
 }

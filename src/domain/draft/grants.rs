@@ -8,7 +8,7 @@ use crate::domain::account::AccountStatus;
 use crate::domain::burn_down;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::entry::{EntryKind, Touch};
-use crate::domain::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
+use crate::domain::grant::{Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::refill;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ impl Draft<'_> {
             frozen: Credits::ZERO,
             clawed: Credits::ZERO,
             breakage: Credits::ZERO,
+            voided: Credits::ZERO,
+            handed_on: Credits::ZERO,
+            end_recorded_at: None,
             closes_left: closes_left.unwrap_or(1),
             refill_at: None,
             terms: Arc::new(terms),
@@ -113,12 +116,43 @@ impl Draft<'_> {
         Ok(touched)
     }
 
+    /// Ends a grant at the time of the draft; what was left of it has been taken before.
+    pub fn end_grant(&mut self, number: u32) {
+        let (now, recorded) = (self.occurred_at, self.at());
+        self.change_grant(number, |grant| {
+            grant.status = GrantStatus::Ended;
+            grant.refill_at = None;
+            grant.end_recorded_at = Some(recorded);
+            if grant.terms.end.at() != Some(now) {
+                let expires_at = grant.terms.end.explicit();
+                Arc::make_mut(&mut grant.terms).end = GrantEnd::Cycle { at: now, expires_at };
+            }
+        });
+        let account = &mut self.book.account;
+        account.last_ended_at = account.last_ended_at.max(Some(now));
+    }
+
     /// Takes `amount` out of one grant with an entry of `kind`; frozen credits leave with it when
     /// nothing unfrozen is left, and are unfrozen by the same entry.
     ///
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
+        self.lower(number, kind, amount, None)
+    }
+
+    /// Takes `amount` of a grant away because staff said so.
+    ///
+    /// # Errors
+    /// [`Overflow`] cannot happen while `amount ≤ remaining`.
+    pub fn void(&mut self, number: u32, amount: Credits, reference: Printable) -> Result<(), Overflow> {
+        if let Some(grant) = self.book.grants.get_mut(&number) {
+            grant.voided = grant.voided.plus(amount)?;
+        }
+        self.lower(number, EntryKind::Voided, amount, Some(reference))
+    }
+
+    fn lower(&mut self, number: u32, kind: EntryKind, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         grant.remaining = grant.remaining.minus(amount)?;
         if kind.is_breakage() {
@@ -130,7 +164,7 @@ impl Draft<'_> {
         grant.frozen = frozen;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount.negated() }];
-        self.post(kind, Posting { amount, frozen: frozen_change, touched, ..Posting::default() })
+        self.post(kind, Posting { amount, frozen: frozen_change, touched, reference, ..Posting::default() })
     }
 
     /// Takes `amount` of a grant back because its payment was reversed. What is frozen leaves first: it was

@@ -4,6 +4,7 @@
 
 mod debts;
 mod grants;
+mod reopened;
 
 pub use debts::DebtFor;
 

@@ -11,7 +11,7 @@ use super::payload::Asked;
 use crate::domain::account::AccountKind;
 use crate::domain::alert::AlertLevel;
 use crate::domain::command::{
-    Act, Command, GrantCredits, ProfileChange, RequestedGoods, Spend, StartSubscription, SubmitRequest, TopupChange, Usage,
+    Act, Command, GrantCredits, ProfileChange, Quote, RequestedGoods, Spend, StartSubscription, SubmitRequest, TopupChange, Usage,
 };
 use crate::domain::ids::{AccountKey, Hash, Id};
 use crate::domain::settings::{OpenAccounts, PriorityChange, SettingChange, SettingsChange};
@@ -115,6 +115,12 @@ fn command(text: &mut Text, asked: &Command) {
             text.put("allow_debt", asked.allow_debt);
             act(text, &asked.act);
         }
+        Command::Quote(asked) => quote(text, asked),
+        Command::VoidGrant(asked) => {
+            text.put("grant", &asked.grant);
+            text.maybe("credits", asked.credits);
+            act(text, &asked.act);
+        }
         Command::RecordPayment(_)
         | Command::NamePayment(_)
         | Command::RecordRefund(_)
@@ -168,6 +174,12 @@ fn command(text: &mut Text, asked: &Command) {
             text.maybe("subscription", asked.subscription.as_ref());
         }
     }
+}
+
+fn quote(text: &mut Text, asked: &Quote) {
+    text.put("quote", &asked.quote);
+    text.put("of", asked.asked.word());
+    command(text, &asked.asked);
 }
 
 fn act(text: &mut Text, asked: &Act) {

@@ -1,8 +1,8 @@
-//! `credits.adjust`: a correction by staff. Reads it; whether the actor may is the core's.
+//! `credits.adjust` and `credits.void`: corrections by staff. Reads them; whether the actor may is the core's.
 
 use super::{Asked, act, read};
-use crate::domain::command::{Adjust, Command};
-use crate::domain::ids::{Printable, Prose};
+use crate::domain::command::{Adjust, Command, VoidGrant};
+use crate::domain::ids::{Id, Printable, Prose};
 use crate::message::amount::Amount;
 use crate::message::fault::Fault;
 use crate::message::field::Field;
@@ -26,4 +26,19 @@ pub(super) fn adjust(data: &str) -> Result<Asked, Fault> {
         act: act(data.reason.0, data.actor.0),
     })
     .into())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Voiding {
+    grant: Field<Id>,
+    credits: Option<Amount>,
+    reason: Field<Prose>,
+    actor: Field<Printable>,
+}
+
+pub(super) fn void(data: &str) -> Result<Asked, Fault> {
+    let data: Voiding = read(data)?;
+    let credits = data.credits.map(|credits| credits.0);
+    Ok(Command::VoidGrant(VoidGrant { grant: data.grant.0, credits, act: act(data.reason.0, data.actor.0) }).into())
 }

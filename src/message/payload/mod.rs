@@ -8,6 +8,7 @@ mod account;
 mod adjust;
 mod cycle;
 mod grant;
+mod quote;
 mod request;
 mod spend;
 mod subscription;
@@ -80,6 +81,8 @@ pub(super) const KINDS: &[Kind] = &[
     account("credits.spend", Queue::Commands, spend::spend, spend::Spending::json_schema),
     account("credits.grant", Queue::Commands, grant::grant, grant::Granting::json_schema),
     account("credits.adjust", Queue::Commands, adjust::adjust, adjust::Adjusting::json_schema),
+    account("credits.quote", Queue::Commands, quote::quote, quote::Quoting::json_schema),
+    account("credits.void", Queue::Commands, adjust::void, adjust::Voiding::json_schema),
     account("credit_request.submitted", Queue::Approvals, request::submitted, request::Submitted::json_schema),
     account("credit_request.decided", Queue::Approvals, request::decided, request::Decided::json_schema),
     account("credit_request.cancelled", Queue::Approvals, request::cancelled, request::Cancelled::json_schema),

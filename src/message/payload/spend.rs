@@ -23,7 +23,10 @@ pub(super) struct Spending {
 }
 
 pub(super) fn spend(data: &str) -> Result<Asked, Fault> {
-    let data: Spending = read(data)?;
+    command(read(data)?).map(Asked::from)
+}
+
+pub(super) fn command(data: Spending) -> Result<Command, Fault> {
     if data.purpose.0 == Purpose::Service && data.service.is_none() {
         return Err(Fault::malformed("data: a service is spent on, so `service` must name it"));
     }
@@ -33,6 +36,5 @@ pub(super) fn spend(data: &str) -> Result<Asked, Fault> {
         service: data.service.map(|service| service.0),
         credits: data.credits.0,
         member: data.member.map(|member| member.0),
-    })
-    .into())
+    }))
 }

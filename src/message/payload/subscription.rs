@@ -15,13 +15,13 @@ use std::collections::BTreeMap;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Addon {
+pub(super) struct Addon {
     addon: Field<Id>,
     units: u32,
 }
 
 /// Units by add-on. No units is the same as not being listed; an add-on listed twice is a slip.
-fn units(addons: Vec<Object<Addon>>) -> Result<BTreeMap<Id, u32>, Fault> {
+pub(super) fn units(addons: Vec<Object<Addon>>) -> Result<BTreeMap<Id, u32>, Fault> {
     let mut units = BTreeMap::new();
     for Object(addon) in addons {
         if units.insert(addon.addon.0, addon.units).is_some() {

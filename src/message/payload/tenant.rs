@@ -9,42 +9,11 @@ use crate::domain::settings::{
 use crate::domain::tenant_command::TenantCommand;
 use crate::message::amount::NonNegative;
 use crate::message::fault::Fault;
-use crate::message::field::{Field, Spelt, one_of};
+use crate::message::field::Field;
 use crate::message::json::{Nullable, Object};
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-
-/// A policy of the contract for usage that credits do not cover.
-enum Policy {
-    Built(Insufficient),
-    NotBuilt,
-}
-
-impl Spelt for Policy {
-    const FORM: &'static str = "reject, partial, allow_to or allow";
-
-    fn spelt(text: &str) -> Option<Self> {
-        match text {
-            "partial" | "allow_to" => Some(Self::NotBuilt),
-            other => Insufficient::from_word(other).map(Self::Built),
-        }
-    }
-
-    /// What is built.
-    fn schema() -> Schema {
-        one_of(Insufficient::ALL.iter().map(|policy| policy.word()))
-    }
-}
-
-impl Policy {
-    fn built(self) -> Result<Insufficient, Fault> {
-        match self {
-            Self::Built(policy) => Ok(policy),
-            Self::NotBuilt => Err(Fault::unknown("data: this value of `insufficient` is not built yet")),
-        }
-    }
-}
 
 /// Priorities by source; absent ones stay, null returns to the default.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -78,7 +47,7 @@ impl From<ByName> for PrioritiesChange {
 #[serde(deny_unknown_fields)]
 pub(super) struct Changed {
     credit_payments: Option<bool>,
-    insufficient: Option<Field<Policy>>,
+    insufficient: Option<Field<Insufficient>>,
     four_eyes: Option<bool>,
     price_check: Option<Field<PriceCheck>>,
     shortfall: Option<Field<Shortfall>>,
@@ -110,11 +79,10 @@ fn burn_order(keys: Vec<Field<BurnKey>>) -> Result<Vec<BurnKey>, Fault> {
 pub(super) fn settings_changed(data: &str) -> Result<TenantCommand, Fault> {
     use SettingChange as To;
     let data: Changed = read(data)?;
-    let insufficient = data.insufficient.map(|policy| policy.0.built()).transpose()?;
     let order = data.burn_order.map(burn_order).transpose()?;
     let changes = [
         data.credit_payments.map(To::CreditPayments),
-        insufficient.map(To::Insufficient),
+        data.insufficient.map(|policy| To::Insufficient(policy.0)),
         data.four_eyes.map(To::FourEyes),
         data.price_check.map(|check| To::PriceCheck(check.0)),
         data.shortfall.map(|policy| To::Shortfall(policy.0)),

@@ -23,7 +23,10 @@ pub(super) struct Recorded {
 }
 
 pub(super) fn recorded(data: &str) -> Result<Asked, Fault> {
-    let data: Recorded = read(data)?;
+    command(read(data)?).map(Asked::from)
+}
+
+pub(super) fn command(data: Recorded) -> Result<Command, Fault> {
     if data.hold.is_some() {
         return Err(Fault::unknown("data: holds are not built yet"));
     }
@@ -32,6 +35,5 @@ pub(super) fn recorded(data: &str) -> Result<Asked, Fault> {
         quantity: data.quantity.0,
         dimensions: data.dimensions.unwrap_or_default().0,
         member: data.member.map(|member| member.0),
-    })
-    .into())
+    }))
 }

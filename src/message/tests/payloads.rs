@@ -362,8 +362,8 @@ fn settings_name_what_changes() {
         &settings,
         &[
             ("/data/insufficient", json!("allow"), "read"),
-            ("/data/insufficient", json!("partial"), "unknown_type"),
-            ("/data/insufficient", json!("allow_to"), "unknown_type"),
+            ("/data/insufficient", json!("partial"), "read"),
+            ("/data/insufficient", json!("allow_to"), "read"),
             ("/data/insufficient", json!("never"), "malformed"),
             ("/data/insufficient", json!({"allow_to": "5"}), "malformed"),
             ("/data/shortfall", json!("debt"), "read"),

@@ -90,7 +90,7 @@ impl LockedRow {
 
 /// A grant of a locked account.
 #[derive(sqlx::FromRow)]
-struct HeldGrantRow {
+pub(super) struct HeldGrantRow {
     place: Place,
     #[sqlx(flatten)]
     grant: GrantRow,
@@ -112,6 +112,7 @@ impl Store for PostgresStore {
         let clock = |account: &AccountKey| tenants.get(&account.tenant).map_or(now, |tenant| tenant.time(now));
         waiting::read(&mut transaction, &mut batch, &mut needs, &clock).await?;
         batch.grants_named(&mut transaction, &needs).await?;
+        batch.grants_ended(&mut transaction, &mut needs, &|account| Some((clock(account), &*tenants.get(&account.tenant)?.terms))).await?;
         batch.answered(&mut transaction, &needs).await?;
         batch.rare(&mut transaction, &needs).await?;
         let (cache, places) = (self.cache.clone(), batch.places);
@@ -294,7 +295,7 @@ impl Batch {
         self.place_grants(rows)
     }
 
-    fn place_grants(&mut self, rows: Vec<HeldGrantRow>) -> Result<(), Failure> {
+    pub(super) fn place_grants(&mut self, rows: Vec<HeldGrantRow>) -> Result<(), Failure> {
         for HeldGrantRow { place, grant: row } in rows {
             let account_id = row.account_id;
             let grant = row.grant()?;

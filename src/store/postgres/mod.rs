@@ -10,6 +10,7 @@ mod cache;
 pub mod catalogs;
 pub mod directory;
 mod load;
+mod load_late;
 mod load_rare;
 pub mod migrate;
 pub mod outbox;

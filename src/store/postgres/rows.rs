@@ -78,7 +78,7 @@ macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
             "select account_id, status, frozen_by_staff, kind, owner, time_zone, about, \
-             balance, held, frozen, debt, last_seq, last_hash, recorded_at, grant_count, debt_count, event_count, \
+             balance, held, frozen, debt, last_seq, last_hash, recorded_at, last_ended_at, grant_count, debt_count, event_count, \
              open_debts, open_requests, open_subscriptions, open_waiting from accounts ",
             $rest
         )
@@ -102,6 +102,7 @@ pub struct AccountRow {
     pub last_seq: i64,
     pub last_hash: Vec<u8>,
     pub recorded_at: Option<SqlTimestamp>,
+    pub last_ended_at: Option<SqlTimestamp>,
     pub grant_count: i32,
     pub debt_count: i32,
     pub event_count: i64,
@@ -132,6 +133,7 @@ impl AccountRow {
             seq: number(self.last_seq)?,
             hash: hash(&self.last_hash)?,
             recorded_at: self.recorded_at.map(SqlTimestamp::to_jiff),
+            last_ended_at: self.last_ended_at.map(SqlTimestamp::to_jiff),
             grants: number(self.grant_count.into())?,
             debts: number(self.debt_count.into())?,
             events: number(self.event_count)?,
@@ -223,7 +225,7 @@ macro_rules! select_grants {
             $beside,
             "account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
              expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, payment, cause_source, \
-             cause_id, status, remaining, frozen, clawed, breakage, closes_left, refill_at from grants ",
+             cause_id, status, remaining, frozen, clawed, breakage, voided, handed_on, end_recorded_at, closes_left, refill_at from grants ",
             $rest
         )
     };
@@ -257,6 +259,9 @@ pub struct GrantRow {
     pub frozen: Decimal,
     pub clawed: Decimal,
     pub breakage: Decimal,
+    pub voided: Decimal,
+    pub handed_on: Decimal,
+    pub end_recorded_at: Option<SqlTimestamp>,
     pub closes_left: i32,
     pub refill_at: Option<SqlTimestamp>,
 }
@@ -298,6 +303,9 @@ impl GrantRow {
             frozen: credits(self.frozen)?,
             clawed: credits(self.clawed)?,
             breakage: credits(self.breakage)?,
+            voided: credits(self.voided)?,
+            handed_on: credits(self.handed_on)?,
+            end_recorded_at: self.end_recorded_at.map(SqlTimestamp::to_jiff),
             closes_left: number(self.closes_left.into())?,
             refill_at: self.refill_at.map(SqlTimestamp::to_jiff),
         })

@@ -5,7 +5,7 @@ with changed_accounts as (
     update accounts set
         stamp = now.stamp, status = now.status, frozen_by_staff = now.frozen_by_staff, kind = now.kind, owner = now.owner,
         time_zone = now.time_zone, balance = now.balance, held = now.held, frozen = now.frozen, debt = now.debt,
-        last_seq = now.last_seq, last_hash = now.last_hash, recorded_at = now.recorded_at,
+        last_seq = now.last_seq, last_hash = now.last_hash, recorded_at = now.recorded_at, last_ended_at = now.last_ended_at,
         grant_count = now.grant_count, debt_count = now.debt_count, event_count = now.event_count,
         open_debts = now.open_debts, open_requests = now.open_requests,
         open_subscriptions = now.open_subscriptions, open_waiting = now.open_waiting, next_due_at = now.next_due_at
@@ -15,7 +15,8 @@ with changed_accounts as (
 ), changed_grants as (
     update grants set
         status = now.status, is_open = now.is_open, remaining = now.remaining, frozen = now.frozen,
-        clawed = now.clawed, breakage = now.breakage, closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
+        clawed = now.clawed, breakage = now.breakage, voided = now.voided, handed_on = now.handed_on,
+        end_recorded_at = now.end_recorded_at, closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
     from unnest($3::changed_grant[]) as now
     where grants.ctid = now.place and grants.shard = $1 and grants.account_id = now.account_id
       and grants.number = now.number

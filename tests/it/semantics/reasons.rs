@@ -238,14 +238,8 @@ scenarios! { CATALOG;
 }
 
 /// Reasons of the contract that no implemented type gives yet.
-const RESERVED: [Rejection; 6] = [
-    Rejection::UnknownEntry,
-    Rejection::UnknownGrant,
-    Rejection::UnknownHold,
-    Rejection::MemberLimitReached,
-    Rejection::QuoteExpired,
-    Rejection::HoldClosed,
-];
+const RESERVED: [Rejection; 5] =
+    [Rejection::UnknownEntry, Rejection::UnknownHold, Rejection::MemberLimitReached, Rejection::QuoteExpired, Rejection::HoldClosed];
 
 /// Reasons the machinery around the ledger gives: the files that test them.
 const AROUND: [(QuarantineReason, &str); 2] =

@@ -110,6 +110,38 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "10");
     }
 
+    async fn partial_burns_what_is_there_and_nobody_owes_the_rest(world) {
+        world.settings(json!({"insufficient": "partial"})).await;
+        world.grant("u", "100", json!({})).await;
+        assert_eq!(world.uses("u", "unit", "150").await, "applied");
+        assert_eq!((world.balance("u").await, world.debt("u").await), ("0".into(), "0".into()));
+        assert_eq!(world.uses("u", "unit", "7").await, "applied");
+        assert_eq!(world.entries("u").await, ["granted 100", "used 100", "used 0"]);
+        let memos: Vec<String> = world.history("u").await.iter().filter_map(|(entry, _)| Some(entry.memo.as_ref()?.to_string())).collect();
+        assert_eq!(memos, ["unit × 150, catalog 1, 50 unpaid", "unit × 7, catalog 1, 7 unpaid"]);
+        world.grant("u", "20", json!({})).await;
+        assert_eq!(world.balance("u").await, "20", "nothing is repaid");
+    }
+
+    async fn allow_to_a_bound_refuses_whole_what_goes_beyond(world) {
+        world.settings(json!({"insufficient": "allow_to", "debt_max": "50"})).await;
+        world.grant("u", "100", json!({})).await;
+        assert_eq!(world.uses("u", "unit", "150.000001").await, "rejected: insufficient_credits");
+        assert_eq!(world.uses("u", "unit", "140").await, "applied");
+        // 40 owed: 10 more may be, 11 not.
+        assert_eq!(world.uses("u", "unit", "11").await, "rejected: insufficient_credits");
+        assert_eq!(world.uses("u", "unit", "10").await, "applied");
+        assert_eq!((world.balance("u").await, world.debt("u").await), ("0".into(), "50".into()));
+        // Meters may have policies of their own, which are bounded by nothing.
+        assert_eq!(world.uses("u", "open", "5").await, "applied");
+        assert_eq!(world.debt("u").await, "55");
+        // What is covered is taken however much is owed; the grant repaid the debt first.
+        world.grant("u", "60", json!({})).await;
+        assert_eq!(world.uses("u", "unit", "5").await, "applied");
+        world.settings(json!({"debt_max": null})).await;
+        assert_eq!(world.uses("u", "unit", "1").await, "rejected: insufficient_credits", "no bound is set: nothing may be owed");
+    }
+
     async fn allow_owes_what_credits_do_not_cover(world) {
         world.settings(json!({"insufficient": "allow"})).await;
         world.grant("u", "100", json!({})).await;

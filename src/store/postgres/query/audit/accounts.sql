@@ -6,7 +6,7 @@ with summed as (
     from entries where shard = $1 group by account_id
 ), granted as (
     select account_id, count(*) as grants, sum(remaining) filter (where status = 'active') as remaining,
-           sum(frozen) filter (where status = 'active') as frozen
+           sum(frozen) filter (where status = 'active') as frozen, max(ends_at) filter (where status = 'ended') as ended
     from grants where shard = $1 group by account_id
 ), owed as (
     select account_id, count(*) as debts, sum(remaining) as remaining, count(*) filter (where remaining > 0) as open
@@ -56,6 +56,7 @@ cross join lateral (
     union all
     select what, stored::text, computed::text from (values
         ('next_due_at = the first of what is due', a.next_due_at, due.at),
+        ('last_ended_at = the last end of a grant', a.last_ended_at, granted.ended),
         ('recorded_at is not before the last entry', a.recorded_at, greatest(a.recorded_at, e.recorded_at)),
         -- A test clock may be anywhere; nothing was ever recorded about a tenant's own row.
         ('recorded_at is not ahead of the clock', a.recorded_at,

@@ -5,11 +5,15 @@ with touches as (
     where e.shard = $1
 ), touched as (
     select account_id, number, sum(change) as change,
-           -sum(change) filter (where kind in ('expired', 'forfeited', 'voided')) as breakage,
+           -sum(change) filter (where kind in ('expired', 'forfeited')) as unused,
+           -sum(change) filter (where kind = 'voided') as voided,
+           -sum(change) filter (where kind = 'rolled_out') as rolled_out,
+           sum(change) filter (where kind = 'returned') as returned,
            -sum(change) filter (where kind = 'clawed_back') as clawed
     from touches group by account_id, number
 ), firsts as (
-    select distinct on (account_id, number) account_id, number, change from touches order by account_id, number, seq
+    -- One that was voided before it began brought nothing.
+    select distinct on (account_id, number) account_id, number, change from touches where change <> 0 order by account_id, number, seq
 ), known as (
     select *, case status when 'pending' then true when 'ended' then false
                   else remaining > 0 or refill_at is not null or coalesce(rules ? 'rollover', false) or subscription is not null end as must_be_open
@@ -35,7 +39,13 @@ cross join lateral (values
      trim_scale(known.credits)::text,
      case when known.number is not null then trim_scale(coalesce(firsts.change, known.credits))::text end),
     ('is_open', ' = what its state says', known.is_open::text, known.must_be_open::text),
-    ('breakage', ' = what ended unused', trim_scale(known.breakage)::text, trim_scale(coalesce(touched.breakage, 0))::text),
+    -- Late usage brings back what ended unused, and what was handed on.
+    ('breakage', ' = what ended unused and was not returned', trim_scale(known.breakage)::text,
+     trim_scale(least(greatest(known.breakage, coalesce(touched.unused, 0) - coalesce(touched.returned, 0)), coalesce(touched.unused, 0)))::text),
+    ('voided', ' = what staff voided', trim_scale(known.voided)::text, trim_scale(coalesce(touched.voided, 0))::text),
+    ('handed_on', ' is not more than rolled out', trim_scale(known.handed_on)::text,
+     trim_scale(least(known.handed_on, coalesce(touched.rolled_out, 0)))::text),
+    ('its end', ' was recorded', (known.end_recorded_at is not null)::text, (known.status = 'ended')::text),
     ('clawed', ' is not more than entries took back', trim_scale(known.clawed)::text,
      trim_scale(least(known.clawed, coalesce(touched.clawed, 0)))::text),
     ('the parent', ' exists', known.parent::text, parent.number::text),
