@@ -110,7 +110,7 @@ create table grants (
     priority      bigint,
     effective_at  timestamptz not null,
     -- `ends_at` is the close that will end it, as it is foreseen, else `expires_at`, which ends the grant
-    -- by itself; once it has ended, when it did.
+    -- by itself.
     ends_at       timestamptz,
     expires_at    timestamptz,
     scope         text[]   not null default '{}',
@@ -130,12 +130,14 @@ create table grants (
     is_open       boolean  not null,
     remaining     numeric(24,6) not null,
     frozen        numeric(24,6) not null default 0,
-    -- Taken back because its payment was reversed, what ended unused, and what staff voided.
+    -- Taken back because its payment was reversed, what ended unused, what the cap took, and what staff voided.
     clawed        numeric(24,6) not null default 0,
     breakage      numeric(24,6) not null default 0,
+    trimmed       numeric(24,6) not null default 0,
     voided        numeric(24,6) not null default 0,
-    -- What its close handed on to a rollover, and when its end was recorded; late usage takes it back.
+    -- What its close handed on to a rollover, when it ended, and when that was recorded: late usage takes it back.
     handed_on     numeric(24,6) not null default 0,
+    ended_at      timestamptz,
     end_recorded_at timestamptz,
     closes_left   integer  not null default 1,
     refill_at     timestamptz,
@@ -145,9 +147,10 @@ create table grants (
     constraint grants_status_check check (status in ('pending', 'active', 'ended')),
     constraint grants_remaining_check check (remaining between 0 and credits),
     constraint grants_frozen_check check (frozen between 0 and remaining),
-    constraint grants_clawed_check check (clawed between 0 and credits and breakage >= 0 and voided >= 0),
+    constraint grants_clawed_check check (clawed between 0 and credits and breakage >= 0 and trimmed >= 0 and voided >= 0),
     constraint grants_handed_on_check check (handed_on between 0 and credits),
-    constraint grants_ended_check check (status <> 'ended' or remaining = 0 and end_recorded_at is not null)
+    constraint grants_ended_check check (status <> 'ended' or remaining = 0),
+    constraint grants_ended_at_check check ((status = 'ended') = (ended_at is not null) and (ended_at is null) = (end_recorded_at is null))
 ) with (fillfactor = 70);
 
 create index grants_open_idx on grants (shard, account_id) where is_open;
@@ -217,11 +220,12 @@ create table outbox_batches (
     -- Drawn while the accounts are locked, so the batches of an account follow one another. A sequence that
     -- hands numbers out ahead (`cache`) would break that.
     batch         bigint   generated always as identity,
+    -- Announcements, or replies, which somebody waits for: they have a relay of their own.
+    is_replies    boolean  not null,
     -- The deployment, for changes of the balance.
     source        text     not null,
     account_ids   bigint[] not null,
     numbers       bigint[] not null,
-    are_replies   boolean[] not null,
     are_in_order  boolean[] not null,
     routing_keys  text[]   not null,
     correlation_ids text[] not null,
@@ -242,14 +246,15 @@ create table outbox_batches (
 -- Compressing would cost more than it saves.
 alter table outbox_batches
     alter column account_ids set storage external, alter column numbers set storage external,
-    alter column are_replies set storage external, alter column are_in_order set storage external,
+    alter column are_in_order set storage external,
     alter column routing_keys set storage external, alter column correlation_ids set storage external,
     alter column bodies set storage external, alter column tenants set storage external,
     alter column accounts set storage external, alter column from_seqs set storage external,
     alter column to_seqs set storage external, alter column held set storage external,
     alter column frozen set storage external, alter column debt set storage external;
 
-create unique index outbox_batches_unpublished_key on outbox_batches (shard, batch) where published_at is null;
+create unique index outbox_batches_announcements_key on outbox_batches (shard, batch) where published_at is null and not is_replies;
+create unique index outbox_batches_replies_key on outbox_batches (shard, batch) where published_at is null and is_replies;
 
 -- Rows are appended, so the oldest lie together: a block range index finds them and costs nearly nothing.
 create index outbox_batches_published_idx on outbox_batches using brin (published_at);
@@ -289,13 +294,13 @@ create index outbox_backlog_published_idx on outbox_backlog using brin (publishe
 -- The announcements that stand in batches, one by one. `reconcile` checks that the numbers of an account are
 -- unique and without a gap.
 create view outbox_batched as
-select b.shard, b.batch, one.place::integer as place, one.account_id, one.number, one.is_reply, one.in_order, one.routing_key,
+select b.shard, b.batch, one.place::integer as place, one.account_id, one.number, b.is_replies as is_reply, one.in_order, one.routing_key,
        one.correlation_id, one.body, case when one.from_seq is not null then b.source end as source, one.tenant, one.account,
        one.from_seq, one.to_seq, one.held, one.frozen, one.debt, b.published_at
 from outbox_batches b
-cross join lateral unnest(b.account_ids, b.numbers, b.are_replies, b.are_in_order, b.routing_keys, b.correlation_ids,
+cross join lateral unnest(b.account_ids, b.numbers, b.are_in_order, b.routing_keys, b.correlation_ids,
                           b.bodies, b.tenants, b.accounts, b.from_seqs, b.to_seqs, b.held, b.frozen, b.debt)
-    with ordinality as one (account_id, number, is_reply, in_order, routing_key, correlation_id, body, tenant, account,
+    with ordinality as one (account_id, number, in_order, routing_key, correlation_id, body, tenant, account,
                             from_seq, to_seq, held, frozen, debt, place)
 where b.moved is null or one.place <> all (b.moved);
 
@@ -708,14 +713,15 @@ create type written_grant as (
     priority bigint, effective_at timestamptz, ends_at timestamptz, expires_at timestamptz, scope text[], rules jsonb,
     parent integer, generation integer, subscription text, cycle_k integer, cycle_n integer, payment text, cause_source text,
     cause_id text, status text, is_open boolean, remaining numeric(24,6), frozen numeric(24,6), clawed numeric(24,6),
-    breakage numeric(24,6), voided numeric(24,6), handed_on numeric(24,6), end_recorded_at timestamptz, closes_left integer,
+    breakage numeric(24,6), trimmed numeric(24,6), voided numeric(24,6), handed_on numeric(24,6), ended_at timestamptz,
+    end_recorded_at timestamptz, closes_left integer,
     refill_at timestamptz
 );
 
 create type changed_grant as (
     place tid, account_id bigint, number integer, status text, is_open boolean, remaining numeric(24,6),
-    frozen numeric(24,6), clawed numeric(24,6), breakage numeric(24,6), voided numeric(24,6), handed_on numeric(24,6),
-    end_recorded_at timestamptz, closes_left integer, refill_at timestamptz, ends_at timestamptz
+    frozen numeric(24,6), clawed numeric(24,6), breakage numeric(24,6), trimmed numeric(24,6), voided numeric(24,6),
+    handed_on numeric(24,6), ended_at timestamptz, end_recorded_at timestamptz, closes_left integer, refill_at timestamptz, ends_at timestamptz
 );
 
 create type written_entry as (

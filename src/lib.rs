@@ -57,9 +57,9 @@ pub mod permute;
 
 pub mod cli;
 
-pub mod bench;
-
 pub mod deployment;
+
+pub mod bench;
 
 pub mod soak;
 

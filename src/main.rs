@@ -86,7 +86,11 @@ async fn measure(args: &BenchArgs, services: &Services) -> anyhow::Result<()> {
             eprintln!("{what} …");
         }
     };
-    let text = if args.webhooks {
+    let text = if args.resets {
+        let turn = bench::turn::Turn { accounts: args.messages, rounds: args.rounds, kill: args.kill };
+        let report = bench::turn::run(&turn, &options.database_url, services.broker()?, progress).await?;
+        if args.json { serde_json::to_string(&report)? } else { report.text() }
+    } else if args.webhooks {
         let report = bench::storm::run(&options, services.broker()?, progress).await?;
         if args.json { serde_json::to_string(&report)? } else { report.text() }
     } else {

@@ -17,6 +17,7 @@ use crate::relay::{Dirty, Relay};
 use crate::scheduler;
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
+use crate::store::postgres::outbox::Outflow;
 use anyhow::{Context as _, bail};
 use begin::{Purpose, broker_fits, connect};
 use doors::{Doors, Inside};
@@ -143,7 +144,7 @@ struct Worker {
 impl Worker {
     async fn run(self, roles: Roles, readiness: &OnceLock<Readiness>) -> anyhow::Result<()> {
         let Self { settings, topology, store, stop, keyring } = self;
-        let dirty = Arc::new(Dirty::default());
+        let (events, replies) = (Arc::new(Dirty::default()), Arc::new(Dirty::default()));
         let hurry = CancellationToken::new();
         let setup = LaneSetup {
             origin: settings.deployment.name.clone(),
@@ -151,8 +152,9 @@ impl Worker {
             limits: LaneLimits { batch_max: settings.lanes.batch_max, at_work_max: settings.lanes.at_work_max },
             stop: hurry.clone(),
         };
-        let marks = dirty.clone();
-        let (lanes, lane_tasks) = Lanes::start(Arc::new(store.clone()), setup, move |shard, _| marks.mark(shard));
+        let marks = [events.clone(), replies.clone()];
+        let (lanes, lane_tasks) =
+            Lanes::start(Arc::new(store.clone()), setup, move |shard, _| marks.iter().for_each(|dirty| dirty.mark(shard)));
         let connected = watch::Sender::new(!roles.consume);
         let background = TaskTracker::new();
         let standing = lanes.standing();
@@ -168,14 +170,17 @@ impl Worker {
             background.spawn(scheduler::run(store.clone(), lanes.clone(), begun, stop.clone()));
         }
         if roles.relay {
-            let relay = Relay {
-                store: store.clone(),
-                amqp_url: settings.amqp.url.0.clone(),
-                topology,
-                dirty,
-                keep: Duration::from_hours(settings.relay.keep_published_hours),
-            };
-            background.spawn(relay.run(hurry.clone()));
+            for (outflow, dirty) in [(Outflow::Events, events), (Outflow::Replies, replies)] {
+                let relay = Relay {
+                    store: store.clone(),
+                    amqp_url: settings.amqp.url.0.clone(),
+                    topology: topology.clone(),
+                    outflow,
+                    dirty,
+                    keep: Duration::from_hours(settings.relay.keep_published_hours),
+                };
+                background.spawn(relay.run(hurry.clone()));
+            }
         }
         background.close();
         drop(lanes);

@@ -11,6 +11,7 @@ use crate::lanes::{LaneLimits, LaneSetup, Lanes};
 use crate::relay::{Dirty, Relay};
 use crate::secrets::Secrets;
 use crate::store::postgres::PostgresStore;
+use crate::store::postgres::outbox::Outflow;
 use anyhow::{Context as _, bail};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +107,8 @@ impl Drain {
                 store: (*bench.store).clone(),
                 amqp_url: amqp_url.to_owned(),
                 topology: bench.topology.clone(),
+                // Nobody waits for an answer here.
+                outflow: Outflow::Events,
                 dirty: dirty.clone(),
                 keep: Duration::from_hours(1),
             };

@@ -7,6 +7,7 @@ mod broker;
 mod drain;
 mod engine;
 pub mod storm;
+pub mod turn;
 mod workload;
 mod yardstick;
 

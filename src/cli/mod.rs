@@ -201,7 +201,7 @@ pub struct RunArgs {
 /// Options of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
-    /// Messages per figure; 50000 by default with --webhooks.
+    /// Messages per figure, accounts with --resets; 50000 by default with --webhooks.
     #[arg(long, default_value_t = 100_000, default_value_if("webhooks", "true", "50000"), value_name = "N")]
     pub messages: u32,
     /// Interleaved rounds; figures are their medians.
@@ -217,8 +217,15 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub at_work_max: usize,
     /// Compare signed Stripe webhooks with as many grants of the same size, instead; needs the broker.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resets")]
     pub webhooks: bool,
+    /// Reset as many accounts, all due at one second, by two worker processes while usage goes on, instead; needs the
+    /// broker.
+    #[arg(long)]
+    pub resets: bool,
+    /// With --resets: kill one worker half-way and start another.
+    #[arg(long, requires = "resets")]
+    pub kill: bool,
     /// One JSON object instead of a table.
     #[arg(long)]
     pub json: bool,

@@ -85,7 +85,7 @@ pub fn shortfall(book: &Book, payment: &Printable) -> Result<Credits, Overflow> 
 /// # Errors
 /// [`Overflow`] when the sum leaves its bounds.
 pub fn ended_unused(book: &Book, payment: &Printable) -> Result<Credits, Overflow> {
-    bought(book, payment).try_fold(Credits::ZERO, |sum, grant| sum.plus(grant.breakage)?.plus(grant.voided))
+    bought(book, payment).try_fold(Credits::ZERO, |sum, grant| sum.plus(grant.breakage)?.plus(grant.trimmed)?.plus(grant.voided))
 }
 
 /// What a payment bought, and what rolled over from it.

@@ -171,7 +171,7 @@ pub enum GrantEnd {
     /// With the close of a cycle; `at` is that cycle's stored end and serves order and reading,
     /// `expires_at` a root's own date that no rollover outlives.
     Cycle {
-        /// The stored end of the cycle that will close it; once it is over, when it was closed.
+        /// The stored end of the cycle that will close it.
         at: Timestamp,
         /// The date of the chain's root, if it has one.
         expires_at: Option<Timestamp>,
@@ -287,12 +287,16 @@ pub struct Grant {
     pub frozen: Credits,
     /// Credits that were taken back because its payment was reversed.
     pub clawed: Credits,
-    /// Credits that ended unused, by its date or by a close, but for those that late usage has burned since.
+    /// Credits that ended unused, by its date or by its close, but for those that late usage has burned since.
     pub breakage: Credits,
+    /// Credits of a rollover that the tenant's cap has taken.
+    pub trimmed: Credits,
     /// Credits that staff voided.
     pub voided: Credits,
     /// Credits that its close handed on to a rollover, but for those that late usage has burned since.
     pub handed_on: Credits,
+    /// When it ended; absent while it has not.
+    pub ended_at: Option<Timestamp>,
     /// When its end was recorded: from then on the grace for late usage runs.
     pub end_recorded_at: Option<Timestamp>,
     /// For grants closed by cycles: closes still to come before this one, from 1.
@@ -315,12 +319,6 @@ impl Grant {
     #[must_use]
     pub fn covers(&self, scope: Option<&Id>) -> bool {
         self.terms.scope.is_empty() || scope.is_some_and(|wanted| self.terms.scope.contains(wanted))
-    }
-
-    /// When it ended; `None` while it has not.
-    #[must_use]
-    pub fn ended_at(&self) -> Option<Timestamp> {
-        self.terms.end.at().filter(|_| self.status == GrantStatus::Ended)
     }
 
     /// True while later messages or dates can still change it without naming it.

@@ -13,6 +13,7 @@ use super::grant::{Grant, GrantStatus};
 use super::ids::Id;
 use super::settings::Terms;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 /// Usage of the past.
 #[derive(Debug, Clone, Copy)]
@@ -36,25 +37,30 @@ pub fn grace(terms: &Terms) -> SignedDuration {
 }
 
 impl Late<'_> {
-    /// True when an ended grant could have paid for it and its grace has not passed.
+    /// True when something has ended since, and the grace of all that has is over.
+    #[must_use]
+    pub fn is_after_grace(self, draft: &Draft<'_>) -> bool {
+        is_late(&draft.book, self.occurred_at) && !draft.book.grants.values().any(|grant| self.is_reopenable(draft, grant))
+    }
+
+    /// True when an ended grant has something that can pay for it.
     #[must_use]
     pub fn reopens(self, draft: &Draft<'_>) -> bool {
-        draft.book.grants.values().any(|grant| grant.status == GrantStatus::Ended && self.could_pay(draft, grant))
+        let has_some = |grant: &Grant| grant.breakage.is_positive() || grant.handed_on.is_positive();
+        draft.book.grants.values().any(|grant| grant.ended_at.is_some() && has_some(grant) && self.could_pay(draft, grant))
     }
 
     /// Whether the grant was usable when it happened, and may be used for it now.
     fn could_pay(self, draft: &Draft<'_>, grant: &Grant) -> bool {
         let was_usable = grant.terms.effective_at <= self.occurred_at && grant.covers(Some(self.meter));
-        let within_grace = || {
-            let recorded = grant.end_recorded_at.and_then(|at| at.checked_add(grace(draft.terms)).ok());
-            recorded.is_some_and(|last| draft.at() < last)
-        };
-        was_usable
-            && match grant.status {
-                GrantStatus::Pending => false,
-                GrantStatus::Active => true,
-                GrantStatus::Ended => grant.ended_at().is_some_and(|ended| self.occurred_at < ended) && within_grace(),
-            }
+        was_usable && (grant.status == GrantStatus::Active || self.is_reopenable(draft, grant))
+    }
+
+    /// Whether the grant has ended since, and its grace is not over.
+    fn is_reopenable(self, draft: &Draft<'_>, grant: &Grant) -> bool {
+        let Some((ended, recorded)) = grant.ended_at.zip(grant.end_recorded_at) else { return false };
+        // A grace beyond the end of time has no end.
+        self.occurred_at < ended && recorded.checked_add(grace(draft.terms)).map_or(true, |last| draft.at() < last)
     }
 
     /// Burns up to `amount` from the grants that were usable then, in burn order; returns what was burned.
@@ -66,13 +72,14 @@ impl Late<'_> {
         let mut usable: Vec<&Grant> = draft.book.grants.values().filter(|grant| self.could_pay(draft, grant)).collect();
         usable.sort_by(|left, right| burn_down::compare(settings, left, right));
         let numbers: Vec<u32> = usable.into_iter().map(|grant| grant.terms.number).collect();
+        let rollovers = rollovers(&draft.book);
         let mut left = amount;
         let mut parts = Vec::new();
         for number in numbers {
             let Some(grant) = draft.book.grants.get(&number) else { continue };
             let part = match grant.status {
                 GrantStatus::Active => grant.spendable(Some(self.meter))?.min(left),
-                GrantStatus::Pending | GrantStatus::Ended => reopen(draft, number, left)?,
+                GrantStatus::Pending | GrantStatus::Ended => reopen(draft, &rollovers, number, left)?,
             };
             if part.is_positive() {
                 left = left.minus(part)?;
@@ -85,19 +92,64 @@ impl Late<'_> {
     }
 }
 
+/// The rollover that each closed grant handed on to.
+fn rollovers(book: &Book) -> BTreeMap<u32, u32> {
+    book.grants.values().filter_map(|grant| Some((grant.terms.parent?, grant.terms.number))).collect()
+}
+
+/// One close on the way down a chain of rollovers.
+struct Closed {
+    grant: u32,
+    rollover: u32,
+    closed_at: Timestamp,
+    /// What ended unused and came back.
+    unused: Credits,
+    /// What is still wanted of it.
+    wanted: Credits,
+    /// What it handed on, and how much of that lies above the rule's minimum.
+    handed_on: Credits,
+    above_min: Credits,
+    /// What the rollover has left for it.
+    free: Credits,
+}
+
 /// Brings up to `wanted` of an ended grant back into it, as if that much less had been left at its close;
-/// returns how much came.
-fn reopen(draft: &mut Draft<'_>, number: u32, wanted: Credits) -> Result<Credits, Overflow> {
-    let Some(grant) = draft.book.grants.get(&number).cloned() else { return Ok(Credits::ZERO) };
-    // What a cap has trimmed of a running rollover was trimmed when it began.
-    let closed_at = grant.ended_at().unwrap_or(grant.terms.effective_at);
-    let unused = unused(&draft.book, &grant)?.min(wanted);
-    if unused.is_positive() {
-        draft.occurred_at = closed_at;
-        draft.return_unused(number, unused)?;
+/// returns how much came. A chain may be as long as a standstill, so it is walked down and up again.
+fn reopen(draft: &mut Draft<'_>, rollovers: &BTreeMap<u32, u32>, number: u32, wanted: Credits) -> Result<Credits, Overflow> {
+    let mut closes: Vec<Closed> = Vec::new();
+    let (mut number, mut wanted) = (number, wanted);
+    let mut came = loop {
+        let Some(grant) = draft.book.grants.get(&number).cloned() else { break Credits::ZERO };
+        let Some(closed_at) = grant.ended_at.filter(|_| wanted.is_positive()) else { break Credits::ZERO };
+        let unused = unused(&draft.book, &grant)?.min(wanted);
+        if unused.is_positive() {
+            draft.occurred_at = closed_at;
+            draft.return_unused(number, unused)?;
+        }
+        let rest = wanted.minus(unused)?;
+        let Some(rollover) = rollovers.get(&number).filter(|_| rest.is_positive()).and_then(|one| draft.book.grants.get(one)) else {
+            break unused;
+        };
+        let min = rollover.terms.rollover.as_ref().map_or(Credits::ZERO, |rule| rule.min);
+        let above_min = grant.handed_on.minus(min)?.at_least_zero();
+        let asked = above_min.min(rest);
+        let free = rollover.remaining.minus(rollover.frozen)?.at_least_zero().min(asked);
+        let handed_on = grant.handed_on;
+        let rollover = rollover.terms.number;
+        closes.push(Closed { grant: number, rollover, closed_at, unused, wanted: rest, handed_on, above_min, free });
+        (number, wanted) = (rollover, asked.minus(free)?);
+    };
+    for closed in closes.into_iter().rev() {
+        let moved = closed.free.plus(came)?;
+        draft.occurred_at = closed.closed_at;
+        draft.hand_back(closed.rollover, closed.grant, moved)?;
+        // Of what is below the rule's minimum nothing has to come back: the rollover would have begun with as much.
+        let reaches_min = moved == closed.above_min;
+        let below_min = if reaches_min { closed.handed_on.minus(moved)?.min(closed.wanted.minus(moved)?) } else { Credits::ZERO };
+        draft.restore(closed.grant, below_min)?;
+        came = closed.unused.plus(moved)?.plus(below_min)?;
     }
-    let handed_on = take_back(draft, &grant, (wanted.minus(unused)?, closed_at))?;
-    unused.plus(handed_on)
+    Ok(came)
 }
 
 /// What of a grant ended unused and was not counted as taken when its payment was reversed.
@@ -106,29 +158,4 @@ fn unused(book: &Book, grant: &Grant) -> Result<Credits, Overflow> {
     let Some(payment) = payment else { return Ok(grant.breakage) };
     let left = ended_unused(book, &payment.terms.payment)?.minus(payment.excused)?;
     Ok(grant.breakage.min(left.at_least_zero()))
-}
-
-/// What a closed grant handed on comes back as far as its rollover, or what became of that, still has it. Of
-/// what is below the rule's minimum nothing has to: the rollover would have begun with as much.
-fn take_back(draft: &mut Draft<'_>, parent: &Grant, (wanted, closed_at): (Credits, Timestamp)) -> Result<Credits, Overflow> {
-    let rollover = draft.book.grants.values().find(|grant| grant.terms.parent == Some(parent.terms.number)).cloned();
-    let Some(rollover) = rollover.filter(|_| wanted.is_positive()) else { return Ok(Credits::ZERO) };
-    let number = parent.terms.number;
-    let min = rollover.terms.rollover.as_ref().map_or(Credits::ZERO, |rule| rule.min);
-    let above_min = parent.handed_on.minus(min)?.at_least_zero();
-    let moved = pull(draft, &rollover, above_min.min(wanted))?;
-    draft.occurred_at = closed_at;
-    draft.hand_back(rollover.terms.number, number, moved)?;
-    if moved < above_min {
-        return Ok(moved);
-    }
-    let below_min = parent.handed_on.minus(moved)?.min(wanted.minus(moved)?);
-    draft.restore(number, below_min)?;
-    moved.plus(below_min)
-}
-
-/// Makes up to `wanted` of a rollover free to be moved back: what is left of it, then what its own close took.
-fn pull(draft: &mut Draft<'_>, rollover: &Grant, wanted: Credits) -> Result<Credits, Overflow> {
-    let left = rollover.remaining.minus(rollover.frozen)?.at_least_zero().min(wanted);
-    left.plus(reopen(draft, rollover.terms.number, wanted.minus(left)?)?)
 }

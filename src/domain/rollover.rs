@@ -167,7 +167,7 @@ fn trim_to_cap(draft: &mut Draft<'_>) -> Result<Credits, Overflow> {
     for (number, remaining) in rollovers {
         let part = remaining.min(over);
         if part.is_positive() {
-            draft.take_from(number, EntryKind::Forfeited, part)?;
+            draft.trim(number, part)?;
             over = over.minus(part)?;
         }
     }

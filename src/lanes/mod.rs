@@ -6,9 +6,11 @@
 //! gathers; when idle it does not wait.
 
 mod jobs;
+mod queue;
 mod repeats;
 
 use self::jobs::{batch_of, finish};
+use self::queue::{Input, Queued, queue};
 use self::repeats::Repeats;
 use crate::domain::decision::Outcome;
 use crate::domain::ids::AccountKey;
@@ -19,7 +21,7 @@ use crate::ledger::{self, Batch, Settled};
 use crate::store::{Quarantine, QuarantineRow, Store, Submission, shard_of};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
@@ -77,7 +79,7 @@ struct Shared<S> {
 /// Hands jobs to the lanes of one worker. The lanes end when every handle is gone and what they
 /// hold is written.
 pub struct Lanes<S> {
-    inputs: Arc<Vec<mpsc::UnboundedSender<Job>>>,
+    inputs: Arc<Vec<Input>>,
     shards: i16,
     shared: Arc<Shared<S>>,
 }
@@ -126,10 +128,10 @@ impl<S: Store + Quarantine> Lanes<S> {
         let tasks = TaskTracker::new();
         let inputs = (0..shards.max(1))
             .map(|shard| {
-                // Bounded by the prefetch of the deliveries that feed it.
-                let (sender, receiver) = mpsc::unbounded_channel();
-                tasks.spawn(lane(shared.clone(), shard, receiver));
-                sender
+                // Bounded by the prefetch of the deliveries that feed it, and by the scheduler's rounds.
+                let (input, queued) = queue();
+                tasks.spawn(lane(shared.clone(), shard, queued));
+                input
             })
             .collect();
         tasks.close();
@@ -150,8 +152,7 @@ impl<S: Store + Quarantine> Lanes<S> {
         };
         let shard = shard_of(key.tenant.as_str(), key.account.as_str(), self.shards);
         if let Some(input) = usize::try_from(shard).ok().and_then(|shard| self.inputs.get(shard)) {
-            // A lane that has stopped lets the job go: the delivery returns to the broker.
-            let _ = input.send(job);
+            input.send(job);
         }
     }
 
@@ -161,18 +162,15 @@ impl<S: Store + Quarantine> Lanes<S> {
     }
 }
 
-async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut input: mpsc::UnboundedReceiver<Job>) {
+async fn lane<S: Store + Quarantine>(shared: Arc<Shared<S>>, shard: i16, mut queued: Queued) {
     let most = shared.limits.batch_max.max(1);
-    let mut jobs = Vec::with_capacity(most);
     let mut repeats = Repeats::default();
-    while input.recv_many(&mut jobs, most).await > 0 {
+    while let Some(first) = queued.next().await {
         let Ok(_permit) = shared.at_work.acquire().await else { return };
-        while jobs.len() < most {
-            let Ok(job) = input.try_recv() else { break };
-            jobs.push(job);
-        }
-        let batch: Vec<Job> = std::mem::replace(&mut jobs, Vec::with_capacity(most));
-        if !shared.work(shard, batch, &mut repeats).await {
+        let mut jobs = Vec::with_capacity(most);
+        jobs.push(first);
+        queued.fill(&mut jobs, most);
+        if !shared.work(shard, jobs, &mut repeats).await {
             return;
         }
     }

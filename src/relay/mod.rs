@@ -1,7 +1,7 @@
 //! The relay: outbox to broker.
 //!
-//! Owns whose turn it is and which shards are looked at; `round` publishes and marks. One relay is at
-//! work per database, held by a session lock; a former holder that wakes up late can only publish
+//! Owns whose turn it is and which shards are looked at; `round` publishes and marks. One relay of events and one
+//! of replies are at work per database, each held by a session lock; a former holder that wakes up late can only publish
 //! twice, which subscribers drop by id. Never reads the ledger itself: the store puts the entries into
 //! what announces them.
 
@@ -11,7 +11,7 @@ use crate::amqp::{BrokerError, Outgoing, Published, Publisher, Topology};
 use crate::failure::{Failure, pause};
 use crate::message::raw::CLOUDEVENT;
 use crate::store::postgres::PostgresStore;
-use crate::store::postgres::outbox::{Cursor, RelayLock, Sent};
+use crate::store::postgres::outbox::{Cursor, Outflow, RelaySession, Sent};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ const SHARD_MIN: i64 = 64;
 const PUBLISHED_MAX: usize = 2048;
 /// How often all shards are looked at, whether somebody said so or not.
 const SWEEP: Duration = Duration::from_millis(500);
+/// How often it is asked where replies are: those that another worker has written are told of by nobody.
+const SWEEP_REPLIES: Duration = Duration::from_millis(100);
 /// How often a relay that is not at work asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often rows that were published long ago are deleted.
@@ -59,6 +61,8 @@ pub struct Relay {
     pub amqp_url: String,
     /// Names at the broker.
     pub topology: Topology,
+    /// What it sends.
+    pub outflow: Outflow,
     /// Shards to look at first.
     pub dirty: Arc<Dirty>,
     /// How long published rows are kept.
@@ -98,18 +102,18 @@ impl Relay {
 
     /// Waits for its turn, then relays until something goes wrong or it is told to stop.
     async fn turn(&self, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
-        let mut lock = self.store.relay_lock().await?;
-        while !lock.take().await? {
+        let mut outbox = self.store.relay_session(self.outflow).await?;
+        while !outbox.take().await? {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(ASK_EVERY) => {}
             }
         }
         let publisher = Publisher::new(&self.amqp_url, "credit-ledger relay");
-        let mut session = Session { relay: self, publisher, cursors: HashMap::new(), refused: BTreeSet::new() };
-        let relayed = session.run(&mut lock, stop, attempt).await;
+        let mut session = Session { relay: self, outbox, publisher, cursors: HashMap::new(), refused: BTreeSet::new() };
+        let relayed = session.run(stop, attempt).await;
         session.publisher.close().await;
-        lock.release().await;
+        session.outbox.release().await;
         relayed
     }
 
@@ -131,6 +135,7 @@ impl Relay {
 /// One relay at work.
 struct Session<'a> {
     relay: &'a Relay,
+    outbox: RelaySession,
     publisher: Publisher,
     /// Where the next look at a shard's backlog begins.
     cursors: HashMap<i16, Cursor>,
@@ -139,27 +144,28 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(&mut self, lock: &mut RelayLock, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
+    async fn run(&mut self, stop: &CancellationToken, attempt: &mut u32) -> Result<(), RelayError> {
         let mut shards = BTreeSet::new();
         let mut swept: Option<Instant> = None;
         let mut pruned = Instant::now();
+        let sweep = if self.relay.outflow == Outflow::Replies { SWEEP_REPLIES } else { SWEEP };
         while !stop.is_cancelled() {
             shards.append(&mut self.relay.dirty.take());
-            if swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
+            if swept.is_none_or(|swept| swept.elapsed() >= sweep) {
                 // A lock lives as long as its session: a dead one must be noticed, busy or not.
-                lock.check().await?;
-                shards.extend(0..self.relay.store.shards());
+                let with_replies = self.outbox.check().await?;
+                shards.extend(with_replies.unwrap_or_else(|| (0..self.relay.store.shards()).collect()));
                 swept = Some(Instant::now());
             }
             if shards.is_empty() {
-                if pruned.elapsed() >= PRUNE_EVERY {
+                if self.relay.outflow == Outflow::Events && pruned.elapsed() >= PRUNE_EVERY {
                     self.prune(stop).await?;
                     pruned = Instant::now();
                 }
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = self.relay.dirty.woken.notified() => {}
-                    () = tokio::time::sleep(SWEEP) => {}
+                    () = tokio::time::sleep(sweep) => {}
                 }
                 continue;
             }
@@ -195,9 +201,9 @@ impl Session<'_> {
         Ok(published)
     }
 
-    async fn prune(&self, stop: &CancellationToken) -> Result<(), RelayError> {
+    async fn prune(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         for shard in 0..self.relay.store.shards() {
-            while !stop.is_cancelled() && self.relay.store.prune_published(shard, self.relay.keep).await? {}
+            while !stop.is_cancelled() && self.outbox.prune_published(shard, self.relay.keep).await? {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 use super::{ROUND_MAX, RelayError, SHARD_MIN, Session};
 use crate::amqp::Published;
 use crate::figures;
-use crate::store::postgres::outbox::{Cursor, Found, Settled, Unpublished};
+use crate::store::postgres::outbox::{Cursor, Found, Outflow, Settled, Unpublished};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 use tracing::error;
@@ -39,7 +39,10 @@ impl Session<'_> {
         let mut works = Vec::new();
         for shard in shards.iter().copied() {
             let from = self.cursors.get(&shard).copied().unwrap_or_default();
-            let found = self.relay.store.unpublished(shard, from, most, i64::from(WAVES_MAX)).await?;
+            let found = match self.relay.outflow {
+                Outflow::Events => self.outbox.unpublished(shard, from, most, i64::from(WAVES_MAX)).await?,
+                Outflow::Replies => self.outbox.unpublished_replies(shard, most).await?,
+            };
             self.cursors.insert(shard, found.next);
             works.push(Work { shard, found, sent: HashSet::new() });
         }
@@ -48,7 +51,7 @@ impl Session<'_> {
             figures::published(work.sent.len());
             let settled = work.settled(published.is_ok());
             if !settled.is_empty() {
-                self.relay.store.settle(work.shard, &settled).await?;
+                self.outbox.settle(work.shard, &settled).await?;
             } else if work.found.next == Cursor::default() {
                 // Nothing there, or to the end nothing but what is refused: it is looked at again with the sweep.
                 shards.remove(&work.shard);

@@ -14,6 +14,8 @@ use crate::failure::Failure;
 use crate::lanes::{Job, Lanes};
 use crate::store::postgres::PostgresStore;
 use crate::store::{Quarantine, Store};
+use futures_util::{StreamExt as _, stream};
+use rand::seq::SliceRandom as _;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +26,9 @@ use tracing::warn;
 /// How often each shard is looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// Accounts taken from one shard at a time.
-const ROUND_MAX: i64 = 1000;
+const ROUND_MAX: i64 = 2000;
+/// Shards of which what is due is written at a time: at the turn of a month, messages find lanes that are free.
+const SHARDS_AT_ONCE: usize = 2;
 /// Waiting messages of one shard asked about at a time; each may be as large as a webhook.
 const CLAIMANTS_MAX: i64 = 64;
 /// How long an account that could not be written is left alone.
@@ -46,13 +50,18 @@ async fn look(store: &PostgresStore, lanes: &Lanes<PostgresStore>, stop: &Cancel
         broken.retain(|_, since| since.elapsed() < LEAVE_ALONE);
         // What takes several rounds, as a long backlog does, does not wait for the next tick.
         let mut shards: Vec<i16> = (0..store.shards()).collect();
+        // Workers that begin together do not meet at every shard.
+        shards.shuffle(&mut rand::rng());
         while !shards.is_empty() && !stop.is_cancelled() {
-            let mut busy = Vec::new();
-            for shard in shards {
-                match round(store, lanes, shard, &mut broken).await {
-                    Ok(wrote) => {
+            let rounds = stream::iter(shards).map(async |shard| (shard, round(store, lanes, shard, &broken).await));
+            let rounds: Vec<(i16, Result<Round, Failure>)> = rounds.buffer_unordered(SHARDS_AT_ONCE).collect().await;
+            shards = Vec::new();
+            for (shard, round) in rounds {
+                match round {
+                    Ok(Round { wrote, failed }) => {
                         interrupted = false;
-                        busy.extend(wrote.then_some(shard));
+                        shards.extend(wrote.then_some(shard));
+                        broken.extend(failed.into_iter().map(|key| (key, Instant::now())));
                     }
                     Err(error) if !interrupted => {
                         interrupted = true;
@@ -61,29 +70,38 @@ async fn look(store: &PostgresStore, lanes: &Lanes<PostgresStore>, stop: &Cancel
                     Err(_) => {}
                 }
             }
-            shards = busy;
         }
     }
 }
 
-/// Writes what is due of a shard; true when something was.
+/// What came of looking at a shard.
+struct Round {
+    /// Whether something was written, so that there may be more.
+    wrote: bool,
+    /// Accounts that could not be written.
+    failed: Vec<AccountKey>,
+}
+
+/// Writes what is due of a shard.
 async fn round(
     store: &PostgresStore,
     lanes: &Lanes<PostgresStore>,
     shard: i16,
-    broken: &mut HashMap<AccountKey, Instant>,
-) -> Result<bool, Failure> {
+    broken: &HashMap<AccountKey, Instant>,
+) -> Result<Round, Failure> {
+    // Held until what is due is written.
     let due = store.due(shard, ROUND_MAX).await?;
     // A message that cannot be asked about must not keep back what is due.
     let answered = answered(store, shard).await;
     let found = unclaimed::round(store, lanes, shard).await;
-    let accounts: BTreeSet<AccountKey> = due.into_iter().chain(answered.as_deref().unwrap_or_default().iter().cloned()).collect();
+    let due_now = due.as_ref().map_or(&[][..], |due| &due.accounts);
+    let accounts: BTreeSet<AccountKey> = due_now.iter().chain(answered.as_deref().unwrap_or_default()).cloned().collect();
     let wanted: Vec<AccountKey> = accounts.into_iter().filter(|key| !broken.contains_key(key)).collect();
     let asked = wanted.len();
     let failed = write_due(lanes, wanted).await.unwrap_or_default();
     let wrote = failed.len() < asked;
-    broken.extend(failed.into_iter().map(|key| (key, Instant::now())));
-    answered.and(found).map(|found| wrote || found)
+    drop(due);
+    answered.and(found).map(|found| Round { wrote: wrote || found, failed })
 }
 
 /// Asks the directory again about messages that wait for another account's; returns the accounts of

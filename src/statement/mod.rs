@@ -8,7 +8,7 @@ mod payments;
 use crate::domain::account::Account;
 use crate::domain::burn_down;
 use crate::domain::credits::{Credits, Overflow};
-use crate::domain::entry::{Direction, Entry, Touch};
+use crate::domain::entry::{Direction, Entry};
 use crate::domain::grant::{Grant, GrantStatus};
 use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::request::CreditRequest;
@@ -85,21 +85,20 @@ impl AccountView {
         let mut past = Account::unopened(account.key.clone());
         let mut remaining: BTreeMap<u32, Credits> = BTreeMap::new();
         for entry in entries {
-            // What is known by now to have been used then may have burned what had not begun by then.
-            let begun = |touch: &&Touch| touch.change.is_positive() || remaining.contains_key(&touch.grant);
-            let counted: Vec<Touch> = entry.touched.iter().filter(begun).copied().collect();
-            for touch in &counted {
-                past.balance = past.balance.plus(touch.change)?;
-            }
             past.held = past.held.plus(entry.held_change)?;
             past.frozen = past.frozen.plus(entry.frozen_change)?;
             past.debt = past.debt.plus(entry.debt_change)?;
             past.seq = past.seq.max(entry.seq);
-            for touch in &counted {
+            for touch in &entry.touched {
                 let left = remaining.entry(touch.grant).or_default();
                 *left = left.plus(touch.change)?;
             }
         }
+        // What is known by now to have been used then may have burned what came later: that is told from then on.
+        for left in remaining.values_mut() {
+            *left = left.at_least_zero();
+        }
+        past.balance = Credits::sum(remaining.values().copied())?;
         let as_it_was = |(number, grant): (&u32, &Grant)| {
             let left = remaining.get(number).copied().unwrap_or_default();
             (*number, Grant { status: GrantStatus::Active, remaining: left, ..grant.clone() })

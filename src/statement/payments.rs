@@ -127,9 +127,13 @@ fn goods(payment: &Payment) -> Option<String> {
 fn bought(grant: &Grant) -> String {
     let terms = &grant.terms;
     let mut text = format!("grant {} ({}): {} of {} left", terms.number, terms.source.word(), grant.remaining, terms.credits);
-    for (amount, word) in
-        [(grant.frozen, "frozen"), (grant.clawed, "taken back"), (grant.breakage, "ended unused"), (grant.voided, "voided")]
-    {
+    for (amount, word) in [
+        (grant.frozen, "frozen"),
+        (grant.clawed, "taken back"),
+        (grant.breakage, "ended unused"),
+        (grant.trimmed, "over the cap"),
+        (grant.voided, "voided"),
+    ] {
         if amount.is_positive() {
             // Writing to a String cannot fail.
             let _ = write!(text, ", {amount} {word}");
@@ -151,7 +155,7 @@ fn value(record: &PaymentRecord) -> Value {
         json!({
             "grant": grant.terms.id.as_str(), "number": grant.terms.number, "source": grant.terms.source.word(),
             "credits": grant.terms.credits.to_string(), "remaining": grant.remaining.to_string(), "frozen": grant.frozen.to_string(),
-            "taken_back": grant.clawed.to_string(), "ended_unused": grant.breakage.to_string(), "voided": grant.voided.to_string(),
+            "taken_back": grant.clawed.to_string(), "ended_unused": grant.breakage.to_string(), "over_the_cap": grant.trimmed.to_string(), "voided": grant.voided.to_string(),
         })
     };
     json!({

@@ -10,6 +10,7 @@ mod claims;
 mod commands;
 mod conformance;
 mod copies;
+mod decades;
 mod drift;
 mod export;
 mod failures;

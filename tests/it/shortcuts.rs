@@ -10,7 +10,7 @@ use credit_ledger::ledger::{self, Batch, Settled};
 use credit_ledger::reconcile::differences;
 use credit_ledger::store::Submission;
 use credit_ledger::store::postgres::PostgresStore;
-use credit_ledger::store::postgres::outbox::Cursor;
+use credit_ledger::store::postgres::outbox::{Cursor, Outflow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -200,7 +200,8 @@ async fn an_announcement_that_cannot_be_read_has_no_content_until_it_can() {
     grant(&database, &database.store, 1, 10).await;
     let shard = database.shard(&anna());
     let next = async || {
-        let found = database.store.unpublished(shard, Cursor::default(), 10, 10).await.unwrap();
+        let mut outbox = database.store.relay_session(Outflow::Events).await.unwrap();
+        let found = outbox.unpublished(shard, Cursor::default(), 10, 10).await.unwrap();
         // After the account's opening.
         let row = found.rows.iter().find(|row| row.number == 2).unwrap();
         row.content.as_ref().map(|sent| serde_json::from_slice::<Value>(&sent.body).unwrap()["data"].clone())

@@ -35,7 +35,10 @@ pub fn decide(case: Case<'_>, command: &Quote) -> Result<Decision, Overflow> {
     match decide_asked(Case { message: &asked, ..case }) {
         Decision::Accepted(mutation) => accepted(case, &asked.command, &mutation, &mut quoted)?,
         // It is done already: nothing would be added.
-        Decision::Duplicate | Decision::Named(_) => quoted.credits = Some(Credits::ZERO),
+        Decision::Duplicate | Decision::Named(_) => {
+            quoted.credits = Some(Credits::ZERO);
+            quoted.charge_per_cycle = as_it_is(&asked.command, case).map(|one| charge_per_cycle(case, one)).transpose()?;
+        }
         Decision::Rejected(reasons) => quoted.reasons = reasons,
         Decision::Waiting(On::Time(_)) => quoted.reasons = vec![Rejection::InvalidTime],
         Decision::Waiting(_) => quoted.reasons = vec![Rejection::NoActiveSubscription],
@@ -77,6 +80,11 @@ fn accepted(case: Case<'_>, asked: &Command, mutation: &Mutation, quoted: &mut Q
         }
     }
     Ok(())
+}
+
+/// The subscription that is what was asked for already.
+fn as_it_is<'a>(asked: &Command, case: Case<'a>) -> Option<&'a Subscription> {
+    if let Command::ChangeSubscription(change) = asked { case.book.subscriptions.get(&change.subscription) } else { None }
 }
 
 /// The subscription as the change would leave it.

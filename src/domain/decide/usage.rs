@@ -57,21 +57,19 @@ pub fn decide(case: Case<'_>, command: &Usage) -> Result<Decision, Overflow> {
         return Ok(refusal);
     }
     let mut draft = case.draft();
-    let mut memo = format!("{} × {}, catalog {version}", command.meter, command.quantity);
-    if used.is_late() && !used.late().reopens(&draft) {
-        memo.push_str(", late");
-    }
-    if policy == Insufficient::Partial && short.is_positive() {
-        memo = format!("{memo}, {short} unpaid");
-    }
+    let late = if used.late().is_after_grace(&draft) { ", late" } else { "" };
+    let memo = |unpaid: &str| Prose::new(&format!("{} × {}, catalog {version}{unpaid}{late}", command.meter, command.quantity)).ok();
     draft.actor = command.member.as_ref().and_then(|member| Printable::new(member.as_str()).ok());
-    let posting = Posting { memo: Prose::new(&memo).ok(), ..Posting::default() };
+    let posting = Posting { memo: memo(""), ..Posting::default() };
     let burned = used.burn(&mut draft, &posting)?;
     if policy != Insufficient::Partial {
         draft.incur_debt(short, DebtFor { scope: Some(command.meter.clone()), ..DebtFor::default() }, posting)?;
-    } else if burned.is_zero() && short.is_positive() {
-        // Nothing moves, and the history says what nobody paid.
-        draft.post(EntryKind::Used, posting)?;
+    } else if short.is_positive() {
+        if burned.is_zero() {
+            // Nothing moves, and the history says what nobody paid.
+            draft.post(EntryKind::Used, posting)?;
+        }
+        draft.annotate(memo(&format!(", {short} unpaid")));
     }
     Ok(accept(draft))
 }
@@ -96,26 +94,22 @@ struct Used<'a> {
 }
 
 impl<'a> Used<'a> {
-    fn is_late(self) -> bool {
-        late::is_late(self.case.book, self.case.message.occurred_at)
-    }
-
     fn late(self) -> Late<'a> {
         Late { occurred_at: self.case.message.occurred_at, meter: &self.command.meter }
     }
 
-    /// What credits cover of it: for late usage what burning it would burn.
+    /// What credits cover of it: of late usage what burning it would burn.
     fn covered(self) -> Result<Credits, Overflow> {
-        if self.is_late() {
-            self.burn(&mut self.case.draft(), &Posting::default())
-        } else {
-            spendable(self.case.book, Some(&self.command.meter))
+        if late::is_late(self.case.book, self.case.message.occurred_at) {
+            return self.burn(&mut self.case.draft(), &Posting::default());
         }
+        spendable(self.case.book, Some(&self.command.meter))
     }
 
-    /// Burns as much of it as there is: of late usage first what was usable when it happened.
+    /// Burns as much of it as there is: of usage that reopens something first what was usable when it happened.
     fn burn(self, draft: &mut Draft<'_>, posting: &Posting) -> Result<Credits, Overflow> {
-        let then = if self.is_late() { self.late().burn(draft, self.cost, posting.clone())? } else { Credits::ZERO };
+        let reopens = self.late().reopens(draft);
+        let then = if reopens { self.late().burn(draft, self.cost, posting.clone())? } else { Credits::ZERO };
         then.plus(draft.burn(EntryKind::Used, self.cost.minus(then)?, Some(&self.command.meter), posting.clone())?)
     }
 }

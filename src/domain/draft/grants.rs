@@ -8,7 +8,7 @@ use crate::domain::account::AccountStatus;
 use crate::domain::burn_down;
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::entry::{EntryKind, Touch};
-use crate::domain::grant::{Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms};
+use crate::domain::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::refill;
 use std::sync::Arc;
@@ -31,8 +31,10 @@ impl Draft<'_> {
             frozen: Credits::ZERO,
             clawed: Credits::ZERO,
             breakage: Credits::ZERO,
+            trimmed: Credits::ZERO,
             voided: Credits::ZERO,
             handed_on: Credits::ZERO,
+            ended_at: None,
             end_recorded_at: None,
             closes_left: closes_left.unwrap_or(1),
             refill_at: None,
@@ -122,11 +124,8 @@ impl Draft<'_> {
         self.change_grant(number, |grant| {
             grant.status = GrantStatus::Ended;
             grant.refill_at = None;
+            grant.ended_at = Some(now);
             grant.end_recorded_at = Some(recorded);
-            if grant.terms.end.at() != Some(now) {
-                let expires_at = grant.terms.end.explicit();
-                Arc::make_mut(&mut grant.terms).end = GrantEnd::Cycle { at: now, expires_at };
-            }
         });
         let account = &mut self.book.account;
         account.last_ended_at = account.last_ended_at.max(Some(now));
@@ -139,6 +138,19 @@ impl Draft<'_> {
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
         self.lower(number, kind, amount, None)
+    }
+
+    /// Takes `amount` of a rollover that is beyond the tenant's cap; it does not come back with its close.
+    ///
+    /// # Errors
+    /// [`Overflow`] cannot happen while `amount ≤ remaining`.
+    pub fn trim(&mut self, number: u32, amount: Credits) -> Result<(), Overflow> {
+        self.take_from(number, EntryKind::Forfeited, amount)?;
+        if let Some(grant) = self.book.grants.get_mut(&number) {
+            grant.breakage = grant.breakage.minus(amount)?;
+            grant.trimmed = grant.trimmed.plus(amount)?;
+        }
+        Ok(())
     }
 
     /// Takes `amount` of a grant away because staff said so.

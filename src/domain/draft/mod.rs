@@ -147,6 +147,13 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Says more in the memo of the last entry.
+    pub fn annotate(&mut self, memo: Option<Prose>) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.memo = memo;
+        }
+    }
+
     /// Says who does it and why: what the entries that follow refer to.
     pub fn act(&mut self, act: &Act) -> Printable {
         let (reference, cut) = act.reason.headline();

@@ -20,7 +20,7 @@ const GRANTS_ENDED: &str = of_each!(
     "unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[]) as asked (account_id, used_at, grace_from)",
     select_grants!(
         "ctid as place, ",
-        "where shard = $1 and grants.account_id = asked.account_id and status = 'ended' and ends_at > asked.used_at \
+        "where shard = $1 and grants.account_id = asked.account_id and ended_at > asked.used_at \
          and end_recorded_at > asked.grace_from"
     )
 );
@@ -64,6 +64,6 @@ impl Batch {
 /// The payments that bought what has ended of an account.
 fn bought(loaded: &crate::store::LoadedAccount) -> Vec<(AccountKey, Printable)> {
     let book = &loaded.state.book;
-    let ended = book.grants.values().filter(|grant| grant.ended_at().is_some());
+    let ended = book.grants.values().filter(|grant| grant.ended_at.is_some());
     ended.filter_map(|grant| Some((book.account.key.clone(), grant.terms.payment.clone()?))).collect()
 }

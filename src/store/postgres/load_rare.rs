@@ -188,8 +188,10 @@ impl Batch {
             requests.insert((book.account.key.clone(), payment.terms.provider_id.clone()));
             book.payments.insert(payment.terms.payment.clone(), payment);
         }
-        // Names that this batch learns may make any payment of such an account the one that is reversed.
-        let accounts: BTreeSet<&AccountKey> = needs.reversed.iter().map(|(key, _)| key).chain(open.iter().map(|(key, _)| key)).collect();
+        // Names that this batch learns may make any payment of such an account the one that is reversed; usage may
+        // turn out to be late, and then what a reversal has excused counts.
+        let accounts: BTreeSet<&AccountKey> =
+            needs.reversed.iter().map(|(key, _)| key).chain(open.iter().map(|(key, _)| key)).chain(needs.used_from.keys()).collect();
         let reversed: Named<Printable> = payments.iter().filter(|(key, _)| accounts.contains(key)).cloned().collect();
         self.reversals(connection, &open.union(&reversed).cloned().collect(), needs).await?;
         self.what_was_bought(connection, &reversed).await?;

@@ -225,7 +225,7 @@ macro_rules! select_grants {
             $beside,
             "account_id, number, grant_id, source, credits, cost_basis, priority, effective_at, ends_at, \
              expires_at, scope, rules, parent, generation, subscription, cycle_k, cycle_n, payment, cause_source, \
-             cause_id, status, remaining, frozen, clawed, breakage, voided, handed_on, end_recorded_at, closes_left, refill_at from grants ",
+             cause_id, status, remaining, frozen, clawed, breakage, trimmed, voided, handed_on, ended_at, end_recorded_at, closes_left, refill_at from grants ",
             $rest
         )
     };
@@ -259,8 +259,10 @@ pub struct GrantRow {
     pub frozen: Decimal,
     pub clawed: Decimal,
     pub breakage: Decimal,
+    pub trimmed: Decimal,
     pub voided: Decimal,
     pub handed_on: Decimal,
+    pub ended_at: Option<SqlTimestamp>,
     pub end_recorded_at: Option<SqlTimestamp>,
     pub closes_left: i32,
     pub refill_at: Option<SqlTimestamp>,
@@ -303,8 +305,10 @@ impl GrantRow {
             frozen: credits(self.frozen)?,
             clawed: credits(self.clawed)?,
             breakage: credits(self.breakage)?,
+            trimmed: credits(self.trimmed)?,
             voided: credits(self.voided)?,
             handed_on: credits(self.handed_on)?,
+            ended_at: self.ended_at.map(SqlTimestamp::to_jiff),
             end_recorded_at: self.end_recorded_at.map(SqlTimestamp::to_jiff),
             closes_left: number(self.closes_left.into())?,
             refill_at: self.refill_at.map(SqlTimestamp::to_jiff),

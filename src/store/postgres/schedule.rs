@@ -1,7 +1,7 @@
 //! What is due without a message, and what waits for another account's message.
 //!
-//! Owns the questions; the answers go through the same lanes as messages. Any number of workers
-//! may ask: rows another one holds are skipped, and what is due is written once.
+//! Owns the questions, and whose turn a shard is; the answers go through the same lanes as messages. Any number
+//! of workers may ask: each takes the shards that no other one is at, and what is due is written once.
 
 use super::PostgresStore;
 use super::rows::id;
@@ -13,7 +13,20 @@ use crate::message::raw::{Raw, RawHead};
 use crate::message::{Incoming, reread};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
+use sqlx::PgTransaction;
 use sqlx::types::{Json, Uuid};
+
+/// The first half of the key of the lock on a shard's turn; the second half is the shard.
+const TURN_LOCK: i32 = 0x6475_6521;
+
+/// What is due of a shard.
+#[derive(Debug)]
+pub struct Due {
+    /// Whose.
+    pub accounts: Vec<AccountKey>,
+    /// No other worker looks at the shard meanwhile: a lock that ends with the transaction, and so with the worker.
+    _turn: PgTransaction<'static>,
+}
 
 /// A waiting message whose fact another account's message claims.
 #[derive(Debug)]
@@ -27,25 +40,51 @@ pub struct Claimant {
 }
 
 impl PostgresStore {
-    /// Accounts of a shard with something due by now, the longest overdue first. Now is, for a tenant
-    /// with a test clock, where its clock stands: only what a batch left behind can be due there.
+    /// Accounts of a shard with something due by now, the longest overdue first, and the turn at them; `None`
+    /// while another worker has the turn. Now is, for a tenant with a test clock, where its clock stands: only
+    /// what a batch left behind can be due there.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn due(&self, shard: i16, most: i64) -> Result<Vec<AccountKey>, Failure> {
-        let mut due = Vec::new();
+    pub async fn due(&self, shard: i16, most: i64) -> Result<Option<Due>, Failure> {
+        let mut turn = self.pool.begin().await?;
+        let lock = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)").bind(TURN_LOCK).bind(i32::from(shard));
+        if !lock.fetch_one(&mut *turn).await? {
+            return Ok(None);
+        }
+        let mut accounts = Vec::new();
         for sql in [
             "select accounts.tenant, accounts.account from accounts join tenants using (tenant) \
-             where shard = $1 and next_due_at <= clock_timestamp() and not tenants.test_clock \
-             order by next_due_at limit $2 for update of accounts skip locked",
-            "select accounts.tenant, accounts.account from tenants join accounts using (tenant) \
-             where tenants.test_clock and shard = $1 and next_due_at <= tenants.clock \
-             order by next_due_at limit $2 for update of accounts skip locked",
+             where shard = $1 and next_due_at <= clock_timestamp() and not tenants.test_clock order by next_due_at limit $2",
+            // Most databases have no test clock, and then no account is looked at for one.
+            "select found.tenant, found.account from (select tenant, clock from tenants where test_clock offset 0) as clocks cross join lateral \
+               (select tenant, account, next_due_at from accounts where shard = $1 and accounts.tenant = clocks.tenant \
+                and next_due_at <= clocks.clock order by next_due_at limit $2) as found order by next_due_at limit $2",
         ] {
-            let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(shard).bind(most).fetch_all(&self.pool).await?;
-            due.extend(keys(&rows)?);
+            let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(shard).bind(most).fetch_all(&mut *turn).await?;
+            accounts.extend(keys(&rows)?);
         }
-        Ok(due)
+        Ok(Some(Due { accounts, _turn: turn }))
+    }
+
+    /// Whether any account has something due by an instant, found by the index of what is due.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn is_anything_due(&self, by: Timestamp) -> Result<bool, Failure> {
+        let sql = "select exists (select from generate_series(0, $1::integer - 1) as shards (number) cross join lateral \
+                   (select from accounts where shard = number::smallint and next_due_at <= $2 order by next_due_at limit 1) as first)";
+        Ok(sqlx::query_scalar(sql).bind(i32::from(self.shards)).bind(by.to_sqlx()).fetch_one(&self.pool).await?)
+    }
+
+    /// How many cycles were reset for a boundary.
+    ///
+    /// # Errors
+    /// [`Failure`] of the database.
+    pub async fn resets_at(&self, boundary: Timestamp) -> Result<u64, Failure> {
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from resets where boundary = $1").bind(boundary.to_sqlx()).fetch_one(&self.pool).await?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// Accounts of one tenant and shard with something due by `as_of`, but for some.

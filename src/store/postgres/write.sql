@@ -1,4 +1,4 @@
--- $1 shard; then rows of accounts, burned grants, entries and outcomes; then the batch of the outbox. Accounts and grants are found
+-- $1 shard; then rows of accounts, burned grants, entries and outcomes; then the announcements and replies of the outbox. Accounts and grants are found
 -- by where they stand, which their lock keeps; their keys are compared all the same, and the answer says which
 -- of each were found and where they stand now.
 with changed_accounts as (
@@ -15,8 +15,8 @@ with changed_accounts as (
 ), changed_grants as (
     update grants set
         status = now.status, is_open = now.is_open, remaining = now.remaining, frozen = now.frozen,
-        clawed = now.clawed, breakage = now.breakage, voided = now.voided, handed_on = now.handed_on,
-        end_recorded_at = now.end_recorded_at, closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
+        clawed = now.clawed, breakage = now.breakage, trimmed = now.trimmed, voided = now.voided,
+        handed_on = now.handed_on, ended_at = now.ended_at, end_recorded_at = now.end_recorded_at, closes_left = now.closes_left, refill_at = now.refill_at, ends_at = now.ends_at
     from unnest($3::changed_grant[]) as now
     where grants.ctid = now.place and grants.shard = $1 and grants.account_id = now.account_id
       and grants.number = now.number
@@ -31,9 +31,16 @@ with changed_accounts as (
                           recorded_at)
     select $1, new.* from unnest($5::written_outcome[]) as new
 ), new_outbox as (
-    insert into outbox_batches (shard, source, account_ids, numbers, are_replies, are_in_order, routing_keys, correlation_ids,
-                                bodies, tenants, accounts, from_seqs, to_seqs, held, frozen, debt)
-    select $1, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20 where cardinality($7) > 0
+    insert into outbox_batches (shard, is_replies, source, account_ids, numbers, are_in_order, routing_keys, bodies,
+                                tenants, accounts, from_seqs, to_seqs, held, frozen, debt, correlation_ids)
+    select $1, false, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, nulls.text
+    from (select array_fill(null::text, array[cardinality($7::bigint[])]) as text) as nulls where cardinality($7) > 0
+    union all
+    select $1, true, $6, $19, $20, array_fill(false, array[nulls.count]), $21, $23, nulls.text, nulls.text, nulls.big,
+           nulls.big, nulls.number, nulls.number, nulls.number, $22
+    from (select cardinality($19::bigint[]) as count, array_fill(null::text, array[cardinality($19)]) as text,
+                 array_fill(null::bigint, array[cardinality($19)]) as big,
+                 array_fill(null::numeric, array[cardinality($19)]) as number) as nulls where nulls.count > 0
 )
 select accounts.*, grants.*
 from (select coalesce(array_agg(account_id), '{}') as accounts, coalesce(array_agg(place), '{}') as account_places

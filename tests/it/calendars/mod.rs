@@ -2,7 +2,7 @@
 //! durations and refills over long times and awkward zones, and the second one against facts. Needs
 //! neither database nor broker.
 
-mod oracle;
+pub mod oracle;
 
 use credit_ledger::domain::calendar::{CalendarSpan, Interval, boundary, next_step, period_of, resolve};
 use jiff::Timestamp;

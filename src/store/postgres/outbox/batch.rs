@@ -1,6 +1,6 @@
-//! What a transaction publishes, written as one row.
+//! What a transaction publishes, written as one row of announcements and one of replies.
 //!
-//! Owns the columns of that row in the order of its statement. Never reads.
+//! Owns the columns of these rows in the order of their statement. Never reads.
 
 use super::super::written::signed;
 use crate::failure::Failure;
@@ -10,16 +10,15 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, PgConnection};
 
-/// Announcements and replies of one transaction: columns of `outbox_batches`, with one element each.
+/// Announcements and replies of one transaction: columns of `outbox_batches`, with one element each. Replies
+/// have a row of their own, because somebody waits for them.
 #[derive(Default)]
 pub struct Batch<'a> {
     source: &'a str,
     account_ids: Vec<i64>,
     numbers: Vec<i64>,
-    are_replies: Vec<bool>,
     are_in_order: Vec<bool>,
     routing_keys: Vec<Option<&'a str>>,
-    correlation_ids: Vec<Option<&'a str>>,
     bodies: Vec<Option<&'a [u8]>>,
     tenants: Vec<Option<&'a str>>,
     accounts: Vec<Option<&'a str>>,
@@ -28,27 +27,55 @@ pub struct Batch<'a> {
     held: Vec<Option<Decimal>>,
     frozen: Vec<Option<Decimal>>,
     debt: Vec<Option<Decimal>>,
+    replies: Replies<'a>,
+}
+
+/// What somebody asked for: each stands alone.
+#[derive(Default)]
+struct Replies<'a> {
+    account_ids: Vec<i64>,
+    numbers: Vec<i64>,
+    queues: Vec<&'a str>,
+    correlation_ids: Vec<Option<&'a str>>,
+    bodies: Vec<&'a [u8]>,
 }
 
 /// A batch by itself; `write.sql` has the same with the rest of a transaction.
-const INSERT: &str = "insert into outbox_batches (shard, source, account_ids, numbers, are_replies, are_in_order, routing_keys, \
-                      correlation_ids, bodies, tenants, accounts, from_seqs, to_seqs, held, frozen, debt) \
-                      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+const INSERT: &str = "insert into outbox_batches (shard, is_replies, source, account_ids, numbers, are_in_order, routing_keys, bodies, \
+                      tenants, accounts, from_seqs, to_seqs, held, frozen, debt, correlation_ids) \
+                      select $1, false, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, nulls.text \
+                      from (select array_fill(null::text, array[cardinality($3::bigint[])]) as text) as nulls where cardinality($3) > 0 \
+                      union all \
+                      select $1, true, $2, $15, $16, array_fill(false, array[nulls.count]), $17, $19, nulls.text, nulls.text, nulls.big, \
+                        nulls.big, nulls.number, nulls.number, nulls.number, $18 \
+                      from (select cardinality($15::bigint[]) as count, array_fill(null::text, array[cardinality($15)]) as text, \
+                              array_fill(null::bigint, array[cardinality($15)]) as big, \
+                              array_fill(null::numeric, array[cardinality($15)]) as number) as nulls where nulls.count > 0";
 
 impl<'a> Batch<'a> {
     /// Adds a row of an account.
     pub fn add(&mut self, account_id: i64, row: &'a OutboxRow) {
-        self.account_ids.push(account_id);
-        self.numbers.push(signed(row.number));
-        let (announced, reply, in_order, routing_key, body) = match &row.content {
+        let (announced, in_order, routing_key, body) = match &row.content {
             Content::Change { source, key, change } => {
                 self.source = source;
-                (Some((key, change)), None, true, None, None)
+                (Some((key, change)), true, None, None)
             }
-            Content::Event { in_order, routing_key, body } => (None, None, *in_order, Some(routing_key), Some(body)),
-            Content::Reply { queue, correlation_id, body } => (None, Some(correlation_id.as_deref()), false, Some(queue), Some(body)),
+            Content::Event { in_order, routing_key, body } => (None, *in_order, Some(routing_key), Some(body)),
+            Content::Reply { queue, correlation_id, body } => {
+                self.replies.account_ids.push(account_id);
+                self.replies.numbers.push(signed(row.number));
+                self.replies.queues.push(queue);
+                self.replies.correlation_ids.push(correlation_id.as_deref());
+                self.replies.bodies.push(body);
+                return;
+            }
         };
         let (key, change) = announced.unzip();
+        self.account_ids.push(account_id);
+        self.numbers.push(signed(row.number));
+        self.are_in_order.push(in_order);
+        self.routing_keys.push(routing_key.map(|key| &**key));
+        self.bodies.push(body.map(|body| &**body));
         self.tenants.push(key.map(|key| key.tenant.as_str()));
         self.accounts.push(key.map(|key| key.account.as_str()));
         self.from_seqs.push(change.map(|change| signed(change.first)));
@@ -56,11 +83,6 @@ impl<'a> Batch<'a> {
         self.held.push(change.map(|change| change.held.decimal()));
         self.frozen.push(change.map(|change| change.frozen.decimal()));
         self.debt.push(change.map(|change| change.debt.decimal()));
-        self.are_replies.push(reply.is_some());
-        self.are_in_order.push(in_order);
-        self.routing_keys.push(routing_key.map(|key| &**key));
-        self.correlation_ids.push(reply.flatten());
-        self.bodies.push(body.map(|body| &**body));
     }
 
     /// Appends the columns to the arguments of a statement.
@@ -71,10 +93,8 @@ impl<'a> Batch<'a> {
         arguments.add(self.source)?;
         arguments.add(self.account_ids)?;
         arguments.add(self.numbers)?;
-        arguments.add(self.are_replies)?;
         arguments.add(self.are_in_order)?;
         arguments.add(self.routing_keys)?;
-        arguments.add(self.correlation_ids)?;
         arguments.add(self.bodies)?;
         arguments.add(self.tenants)?;
         arguments.add(self.accounts)?;
@@ -82,7 +102,12 @@ impl<'a> Batch<'a> {
         arguments.add(self.to_seqs)?;
         arguments.add(self.held)?;
         arguments.add(self.frozen)?;
-        arguments.add(self.debt)
+        arguments.add(self.debt)?;
+        arguments.add(self.replies.account_ids)?;
+        arguments.add(self.replies.numbers)?;
+        arguments.add(self.replies.queues)?;
+        arguments.add(self.replies.correlation_ids)?;
+        arguments.add(self.replies.bodies)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) use batch::{Batch, announce};
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
-pub use unpublished::{Cursor, Found, RelayLock, Settled, Unpublished};
+pub use unpublished::{Cursor, Found, Outflow, RelaySession, Settled, Unpublished};
 
 /// What is sent for a row.
 #[derive(Debug, Clone)]

@@ -37,7 +37,11 @@ impl PostgresStore {
         // One descent of the index per shard.
         let oldest = sqlx::query_as(
             "select shard, batch from generate_series(0, $1::integer - 1) as shards (number) cross join lateral \
-                (select shard, batch from outbox_batches where shard = number::smallint and published_at is null order by batch limit 1) as oldest",
+                (select shard, min(batch) as batch from ( \
+                    (select shard, batch from outbox_batches where shard = number::smallint and published_at is null and not is_replies order by batch limit 1) \
+                    union all \
+                    (select shard, batch from outbox_batches where shard = number::smallint and published_at is null and is_replies order by batch limit 1) \
+                ) as firsts group by shard) as oldest",
         )
         .bind(i32::from(self.shards()))
         .fetch_all(self.pool())

@@ -6,7 +6,7 @@ with summed as (
     from entries where shard = $1 group by account_id
 ), granted as (
     select account_id, count(*) as grants, sum(remaining) filter (where status = 'active') as remaining,
-           sum(frozen) filter (where status = 'active') as frozen, max(ends_at) filter (where status = 'ended') as ended
+           sum(frozen) filter (where status = 'active') as frozen, max(ended_at) as ended
     from grants where shard = $1 group by account_id
 ), owed as (
     select account_id, count(*) as debts, sum(remaining) as remaining, count(*) filter (where remaining > 0) as open
