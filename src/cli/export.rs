@@ -4,6 +4,7 @@
 //! ledger.
 
 use super::admin::id;
+use super::new_file::NewFile;
 use super::{BadInput, Services, told};
 use crate::domain::account::Zone;
 use crate::domain::ids::Id;
@@ -13,13 +14,10 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Timestamp, civil};
-use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tempfile::NamedTempFile;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Subcommand)]
@@ -143,7 +141,7 @@ pub async fn run(services: &Services, command: &ExportCommand) -> anyhow::Result
 
 /// Leaves nothing behind when it is stopped.
 async fn into_file(services: &Services, asked: (&ExportArgs, What), path: &Path) -> anyhow::Result<u64> {
-    let mut file = NewFile::beside(path)?;
+    let mut file = NewFile::beside(path, "nothing was exported")?;
     let bar = bar(true);
     let all = async { written(services.reachable_database().await?, asked, file.new.as_file_mut(), &bar).await };
     let rows = tokio::select! {
@@ -151,7 +149,9 @@ async fn into_file(services: &Services, asked: (&ExportArgs, What), path: &Path)
         () = told_to_stop() => Err(anyhow!("it was told to stop")),
     };
     let rows = rows.with_context(|| format!("{} was not written", file.path.display()))?;
-    file.stand()?;
+    let path = file.path.clone();
+    let stood = file.stand();
+    stood.map_err(|error| anyhow!("{} cannot be written: {error}; it is as it was before; export again", path.display()))?;
     Ok(rows)
 }
 
@@ -188,44 +188,6 @@ fn bar(may_be_seen: bool) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-/// A file that gets its name once it is whole.
-struct NewFile {
-    path: PathBuf,
-    new: NamedTempFile,
-}
-
-impl NewFile {
-    /// Begins one beside its place, on the same file system.
-    fn beside(path: &Path) -> anyhow::Result<Self> {
-        let refused =
-            |why: &dyn std::fmt::Display| BadInput::new(format!("{} cannot be written: {why}; nothing was exported", path.display()));
-        // What a link leads to is replaced, not the link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
-            return Err(refused(&"it is not a file"));
-        }
-        let name = path.file_name().ok_or_else(|| refused(&"it is not the name of a file"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut prefix = name.to_owned();
-        prefix.push(".");
-        let new = tempfile::Builder::new()
-            .prefix(&prefix)
-            .suffix(".part")
-            // As any new file: less what the umask takes away.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(|error| refused(&error))?;
-        Ok(Self { path, new })
-    }
-
-    /// Gives it its name, once the disk has all of it.
-    fn stand(self) -> anyhow::Result<()> {
-        let Self { path, new } = self;
-        let stood = new.as_file().sync_all().and_then(|()| new.persist(&path).map(drop).map_err(|failed| failed.error));
-        stood.map_err(|error| anyhow!("{} cannot be written: {error}; it is as it was before; export again", path.display()))
-    }
 }
 
 #[cfg(test)]

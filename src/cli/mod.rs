@@ -11,6 +11,7 @@ mod drift;
 mod export;
 mod health;
 mod messages;
+mod new_file;
 mod permute;
 mod plan;
 mod publish;

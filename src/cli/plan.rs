@@ -4,6 +4,7 @@
 //! for. Needs no service and reads no clock.
 
 use super::admin::id;
+use super::new_file::NewFile;
 use super::{BadInput, print};
 use crate::domain::account::Zone;
 use crate::domain::calendar::Interval;
@@ -17,12 +18,10 @@ use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tempfile::NamedTempFile;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Trying a plan")]
@@ -110,13 +109,20 @@ pub async fn run(args: &PlanArgs, plan: &Id, json: bool) -> anyhow::Result<ExitC
     let offer = offer(catalog)?;
     let scenario = scenario(args, plan)?;
     // Begun before anything is computed, and given its name before anything is printed.
-    let page = args.html.as_deref().map(Page::beside).transpose()?;
+    let page = args.html.as_deref().map(|path| NewFile::beside(path, "nothing was simulated")).transpose()?;
     let outlook = planning::run(&offer, &scenario).await.map_err(wrong)?;
     if let Some(page) = page {
-        page.stand(&report::html(&outlook))?;
+        written(page, &report::html(&outlook))?;
     }
     print(&if json { told(&scenario, &outlook) } else { text(&outlook) })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a page and gives it its name.
+fn written(mut page: NewFile, text: &str) -> anyhow::Result<()> {
+    let path = page.path.clone();
+    let stood = page.new.write_all(text.as_bytes()).and_then(|()| page.stand());
+    stood.map_err(|error| BadInput::new(format!("{} cannot be written: {error}; it is as it was before", path.display())))
 }
 
 fn offer(file: &Path) -> anyhow::Result<Offer> {
@@ -236,38 +242,4 @@ fn sums(sums: &Sums, (refused, indebted): (usize, usize)) -> Map<String, Value> 
     let amounts = COLUMNS.iter().map(|column| (column.key.to_owned(), Value::from((column.of)(sums).to_string())));
     let days = [("refused_days".to_owned(), Value::from(refused)), ("indebted_days".to_owned(), Value::from(indebted))];
     amounts.chain(days).collect()
-}
-
-/// A page that gets its name once it is whole.
-struct Page {
-    path: PathBuf,
-    new: NamedTempFile,
-}
-
-impl Page {
-    /// Begins one beside its place, on the same file system.
-    fn beside(path: &Path) -> anyhow::Result<Self> {
-        let refused =
-            |why: &dyn std::fmt::Display| BadInput::new(format!("{} cannot be written: {why}; nothing was simulated", path.display()));
-        // What a link leads to is replaced, not the link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
-            return Err(refused(&"it is not a file"));
-        }
-        if path.file_name().is_none() {
-            return Err(refused(&"it is not the name of a file"));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // As any new file: less what the umask takes away.
-        let new = tempfile::Builder::new().suffix(".part").permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
-        Ok(Self { new: new.map_err(|error| refused(&error))?, path })
-    }
-
-    /// Writes it and gives it its name.
-    fn stand(self, page: &str) -> anyhow::Result<()> {
-        let Self { path, mut new } = self;
-        let written = new.write_all(page.as_bytes()).and_then(|()| new.as_file().sync_all());
-        let stood = written.and_then(|()| new.persist(&path).map(drop).map_err(|failed| failed.error));
-        stood.map_err(|error| BadInput::new(format!("{} cannot be written: {error}; it is as it was before", path.display())))
-    }
 }

@@ -153,8 +153,7 @@ impl Session<'_> {
             shards.append(&mut self.relay.dirty.take());
             if swept.is_none_or(|swept| swept.elapsed() >= sweep) {
                 // A lock lives as long as its session: a dead one must be noticed, busy or not.
-                let with_replies = self.outbox.check().await?;
-                shards.extend(with_replies.unwrap_or_else(|| (0..self.relay.store.shards()).collect()));
+                shards.extend(self.outbox.sweep().await?);
                 swept = Some(Instant::now());
             }
             if shards.is_empty() {

@@ -11,6 +11,8 @@ use crate::domain::entry::{EntryKind, Touch};
 use crate::domain::grant::{Grant, GrantSource, GrantStatus, GrantTerms};
 use crate::domain::ids::{Id, Printable};
 use crate::domain::refill;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 impl Draft<'_> {
@@ -108,11 +110,9 @@ impl Draft<'_> {
             }
             let part = limit(grant)?.min(left);
             if part.is_positive() {
-                grant.remaining = grant.remaining.minus(part)?;
-                refill::wake(grant, self.passed, zone);
                 left = left.minus(part)?;
                 self.grants.insert(grant.terms.number);
-                touched.push(Touch { grant: grant.terms.number, change: part.negated() });
+                touched.push(burn_part(grant, part, (self.passed, zone))?);
             }
         }
         Ok(touched)
@@ -137,6 +137,9 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
+        if let Some(grant) = self.book.grants.get_mut(&number).filter(|_| kind.is_breakage()) {
+            grant.breakage = grant.breakage.plus(amount)?;
+        }
         self.lower(number, kind, amount, None)
     }
 
@@ -145,12 +148,10 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn trim(&mut self, number: u32, amount: Credits) -> Result<(), Overflow> {
-        self.take_from(number, EntryKind::Forfeited, amount)?;
         if let Some(grant) = self.book.grants.get_mut(&number) {
-            grant.breakage = grant.breakage.minus(amount)?;
             grant.trimmed = grant.trimmed.plus(amount)?;
         }
-        Ok(())
+        self.lower(number, EntryKind::Forfeited, amount, None)
     }
 
     /// Takes `amount` of a grant away because staff said so.
@@ -167,9 +168,6 @@ impl Draft<'_> {
     fn lower(&mut self, number: u32, kind: EntryKind, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
         let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
         grant.remaining = grant.remaining.minus(amount)?;
-        if kind.is_breakage() {
-            grant.breakage = grant.breakage.plus(amount)?;
-        }
         refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         let frozen = grant.frozen.min(grant.remaining);
         let frozen_change = frozen.minus(grant.frozen)?;
@@ -242,4 +240,11 @@ impl Draft<'_> {
         let touched = vec![Touch { grant: number, change: Credits::ZERO }];
         self.post(kind, Posting { frozen: change, touched, reference, ..Posting::default() })
     }
+}
+
+/// Lowers a grant by a part that is burned; from then on it waits for the refill after `passed`.
+pub(super) fn burn_part(grant: &mut Grant, part: Credits, (passed, zone): (Timestamp, &TimeZone)) -> Result<Touch, Overflow> {
+    grant.remaining = grant.remaining.minus(part)?;
+    refill::wake(grant, passed, zone);
+    Ok(Touch { grant: grant.terms.number, change: part.negated() })
 }

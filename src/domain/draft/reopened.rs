@@ -2,10 +2,10 @@
 //!
 //! Owns the pairing of each such change with its entry. What is undone, and how much, is `late`'s.
 
+use super::grants::burn_part;
 use super::{Draft, Posting};
 use crate::domain::credits::{Credits, Overflow};
 use crate::domain::entry::{EntryKind, Touch};
-use crate::domain::refill;
 
 impl Draft<'_> {
     /// Returns some of what ended unused to its grant.
@@ -58,14 +58,13 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while every grant has its part.
     pub fn burn_parts(&mut self, parts: &[(u32, Credits)], posting: Posting) -> Result<(), Overflow> {
-        let zone = self.book.account.profile.zone.clone();
+        let passed = self.passed;
+        let zone = self.book.account.profile.zone.rules();
         let mut touched = Vec::with_capacity(parts.len());
         for (number, part) in parts {
             let Some(grant) = self.book.grants.get_mut(number) else { continue };
-            grant.remaining = grant.remaining.minus(*part)?;
-            refill::wake(grant, self.passed, zone.rules());
             self.grants.insert(*number);
-            touched.push(Touch { grant: *number, change: part.negated() });
+            touched.push(burn_part(grant, *part, (passed, zone))?);
         }
         let amount = Credits::sum(parts.iter().map(|(_, part)| *part))?;
         if amount.is_positive() {

@@ -37,9 +37,13 @@ const FEBRUARY: &str = "2026-02-01T00:00:00Z";
 const ANCHOR: &str = "2026-01-01T00:00:00";
 
 impl World {
-    /// Usage that happened at `time` and is heard of now.
-    async fn used_at(&mut self, time: &str, quantity: &str) -> String {
-        self.send(json!({"type": "usage.recorded", "subject": "u", "time": time, "data": {"meter": "unit", "quantity": quantity}})).await
+    /// Usage of a meter that happened at `time` and is heard of now.
+    pub(super) async fn metered_at(&mut self, meter: &str, time: &str, quantity: &str) -> String {
+        self.send(json!({"type": "usage.recorded", "subject": "u", "time": time, "data": {"meter": meter, "quantity": quantity}})).await
+    }
+
+    pub(super) async fn used_at(&mut self, time: &str, quantity: &str) -> String {
+        self.metered_at("unit", time, quantity).await
     }
 
     async fn close_by_hand(&mut self, time: &str) {
@@ -48,7 +52,7 @@ impl World {
     }
 
     /// What is written with the last entry.
-    async fn last_memo(&self) -> String {
+    pub(super) async fn last_memo(&self) -> String {
         self.history("u").await.pop().unwrap().0.memo.unwrap().to_string()
     }
 }
@@ -180,8 +184,7 @@ scenarios! { CATALOG;
         // 100 forfeited and 100 current are 200.
         assert_eq!(world.used_at(JANUARY, "201").await, "rejected: insufficient_credits");
         assert_eq!(world.account("u").await.seq, before, "nothing was reopened for it");
-        let image = json!({"type": "usage.recorded", "subject": "u", "time": JANUARY, "data": {"meter": "image", "quantity": "205"}});
-        assert_eq!(world.send(image).await, "applied");
+        assert_eq!(world.metered_at("image", JANUARY, "205").await, "applied");
         assert_eq!((world.balance("u").await, world.debt("u").await), ("0".into(), "5".into()));
         assert_eq!(world.entries_after("u", before).await, ["returned 100", "used 100", "used 100", "debt_incurred 5"]);
     }

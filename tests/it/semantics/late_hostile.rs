@@ -68,22 +68,8 @@ const ANCHOR: &str = "2026-01-01T00:00:00";
 /// The end of the cycle that Stripe tells of.
 const PERIOD_END: &str = "2026-02-15T10:00:00Z";
 
-/// Usage of a meter that happened at `time` and is heard of now.
-async fn metered(world: &mut World, meter: &str, time: &str, quantity: &str) -> String {
-    world.send(json!({"type": "usage.recorded", "subject": "u", "time": time, "data": {"meter": meter, "quantity": quantity}})).await
-}
-
-async fn late(world: &mut World, time: &str, quantity: &str) -> String {
-    metered(world, "unit", time, quantity).await
-}
-
 async fn seq(world: &World) -> u64 {
     world.account("u").await.seq
-}
-
-/// What is written with the last entry.
-async fn memo(world: &World) -> String {
-    world.history("u").await.pop().unwrap().0.memo.unwrap().to_string()
 }
 
 /// Closes the cycle of `sub` by hand.
@@ -93,11 +79,7 @@ async fn close(world: &mut World, time: &str) {
 }
 
 async fn void(world: &mut World, grant: &str, credits: Option<&str>) {
-    let mut data = json!({"grant": grant, "reason": "granted by mistake", "actor": "ann"});
-    if let Some(credits) = credits {
-        data["credits"] = json!(credits);
-    }
-    world.done("credits.void", "u", data).await;
+    assert_eq!(world.void(grant, credits).await, "applied");
 }
 
 /// When 70 credits of `paid_month` were left.
@@ -126,15 +108,15 @@ scenarios! { CATALOG;
         world.tick(FEBRUARY).await;
         let before = seq(world).await;
         // 120 in time: 100 of the first lot (same priority and end, lower number), 20 of the second.
-        assert_eq!(late(world, JANUARY, "120").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "120").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 50", "rolled_out 50", "rolled_in 50", "returned 20", "used 120"]);
         assert_eq!(world.balance("u").await, "200", "the two new allowances");
         // The first lot has nothing left, the second 100 − 20 = 80.
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "80").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "80").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 80", "used 80"]);
         // Nothing of January is left: current credits.
-        assert_eq!(late(world, JANUARY, "1").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "1").await, "applied");
         assert_eq!(world.grants("u").await, ["plan 99", "plan 100"]);
     }
 
@@ -147,14 +129,14 @@ scenarios! { CATALOG;
         assert_eq!(world.grants("u").await, ["rollover 50", "plan 100"]);
         world.at("2026-02-01T12:00:00Z").await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         // In time: 30 left, 30 rolled over, 30 forfeited. So 20 come back from each close.
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "returned 20", "rolled_out 20", "rolled_in 20", "used 40"]);
         assert_eq!(world.grants("u").await, ["rollover 50", "plan 100"]);
     }
 
-    /// Fails while a grant's end is overwritten when it is closed before it: the lot that was closed by hand on the
-    /// 24th then burns before the one that ends on the 25th, which in time it did not.
+    /// Would fail if a close before a grant's end replaced that end: the lot that was closed by hand on the
+    /// 24th would then burn before the one that ends on the 25th, which in time it did not.
     async fn a_close_by_hand_does_not_change_the_order_of_what_was_usable(world) {
         // Lot A: 100, ends 1 February; lot B: 100, ends 25 January. B burns first.
         world.subscribe("u", "half", ANCHOR).await;
@@ -165,7 +147,7 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "250"); // 50 rolled over + 100 + 100
         world.at("2026-01-25T12:00:00Z").await;
         let before = seq(world).await;
-        assert_eq!(late(world, "2026-01-10T00:00:00Z", "100").await, "applied");
+        assert_eq!(world.used_at("2026-01-10T00:00:00Z", "100").await, "applied");
         // In time B had paid all of it: nothing of B forfeited, all 100 of A at its close, 50 rolled over.
         assert_eq!(world.entries_after("u", before).await, ["returned 100", "used 100"]);
         assert_eq!(world.balance("u").await, "250");
@@ -178,7 +160,7 @@ scenarios! { CATALOG;
         world.tick("2026-03-02T00:00:00Z").await;
         assert_eq!(world.grants("u").await, ["rollover 50", "plan 100"]);
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "150").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "150").await, "applied");
         // 100 of the allowance (priority 20), then 50 of the 80: 30 left, which would all have rolled.
         assert_eq!(world.entries_after("u", before).await, ["returned 100", "returned 30", "rolled_out 20", "rolled_in 20", "used 150"]);
         assert_eq!(world.grants("u").await, ["rollover 30", "plan 100"]);
@@ -195,7 +177,7 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "180");
         world.at("2026-03-10T00:00:00Z").await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "60").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "60").await, "applied");
         // 20 forfeited, 30 through both rollovers; the 20 used in February stay: 10 of current credits.
         assert_eq!(
             world.entries_after("u", before).await,
@@ -207,7 +189,7 @@ scenarios! { CATALOG;
     async fn a_plan_that_never_rolls_over_forfeits_all(world) {
         world.subscribe("u", "never", ANCHOR).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(world.entries("u").await, ["allowance 100", "forfeited 100", "allowance 100", "returned 40", "used 40"]);
         assert_eq!(world.grants("u").await, ["plan 100"]);
     }
@@ -218,11 +200,11 @@ scenarios! { CATALOG;
         world.at("2026-01-20T00:00:00Z").await;
         world.done("subscription.cancelled", "u", json!({"subscription": "sub", "at_cycle_end": false})).await;
         // 70 forfeited. What happens at the end itself is not late.
-        assert_eq!(late(world, "2026-01-20T00:00:00Z", "1").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, "2026-01-10T00:00:00Z", "50").await, "applied");
+        assert_eq!(world.used_at("2026-01-20T00:00:00Z", "1").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at("2026-01-10T00:00:00Z", "50").await, "applied");
         // 100 − 30 − 50 = 20
-        assert_eq!(late(world, "2026-01-19T23:59:59Z", "21").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, "2026-01-19T23:59:59Z", "20").await, "applied");
+        assert_eq!(world.used_at("2026-01-19T23:59:59Z", "21").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at("2026-01-19T23:59:59Z", "20").await, "applied");
         assert_eq!(
             world.entries("u").await,
             ["allowance 100", "used 30", "forfeited 70", "returned 50", "used 50", "returned 20", "used 20"]
@@ -236,7 +218,7 @@ scenarios! { CATALOG;
             world.done("cycle.reset", "u", json!({"as_of": "2026-01-02T00:00:00Z", "manual": true})).await;
         }
         let before = seq(world).await;
-        assert_eq!(late(world, "2026-01-01T12:00:00Z", "30").await, "applied");
+        assert_eq!(world.used_at("2026-01-01T12:00:00Z", "30").await, "applied");
         // 20 steps back with two entries each, then the use; 80 − 30 stay in the last rollover.
         assert_eq!(world.entries_after("u", before).await.len(), 41);
         assert_eq!(world.grants("u").await, ["rollover 50"]);
@@ -248,9 +230,9 @@ scenarios! { CATALOG;
     async fn the_close_itself_belongs_to_the_new_cycle(world) {
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, FEBRUARY, "10").await, "applied");
-        assert_eq!((world.grants("u").await, memo(world).await), (vec!["plan 90".into()], "unit × 10, catalog 1".into()));
-        assert_eq!(late(world, "2026-01-31T23:59:59.999999Z", "10").await, "applied");
+        assert_eq!(world.used_at(FEBRUARY, "10").await, "applied");
+        assert_eq!((world.grants("u").await, world.last_memo().await), (vec!["plan 90".into()], "unit × 10, catalog 1".into()));
+        assert_eq!(world.used_at("2026-01-31T23:59:59.999999Z", "10").await, "applied");
         assert_eq!(world.entries_after("u", 4).await, ["returned 10", "used 10"]);
     }
 
@@ -259,8 +241,8 @@ scenarios! { CATALOG;
         world.grant("u", "30", json!({"priority": 60})).await;
         world.tick(FEBRUARY).await;
         assert_eq!(world.entries("u").await, ["granted 30", "granted 50", "expired 50"]);
-        assert_eq!(late(world, "2026-01-10T00:00:00Z", "10").await, "applied");
-        assert_eq!(late(world, "2026-01-09T23:59:59.999999Z", "10").await, "applied");
+        assert_eq!(world.used_at("2026-01-10T00:00:00Z", "10").await, "applied");
+        assert_eq!(world.used_at("2026-01-09T23:59:59.999999Z", "10").await, "applied");
         // At its first instant the 50 pay; a moment before, only the 30 were there.
         assert_eq!(world.entries_after("u", 3).await, ["returned 10", "used 10", "used 10"]);
         assert_eq!(world.grants("u").await, ["promotional 20"]);
@@ -272,7 +254,7 @@ scenarios! { CATALOG;
         world.grant("u", "50", json!({"expires_at": FEBRUARY})).await;
         world.grant("u", "30", json!({"priority": 60})).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, "2026-01-05T00:00:00Z", "10").await, "applied");
+        assert_eq!(world.used_at("2026-01-05T00:00:00Z", "10").await, "applied");
         assert_eq!(world.entries_after("u", 3).await, ["used 10"]);
         assert_eq!(world.grants("u").await, ["promotional 20"]);
     }
@@ -281,7 +263,7 @@ scenarios! { CATALOG;
         world.subscribe("u", "half", ANCHOR).await;
         assert_eq!(world.uses("u", "unit", "30").await, "applied");
         world.at(FEBRUARY).await; // nobody was at work
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(
             world.entries_after("u", 2).await,
             ["rolled_out 50", "forfeited 20", "rolled_in 50", "allowance 100", "returned 20", "rolled_out 20", "rolled_in 20", "used 40"]
@@ -308,8 +290,8 @@ scenarios! { CATALOG;
         world.subscribe("u", "half", ANCHOR).await;
         world.tick(FEBRUARY).await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "0").await, "applied");
-        assert_eq!(late(world, JANUARY, "-1").await, "rejected: invalid_amount");
+        assert_eq!(world.used_at(JANUARY, "0").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "-1").await, "rejected: invalid_amount");
         assert_eq!(seq(world).await, before);
     }
 
@@ -318,10 +300,10 @@ scenarios! { CATALOG;
         let all = "999999999999999999.999999";
         world.grant("u", all, json!({"expires_at": FEBRUARY})).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, JANUARY, all).await, "applied");
+        assert_eq!(world.used_at(JANUARY, all).await, "applied");
         assert_eq!(world.entries_after("u", 2).await, [format!("returned {all}"), format!("used {all}")]);
         assert_eq!(world.balance("u").await, "0");
-        assert_eq!(late(world, JANUARY, "0.000001").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(JANUARY, "0.000001").await, "rejected: insufficient_credits");
     }
 
     async fn the_grace_is_that_of_the_moment_of_the_record(world) {
@@ -329,39 +311,39 @@ scenarios! { CATALOG;
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
         world.at("2026-02-02T12:00:00Z").await; // 36 hours later
-        assert_eq!(late(world, JANUARY, "10").await, "applied");
-        assert_eq!((world.entries_after("u", 3).await, memo(world).await), (vec!["used 10".into()], "unit × 10, catalog 1, late".into()));
+        assert_eq!(world.used_at(JANUARY, "10").await, "applied");
+        assert_eq!((world.entries_after("u", 3).await, world.last_memo().await), (vec!["used 10".into()], "unit × 10, catalog 1, late".into()));
         world.settings(json!({"late_grace_hours": 48})).await;
-        assert_eq!(late(world, JANUARY, "10").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "10").await, "applied");
         assert_eq!(world.entries_after("u", 4).await, ["returned 10", "used 10"]);
         assert_eq!(world.grants("u").await, ["plan 90"]);
     }
 
-    /// Fails while a grace that leaves the calendar counts as none.
+    /// Would fail if a grace that leaves the calendar counted as none.
     async fn the_longest_grace_that_can_be_set_is_a_grace(world) {
         world.settings(json!({"late_grace_hours": 4_294_967_295_u32})).await;
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, JANUARY, "10").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "10").await, "applied");
         assert_eq!(world.entries_after("u", 3).await, ["returned 10", "used 10"]);
     }
 }
 
 // What pays, and in which order.
 scenarios! { CATALOG;
-    /// Fails while usage after the grace burns what was usable then before the open cycle.
+    /// Would fail if usage after the grace burned what was usable then before the open cycle.
     async fn after_the_grace_the_open_cycle_pays_before_bought_credits(world) {
         world.grant("u", "500", json!({"source": "purchased"})).await;
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
         world.at("2026-02-04T00:00:00Z").await;
-        assert_eq!(late(world, JANUARY, "10").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "10").await, "applied");
         // "After the grace: open cycle": plan 20 before purchased 50, as for any usage.
         assert_eq!(world.grants("u").await, ["plan 90", "purchased 500"]);
-        assert_eq!(memo(world).await, "unit × 10, catalog 1, late");
+        assert_eq!(world.last_memo().await, "unit × 10, catalog 1, late");
     }
 
-    /// Fails while any end at all changes the order in which current credits burn.
+    /// Would fail if any end at all changed the order in which current credits burn.
     async fn an_end_that_reopens_nothing_changes_no_order(world) {
         world.staff("ann", "approver").await;
         world.grant("u", "500", json!({"source": "purchased"})).await;
@@ -371,18 +353,18 @@ scenarios! { CATALOG;
         world.at("2026-01-11T00:00:00Z").await;
         void(world, "slip", None).await;
         // Usage burns what is usable when it is recorded: promotional 40 before purchased 50.
-        assert_eq!(late(world, "2026-01-09T00:00:00Z", "10").await, "applied");
+        assert_eq!(world.used_at("2026-01-09T00:00:00Z", "10").await, "applied");
         assert_eq!(world.grants("u").await, ["promotional 30", "purchased 500"]);
     }
 
-    /// Fails while the end of something that could not have paid marks usage as late.
+    /// Would fail if the end of something that could not have paid marked usage as late.
     async fn usage_within_the_grace_is_not_marked_late(world) {
         world.grant("u", "40", json!({"scope": ["image"], "expires_at": FEBRUARY})).await;
         world.grant("u", "60", json!({})).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(late(world, JANUARY, "20").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "20").await, "applied");
         assert_eq!(world.grants("u").await, ["promotional 40"]);
-        assert_eq!(memo(world).await, "unit × 20, catalog 1");
+        assert_eq!(world.last_memo().await, "unit × 20, catalog 1");
     }
 
     async fn priorities_that_were_changed_order_late_burns(world) {
@@ -391,7 +373,7 @@ scenarios! { CATALOG;
         world.tick(FEBRUARY).await;
         // A change applies to later burns: bought credits have 5 now, given ones 40.
         world.settings(json!({"priorities": {"purchased": 5}})).await;
-        assert_eq!(late(world, JANUARY, "60").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "60").await, "applied");
         assert_eq!(world.entries_after("u", 4).await, ["returned 50", "returned 10", "used 60"]);
         let (used, _) = world.history("u").await.pop().unwrap();
         let parts: Vec<(u32, String)> = used.touched.iter().map(|touch| (touch.grant, touch.change.to_string())).collect();
@@ -404,13 +386,13 @@ scenarios! { CATALOG;
         world.at("2026-01-31T12:00:00Z").await;
         assert_eq!(world.uses("u", "unit", "6").await, "applied");
         world.tick(FEBRUARY).await; // 4 expire
-        assert_eq!(late(world, JANUARY, "8").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "8").await, "applied");
         // As if that much less had been left at the end: 4 of it, 4 of what still runs.
         assert_eq!(world.entries_after("u", 4).await, ["returned 4", "used 8"]);
         assert_eq!(world.grants("u").await, ["promotional 96"]);
     }
 
-    /// Fails while what a cap trimmed counts as unused at the rollover's own end.
+    /// Would fail if what a cap trimmed counted as unused at the rollover's own end.
     async fn what_the_cap_took_does_not_pay_for_usage_of_the_trimmed_rollover(world) {
         world.settings(json!({"rollover_cap": "30"})).await;
         world.subscribe("u", "plain", ANCHOR).await;
@@ -420,7 +402,7 @@ scenarios! { CATALOG;
         world.tick(MARCH).await; // 30 and 100 forfeited
         world.at("2026-03-01T12:00:00Z").await;
         let before = seq(world).await;
-        assert_eq!(late(world, "2026-02-10T00:00:00Z", "140").await, "applied");
+        assert_eq!(world.used_at("2026-02-10T00:00:00Z", "140").await, "applied");
         // On 10 February there were 30 + 100 = 130; the other 10 are current credits.
         assert_eq!(world.entries_after("u", before).await, ["returned 30", "returned 100", "used 130", "used 10"]);
         assert_eq!(world.grants("u").await, ["plan 90"]);
@@ -434,7 +416,7 @@ scenarios! { CATALOG;
         assert_eq!(world.entries_after("u", 3).await, ["rolled_in 20", "allowance 100", "debt_repaid 15"]);
         assert_eq!(world.grants("u").await, ["rollover 5", "plan 100"]);
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "10").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "10").await, "applied");
         // January has nothing to give: 5 of the rollover, 5 of the allowance.
         assert_eq!(world.entries_after("u", before).await, ["used 10"]);
         assert_eq!(world.grants("u").await, ["plan 95"]);
@@ -446,11 +428,11 @@ scenarios! { CATALOG;
         world.tick(FEBRUARY).await;
         let before = seq(world).await;
         // 100 forfeited + 100 current + 30 owed = 230
-        assert_eq!(metered(world, "bound", JANUARY, "231").await, "rejected: insufficient_credits");
+        assert_eq!(world.metered_at("bound", JANUARY, "231").await, "rejected: insufficient_credits");
         assert_eq!(seq(world).await, before, "nothing was reopened for it");
-        assert_eq!(metered(world, "bound", JANUARY, "230").await, "applied");
+        assert_eq!(world.metered_at("bound", JANUARY, "230").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 100", "used 100", "used 100", "debt_incurred 30"]);
-        assert_eq!(metered(world, "bound", JANUARY, "1").await, "rejected: insufficient_credits");
+        assert_eq!(world.metered_at("bound", JANUARY, "1").await, "rejected: insufficient_credits");
         assert_eq!(world.debt("u").await, "30");
     }
 
@@ -458,20 +440,20 @@ scenarios! { CATALOG;
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
         let before = seq(world).await;
-        assert_eq!(metered(world, "part", JANUARY, "205").await, "applied");
+        assert_eq!(world.metered_at("part", JANUARY, "205").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 100", "used 100", "used 100"]);
         assert_eq!((world.balance("u").await, world.debt("u").await), ("0".into(), "0".into()));
         // Once more, when nothing is left anywhere: an entry of 0 that says so.
-        assert_eq!(metered(world, "part", JANUARY, "7").await, "applied");
+        assert_eq!(world.metered_at("part", JANUARY, "7").await, "applied");
         assert_eq!(world.entries_after("u", before + 3).await, ["used 0"]);
-        assert_eq!(memo(world).await, "part × 7, catalog 1, 7 unpaid");
+        assert_eq!(world.last_memo().await, "part × 7, catalog 1, 7 unpaid");
     }
 
-    /// Fails while both entries of one usage say what was not paid: whoever adds memos up counts it twice.
+    /// Would fail if both entries of one usage said what was not paid: whoever adds memos up would count it twice.
     async fn what_nobody_paid_is_told_once(world) {
         world.subscribe("u", "plain", ANCHOR).await;
         world.tick(FEBRUARY).await;
-        assert_eq!(metered(world, "part", JANUARY, "205").await, "applied");
+        assert_eq!(world.metered_at("part", JANUARY, "205").await, "applied");
         let history = world.history("u").await;
         let unpaid = history.iter().filter(|(entry, _)| entry.memo.as_ref().is_some_and(|memo| memo.as_str().contains("5 unpaid")));
         assert_eq!(unpaid.count(), 1);
@@ -488,7 +470,7 @@ scenarios! { CATALOG;
         let rollover = world.lots("u").await[0].terms.id.to_string();
         void(world, &rollover, Some("45")).await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         // 20 forfeited, the 5 that are left of 50, 15 of the new allowance.
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "rolled_out 5", "rolled_in 5", "used 25", "used 15"]);
         assert_eq!(world.grants("u").await, ["plan 85"]);
@@ -502,7 +484,7 @@ scenarios! { CATALOG;
         let rollover = world.lots("u").await[0].terms.id.to_string();
         void(world, &rollover, None).await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "used 20", "used 20"]);
         assert_eq!(world.grants("u").await, ["plan 80"]);
     }
@@ -515,7 +497,7 @@ scenarios! { CATALOG;
         // Priority 10: the rollover loses 45 of its 50.
         world.done("credits.adjust", "u", json!({"credits": "-45", "reason": "double grant", "actor": "ann"})).await;
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "rolled_out 5", "rolled_in 5", "used 25", "used 15"]);
         assert_eq!(world.grants("u").await, ["plan 85"]);
     }
@@ -526,14 +508,14 @@ scenarios! { CATALOG;
         // 5.00 of 10.00: ⌊120 × 5 / 10⌋ = 60, all of them excused.
         assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 500, "succeeded")).await, "applied");
         let before = seq(world).await;
-        assert_eq!(late(world, JANUARY, "61").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, JANUARY, "60").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "61").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(JANUARY, "60").await, "applied");
         // The bonus (40) burns before what was bought (50): 20 and 40.
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "returned 40", "used 60"]);
         // The refund fails: 60 are not excused any more, and can be used.
         assert_eq!(world.stripe(&refund("evt_r2", "re_1", "pi_1", 500, "failed")).await, "applied");
-        assert_eq!(late(world, JANUARY, "60").await, "applied");
-        assert_eq!(late(world, JANUARY, "1").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(JANUARY, "60").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "1").await, "rejected: insufficient_credits");
         // All 120 were used: a refund of all of it is owed.
         assert_eq!(world.stripe(&refund("evt_r3", "re_2", "pi_1", 1000, "succeeded")).await, "applied");
         assert_eq!(world.debt("u").await, "120");
@@ -547,8 +529,8 @@ scenarios! { CATALOG;
         world.tick(FEBRUARY).await; // 70 expire
         // 50 of the 100 that ended unspent (30 voided, 70 expired) are excused: 50 can still be used, never the 30 besides.
         assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 500, "succeeded")).await, "applied");
-        assert_eq!(late(world, JANUARY, "51").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, JANUARY, "50").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "51").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(JANUARY, "50").await, "applied");
         // 100 = 30 voided + 20 expired (all excused) + 50 used (owed).
         assert_eq!(world.stripe(&refund("evt_r2", "re_2", "pi_1", 500, "succeeded")).await, "applied");
         assert_eq!(world.debt("u").await, "50");
@@ -559,7 +541,7 @@ scenarios! { CATALOG;
         world.at("2026-01-10T00:00:00Z").await;
         assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 600, "succeeded")).await, "applied"); // 60 taken
         world.at(FEBRUARY).await; // the end is written with the usage
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(world.entries("u").await, ["purchased 100", "clawed_back 60", "expired 40", "returned 40", "used 40"]);
         assert_eq!(world.stripe(&refund("evt_r2", "re_2", "pi_1", 400, "succeeded")).await, "applied");
         assert_eq!(world.debt("u").await, "40", "100 − 60 taken − 0 that ended unused");
@@ -570,8 +552,8 @@ scenarios! { CATALOG;
         // 20.00 of 50.00: ⌊100 × 20 / 50⌋ = 40, of the rollover's 50.
         assert_eq!(world.stripe(&refunded("evt_r1", "pi_1", 2000)).await, "applied");
         let before = seq(world).await;
-        assert_eq!(late(world, PAID_MONTH, "31").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, PAID_MONTH, "30").await, "applied"); // 20 forfeited and 10 of the rollover
+        assert_eq!(world.used_at(PAID_MONTH, "31").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(PAID_MONTH, "30").await, "applied"); // 20 forfeited and 10 of the rollover
         assert_eq!(world.entries_after("u", before).await, ["returned 20", "rolled_out 10", "rolled_in 10", "used 30"]);
         // All of it: 40 taken, nothing ended unused, 60 used.
         assert_eq!(world.stripe(&refunded("evt_r2", "pi_1", 5000)).await, "applied");
@@ -583,10 +565,10 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&refund("evt_r1", "re_1", "pi_1", 5000, "succeeded")).await, "applied");
         // 100 = 50 of the rollover + 20 that were forfeited + 30 used.
         assert_eq!(world.entries_after("u", 5).await, ["clawed_back 50", "debt_incurred 30"]);
-        assert_eq!(late(world, PAID_MONTH, "1").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(PAID_MONTH, "1").await, "rejected: insufficient_credits");
         assert_eq!(world.stripe(&refund("evt_r2", "re_1", "pi_1", 5000, "failed")).await, "applied");
         assert_eq!(world.entries_after("u", 7).await, ["debt_cancelled -30", "returned 50"]);
-        assert_eq!(late(world, PAID_MONTH, "40").await, "applied");
+        assert_eq!(world.used_at(PAID_MONTH, "40").await, "applied");
         assert_eq!(world.entries_after("u", 9).await, ["returned 20", "rolled_out 20", "rolled_in 20", "used 40"]);
         assert_eq!(world.grants("u").await, ["rollover 30"]);
     }
@@ -597,9 +579,9 @@ scenarios! { CATALOG;
         assert_eq!(world.stripe(&dispute("evt_d1", "created", "pi_1", 2000, "needs_response")).await, "applied");
         assert_eq!(world.frozen("u").await, "40");
         let before = seq(world).await;
-        assert_eq!(late(world, PAID_MONTH, "25").await, "applied"); // 20 forfeited and 5 of the 10 that are free
-        assert_eq!(late(world, PAID_MONTH, "6").await, "rejected: insufficient_credits");
-        assert_eq!(late(world, PAID_MONTH, "5").await, "applied");
+        assert_eq!(world.used_at(PAID_MONTH, "25").await, "applied"); // 20 forfeited and 5 of the 10 that are free
+        assert_eq!(world.used_at(PAID_MONTH, "6").await, "rejected: insufficient_credits");
+        assert_eq!(world.used_at(PAID_MONTH, "5").await, "applied");
         assert_eq!(
             world.entries_after("u", before).await,
             ["returned 20", "rolled_out 5", "rolled_in 5", "used 25", "rolled_out 5", "rolled_in 5", "used 5"]
@@ -614,7 +596,7 @@ scenarios! { CATALOG;
         world.at("2026-01-10T00:00:00Z").await;
         assert_eq!(world.stripe(&dispute("evt_d1", "created", "pi_1", 1000, "needs_response")).await, "applied");
         world.tick(FEBRUARY).await; // 100 expired and unfrozen
-        assert_eq!(late(world, "2026-01-05T00:00:00Z", "40").await, "applied");
+        assert_eq!(world.used_at("2026-01-05T00:00:00Z", "40").await, "applied");
         assert_eq!((world.balance("u").await, world.frozen("u").await), ("0".into(), "0".into()));
         // Lost: 60 ended unused, 40 were used, as if the usage had come on the 5th.
         assert_eq!(world.stripe(&dispute("evt_d2", "closed", "pi_1", 1000, "lost")).await, "applied");
@@ -645,11 +627,11 @@ scenarios! { CATALOG;
         assert_eq!((&quoted["burns"], &quoted["available_after"]), (&json!([]), &json!("150")));
         assert_eq!(quoted["reasons"], json!(["insufficient_credits"]));
         assert_eq!((seq(world).await, world.grants("u").await), (before, vec!["rollover 50".into(), "plan 100".into()]));
-        assert_eq!(late(world, JANUARY, "40").await, "applied");
+        assert_eq!(world.used_at(JANUARY, "40").await, "applied");
         assert_eq!(world.available("u").await, "130", "as it was quoted");
     }
 
-    /// Fails while what is so already is quoted without its charge.
+    /// Would fail if what is so already were quoted without its charge.
     async fn units_that_are_there_already_are_quoted_with_their_charge(world) {
         let units = json!([{"addon": "seats", "units": 2}]);
         let start = json!({"subscription": "sub", "plan": "plain", "interval": "month", "anchor": ANCHOR, "addons": units});
@@ -692,7 +674,7 @@ async fn read(simulation: &mut Simulation, asked: &Value) -> Value {
     serde_json::from_str::<Value>(&view.json(None)).unwrap()["account"].clone()
 }
 
-/// Fails while a reading counts late usage against a grant that had less at that instant than at its end.
+/// Would fail if a reading counted late usage against a grant that had less at that instant than at its end.
 #[tokio::test]
 async fn no_past_instant_has_less_than_nothing() {
     let recurs = json!({"interval": "P1D", "anchor": ANCHOR});
@@ -710,7 +692,7 @@ async fn no_past_instant_has_less_than_nothing() {
     assert_eq!(then["balance"], json!("0"));
 }
 
-/// Fails while a grant's end is overwritten when it ends before it: what was recorded then did not know it.
+/// Would fail if an early end replaced the grant's own: what was recorded then did not know it.
 #[tokio::test]
 async fn what_was_recorded_then_knows_nothing_of_a_later_void() {
     let staff = json!({"specversion": "1.0", "id": "s", "source": "app", "type": "member.changed", "tenant": TENANT, "time": BEGIN,
@@ -725,8 +707,8 @@ async fn what_was_recorded_then_knows_nothing_of_a_later_void() {
     assert_eq!((&then["balance"], &then["grants"][0]["ends_at"]), (&json!("100"), &json!(null)));
 }
 
-/// A century of months, written at once as a test clock does, each handing a grant on. Ends the process while the
-/// way back is walked by recursion: alone in its process, as nextest runs it, it fails alone.
+/// A century of months, written at once as a test clock does, each handing a grant on. Would end the
+/// process if the way back were walked by recursion.
 #[tokio::test]
 async fn a_long_chain_of_rollovers_comes_back() {
     let start = json!({"subscription": "s", "plan": "p", "interval": "month", "anchor": ANCHOR});

@@ -13,7 +13,7 @@ price = "1"
 "#;
 
 impl World {
-    async fn void(&mut self, grant: &str, credits: Option<&str>) -> String {
+    pub(super) async fn void(&mut self, grant: &str, credits: Option<&str>) -> String {
         let mut data = json!({"grant": grant, "reason": "granted by mistake", "actor": "ann"});
         if let Some(credits) = credits {
             data["credits"] = json!(credits);

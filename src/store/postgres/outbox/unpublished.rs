@@ -357,21 +357,17 @@ impl RelaySession {
         Ok(sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(self.outflow.lock()).fetch_one(&mut self.connection).await?)
     }
 
-    /// Whether the connection, and with it the lock, still lives; for replies the shards that have some.
+    /// The shards that are to be looked at: of replies those that have some, of events all, as a backlog does not
+    /// show in the batches.
     ///
     /// # Errors
-    /// [`Failure`] when it does not.
-    pub async fn check(&mut self) -> Result<Option<Vec<i16>>, Failure> {
-        Ok(match self.outflow {
-            Outflow::Events => {
-                sqlx::query("select 1").execute(&mut self.connection).await?;
-                None
-            }
-            Outflow::Replies => {
-                let sql = "select distinct shard from outbox_batches where published_at is null and is_replies";
-                Some(sqlx::query_scalar(sql).fetch_all(&mut self.connection).await?)
-            }
-        })
+    /// [`Failure`] when the connection, and with it the lock, does not live any more.
+    pub async fn sweep(&mut self) -> Result<Vec<i16>, Failure> {
+        let sql = match self.outflow {
+            Outflow::Events => "select generate_series(0, shards - 1)::smallint from databases",
+            Outflow::Replies => "select distinct shard from outbox_batches where published_at is null and is_replies",
+        };
+        Ok(sqlx::query_scalar(sql).fetch_all(&mut self.connection).await?)
     }
 
     /// Gives the lock back.
