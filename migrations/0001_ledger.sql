@@ -28,7 +28,6 @@ create table databases (
 create table tenants (
     tenant      text collate "C" primary key,
     revision    bigint      not null default (random() * 9007199254740991)::bigint,
-    settings    jsonb       not null,
     test_clock  boolean     not null,
     -- The tenant's own time, for test clocks only; null until its first message.
     clock       timestamptz,
@@ -44,6 +43,19 @@ create table catalogs (
     created_at    timestamptz not null default now(),
     constraint catalogs_pkey primary key (tenant, version),
     constraint catalogs_version_check check (version > 0)
+);
+
+-- What a tenant has set: the newest version is in force. The older ones tell by which order credits burned before.
+create table policies (
+    tenant        text collate "C" not null,
+    version       integer     not null,
+    settings      jsonb       not null,
+    -- From when; null: from the beginning.
+    effective_at  timestamptz,
+    -- The message that changed it, or the catalog version that was applied.
+    changed_by    text        not null,
+    constraint policies_pkey primary key (tenant, version),
+    constraint policies_version_check check (version > 0)
 );
 
 create table staff (
@@ -189,6 +201,9 @@ begin
     raise exception '% rows are never changed or removed', tg_table_name
         using errcode = 'restrict_violation';
 end $$;
+
+create trigger policies_append_only before update or delete on policies
+    for each row execute function refuse_change();
 
 create trigger entries_append_only before update or delete on entries
     for each row execute function refuse_change();
@@ -507,6 +522,7 @@ create table subscriptions (
     allowance_every text collate "C" not null,
     anchor        timestamp not null,
     time_zone     text     not null,
+    started_at    timestamptz not null,
     wanted        jsonb    not null,
     wanted_next   jsonb,
     is_cancelled  boolean  not null,
@@ -517,6 +533,9 @@ create table subscriptions (
     cycle_end     timestamptz not null,
     cycle_catalog integer  not null,
     cycle_allowance numeric(24,6) not null,
+    -- Units by add-on that were counted in the cycle.
+    cycle_units   jsonb    not null,
+    cycle_granted boolean  not null,
     -- What its provider calls it, and the time of the last event of it that was heeded.
     provider_name text collate "C",
     told_at       timestamptz,
@@ -775,9 +794,10 @@ create type written_charge as (account_id bigint, reference text, purpose text, 
 
 create type written_subscription as (
     account_id bigint, subscription text, started_with jsonb, period text, allowance_every text, anchor timestamp,
-    time_zone text, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean, cycle_k integer,
-    cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
-    cycle_allowance numeric(24,6), provider_name text, told_at timestamptz, paid_until timestamptz, paid_by text
+    time_zone text, started_at timestamptz, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean,
+    cycle_k integer, cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
+    cycle_allowance numeric(24,6), cycle_units jsonb, cycle_granted boolean, provider_name text, told_at timestamptz, paid_until timestamptz,
+    paid_by text
 );
 
 create type written_high_water as (account_id bigint, item text, issued numeric(24,6), until timestamptz);

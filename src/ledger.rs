@@ -181,7 +181,9 @@ impl Fold<'_> {
         let mut changes = Changes::default();
         let mut answers = Vec::with_capacity(submissions.len());
         if submissions.is_empty() {
-            apply::pass_time(&mut state, &self.tenant.terms, at, &mut changes).map_err(violated)?;
+            // What waits, is due and was not read comes before what is due after it.
+            let until = unread.due_at.map_or(at, |first| first.min(at));
+            apply::pass_time(&mut state, &self.tenant.terms, (until, at), &mut changes).map_err(violated)?;
         }
         for submission in submissions {
             let before = changes.answers.len();
@@ -207,7 +209,7 @@ impl Fold<'_> {
             outbox,
             quarantine: quarantined(&changes, deliveries),
             account: state.book.account,
-            grants: state.book.grants,
+            grants: state.book.grants.into_all(),
             months: state.book.months,
             rows: row_images::last_images(changes.rows),
             answers: changes.answers,

@@ -152,7 +152,7 @@ async fn waits(store: &PostgresStore, key: &AccountKey, home: Home) -> anyhow::R
 
 /// The balance of an account now or at a past instant; `None` for an account nobody named.
 pub async fn view(store: &PostgresStore, key: &AccountKey, at: Option<Timestamp>, basis: Basis) -> anyhow::Result<Option<AccountView>> {
-    let Some(reading) = store.reading(key).await? else { return Ok(None) };
+    let Some(reading) = store.reading(key, at).await? else { return Ok(None) };
     let (account, grants, settings) = (&reading.account, &reading.grants, &reading.settings);
     let (Some(at), Some(home)) = (at, store.home(&key.tenant, Some(&key.account)).await?) else {
         return Ok(Some(AccountView::of(account, grants, settings)));

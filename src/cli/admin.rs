@@ -8,7 +8,7 @@ use crate::catalog::{self, CatalogErrors, CatalogFile};
 use crate::domain::ids::Id;
 use crate::statement;
 use crate::store::postgres::catalogs::{self, ApplyError};
-use crate::store::postgres::migrate;
+use crate::store::postgres::{migrate, policies};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -151,13 +151,59 @@ pub enum TenantCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what a tenant has set: every version, from when it was in force and what changed it.
+    #[command(after_help = "Example: credit-ledger tenant policies acme")]
+    Policies {
+        /// Whose.
+        #[arg(value_parser = id, value_name = "TENANT")]
+        tenant: Id,
+        /// One JSON object a line, with all settings of each version.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub async fn tenant(services: &Services, command: &TenantCommand) -> anyhow::Result<ExitCode> {
-    let TenantCommand::List { json } = command;
+    match command {
+        TenantCommand::List { json } => tenants(services, *json).await,
+        TenantCommand::Policies { tenant, json } => policy_versions(services, tenant, *json).await,
+    }
+}
+
+async fn policy_versions(services: &Services, tenant: &Id, json: bool) -> anyhow::Result<ExitCode> {
+    let store = services.store().await?;
+    let versions = policies::all(store.pool(), tenant).await.context("the settings cannot be read")?;
+    if versions.is_empty() {
+        return Err(BadInput::new(format!(
+            "the ledger has no tenant {tenant}; `credit-ledger tenant list` shows those there are, `credit-ledger catalog apply` makes one"
+        )));
+    }
+    let mut table = statement::table(&["Version", "Since", "Changed by", "Sets"], &[0]);
+    let mut before = serde_json::Map::new();
+    for one in versions {
+        let serde_json::Value::Object(settings) = serde_json::to_value(&one.settings)? else { continue };
+        let since = one.effective_at.map(|at| at.to_string());
+        if json {
+            let version =
+                serde_json::json!({"version": one.version, "effective_at": since, "changed_by": one.changed_by, "settings": settings});
+            print(&version.to_string())?;
+            continue;
+        }
+        let changed = settings.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        let sets: Vec<String> = changed.map(|(key, value)| format!("{key} = {value}")).collect();
+        table.add_row([one.version.to_string(), since.unwrap_or_else(|| "the beginning".to_owned()), one.changed_by, sets.join("\n")]);
+        before = settings;
+    }
+    if !json {
+        print(&statement::shown(&table))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tenants(services: &Services, json: bool) -> anyhow::Result<ExitCode> {
     let store = services.store().await?;
     let tenants = catalogs::tenants(store.pool()).await.context("tenants cannot be listed")?;
-    if *json {
+    if json {
         for one in tenants {
             let clock = one.clock.map(|at| at.to_string());
             print(

@@ -104,7 +104,7 @@ impl Stage {
 
     /// Checks an account's balance against the story's own arithmetic.
     pub async fn has(&self, account: &str, expected: i64) -> anyhow::Result<()> {
-        let reading = self.store.reading(&self.key(account)?).await?;
+        let reading = self.store.reading(&self.key(account)?, None).await?;
         let balance = reading.map(|reading| reading.account.balance.to_string()).unwrap_or_default();
         if balance != expected.to_string() {
             bail!("{account} has {balance} credits and should have {expected}");

@@ -72,7 +72,8 @@ impl Zone {
         if name == "UTC" {
             return Some(Self::utc());
         }
-        let zone = jiff::tz::TimeZoneDatabase::bundled().get(name).ok()?;
+        // What the library calls unknown it takes for UTC.
+        let zone = jiff::tz::TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown())?;
         Some(Self { name: name.into(), zone })
     }
 

@@ -20,14 +20,15 @@ use jiff::{SignedDuration, Timestamp};
 /// Before the refills of an instant have happened, those up to the last one before it have.
 const TICK: SignedDuration = SignedDuration::from_nanos(1);
 
-/// What happens at the next due instant, when there is one up to `until`; recorded at `at`.
+/// What happens at the next due `instant` of the book; recorded at `at`. The book is drafted in
+/// itself, not in a copy: an account may have thousands of due instants and of grants that have ended.
 ///
 /// # Errors
-/// [`Overflow`] when a number leaves its bounds: the account needs a person.
-pub fn step(book: &Book, terms: &Terms, until: Timestamp, at: Timestamp) -> Result<Option<Mutation>, Overflow> {
-    let Some(instant) = book.next_due().filter(|due| *due <= until) else { return Ok(None) };
+/// [`Overflow`] when a number leaves its bounds: the account needs a person, and the book is none any more.
+pub fn step(book: &mut Book, terms: &Terms, instant: Timestamp, at: Timestamp) -> Result<Mutation, Overflow> {
     let cause = MessageId::due("due");
-    let mut draft = Draft::new(book, terms, cause, instant, at);
+    let taken = std::mem::replace(book, Book::of(book.account.clone()));
+    let mut draft = Draft::on(taken, terms, cause, instant, at);
     draft.passed = instant.checked_sub(TICK).unwrap_or(instant);
     end_grants(&mut draft, instant)?;
     close_cycles(&mut draft, instant)?;
@@ -36,11 +37,13 @@ pub fn step(book: &Book, terms: &Terms, until: Timestamp, at: Timestamp) -> Resu
     draft.passed = instant;
     draft.repay_debt()?;
     expire_requests(&mut draft, instant);
-    Ok(Some(draft.finish()))
+    let (mutation, drafted) = draft.finish_with_book();
+    *book = drafted;
+    Ok(mutation)
 }
 
 fn numbers(draft: &Draft<'_>, wanted: impl Fn(&Grant) -> bool) -> Vec<(u32, Id)> {
-    draft.book.grants.values().filter(|grant| wanted(grant)).map(|grant| (grant.terms.number, grant.terms.id.clone())).collect()
+    draft.book.grants.live().filter(|grant| wanted(grant)).map(|grant| (grant.terms.number, grant.terms.id.clone())).collect()
 }
 
 /// 1: grants whose explicit date is now.

@@ -97,37 +97,46 @@ pub fn receive(
 ) -> Result<(), InvariantViolated> {
     let at = recorded_time(state, now);
     let first = state.book.account.seq;
-    write_due(state, terms, at, changes)?;
+    write_due(state, terms, (at, at), changes)?;
     // A reset's entries are the ones that were due; every other message's are its own.
     let resets = matches!(arrived.message.command, Command::ResetCycle(_));
     let before = if resets { first } else { state.book.account.seq };
-    submit(state, Now { terms, at }, arrived, before, changes);
+    submit(state, Now { terms, at, passed: at }, arrived, before, changes);
     release(state, terms, at, changes);
     Ok(())
 }
 
-/// Writes everything due up to `at`, instant by instant; then decides waiting messages whose claim
-/// was answered.
+/// Writes everything due up to `until`, instant by instant, as recorded at `at`, which is not earlier; then
+/// decides waiting messages whose claim was answered.
 ///
 /// # Errors
 /// [`InvariantViolated`] when that does not end or leaves the bounds of amounts.
-pub fn pass_time(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
-    write_due(state, terms, at, changes)?;
+pub fn pass_time(
+    state: &mut AccountState,
+    terms: &Terms,
+    (until, at): (Timestamp, Timestamp),
+    changes: &mut Changes,
+) -> Result<(), InvariantViolated> {
+    write_due(state, terms, (until, at), changes)?;
     release(state, terms, at, changes);
     Ok(())
 }
 
-fn write_due(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut Changes) -> Result<(), InvariantViolated> {
+fn write_due(
+    state: &mut AccountState,
+    terms: &Terms,
+    (until, at): (Timestamp, Timestamp),
+    changes: &mut Changes,
+) -> Result<(), InvariantViolated> {
     let broken =
         |state: &AccountState, broken: &str| InvariantViolated { account: state.book.account.key.clone(), broken: broken.to_owned() };
     for _ in 0..STEPS_MAX {
-        let Some(due) = state.next_due().filter(|due| *due <= at) else { return Ok(()) };
-        if state.book.next_due().is_some_and(|book| book <= due) {
-            let step = advance::step(&state.book, terms, due, at)
+        let (happens, waits) = (state.book.next_due(), state.next_wait());
+        let Some(due) = happens.into_iter().chain(waits).min().filter(|due| *due <= until) else { return Ok(()) };
+        if happens == Some(due) {
+            let mutation = advance::step(&mut state.book, terms, due, at)
                 .map_err(|Overflow| broken(state, "an amount leaves its bounds at a due instant"))?;
-            if let Some(mutation) = step {
-                write(state, mutation, changes);
-            }
+            write(state, mutation, changes);
         } else {
             end_wait(state, terms, due, at, changes);
         }
@@ -143,7 +152,8 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
     changes.released.push(waiting.message.id.key());
     if matches!(waiting.on, On::Time(_)) {
         let before = state.book.account.seq;
-        submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim: Claim::Ours }, before, changes);
+        // What lies between the instant and now has not happened to the account yet.
+        submit(state, Now { terms, at, passed: due }, Arrived { message: &waiting.message, claim: Claim::Ours }, before, changes);
     } else {
         let key = waiting.message.id.key();
         // It may have been answered in the meantime: an outcome is recorded once.
@@ -163,16 +173,17 @@ fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timesta
     }
 }
 
-/// Under which terms and at which recorded time something is decided.
+/// Under which terms and at which recorded time something is decided, and up to which instant refills have happened.
 #[derive(Clone, Copy)]
 struct Now<'a> {
     terms: &'a Terms,
     at: Timestamp,
+    passed: Timestamp,
 }
 
 /// Identity first, then the decision.
 fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: u64, changes: &mut Changes) {
-    let Now { terms, at } = now;
+    let Now { terms, at, passed } = now;
     let Arrived { message, claim } = arrived;
     let key = message.id.key();
     let mut answer = Answer { message: message.clone(), outcome: Outcome::Waiting, entries: None, is_new: false, of: None };
@@ -190,7 +201,7 @@ fn submit(state: &mut AccountState, now: Now<'_>, arrived: Arrived<'_>, before: 
         return;
     }
     answer.is_new = true;
-    let decided = || decide(Case { book: &state.book, terms, message, at });
+    let decided = || decide(Case { book: &state.book, terms, message, at, passed });
     let decision = match claim {
         Claim::Ours => decided(),
         // Of two requests of one id its own account's is meant; without one it would wait in vain.
@@ -260,7 +271,7 @@ fn release(state: &mut AccountState, terms: &Terms, at: Timestamp, changes: &mut
         changes.released.push(waiting.message.id.key());
         let before = state.book.account.seq;
         let claim = if let On::Claim(claim) = waiting.on { claim } else { Claim::Ours };
-        submit(state, Now { terms, at }, Arrived { message: &waiting.message, claim }, before, changes);
+        submit(state, Now { terms, at, passed: at }, Arrived { message: &waiting.message, claim }, before, changes);
     }
 }
 

@@ -8,7 +8,8 @@ use super::charge::Charge;
 use super::command::Message;
 use super::credits::{Credits, Overflow};
 use super::decision::{Mutation, On, Recorded, Row};
-use super::grant::{Grant, GrantStatus};
+use super::grant::GrantStatus;
+use super::grants::Grants;
 use super::ids::{AccountKey, Hash, Id, MessageKey, Printable};
 use super::invoicing::PurchaseMonth;
 use super::payment::{KnownName, Payment};
@@ -26,7 +27,7 @@ pub struct Book {
     /// Its numbers.
     pub account: Account,
     /// Open grants, and closed ones that a message names, by number.
-    pub grants: BTreeMap<u32, Grant>,
+    pub grants: Grants,
     /// Debts with something owed, and the shortfalls of payments that messages reverse, by number.
     pub debts: BTreeMap<u32, Debt>,
     /// Payments that messages name, by the name each is kept under.
@@ -71,7 +72,7 @@ impl Book {
     pub fn of(account: Account) -> Self {
         Self {
             account,
-            grants: BTreeMap::new(),
+            grants: Grants::default(),
             debts: BTreeMap::new(),
             payments: BTreeMap::new(),
             payment_names: BTreeMap::new(),
@@ -112,7 +113,7 @@ impl Book {
         self.account.hash = hash;
         for row in &mutation.rows {
             match row.clone() {
-                Row::Grant(grant) => drop(self.grants.insert(grant.terms.number, grant)),
+                Row::Grant(grant) => self.grants.insert(grant),
                 Row::Debt(debt) => drop(self.debts.insert(debt.number, debt)),
                 Row::Payment(payment) => drop(self.payments.insert(payment.terms.payment.clone(), payment)),
                 Row::PaymentName(known) => drop(self.payment_names.insert(known.name.name.clone(), known)),
@@ -148,7 +149,7 @@ impl Book {
     /// The earliest instant at which something happens without a message.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        let grants = self.grants.values().filter(|grant| grant.is_open()).flat_map(|grant| match grant.status {
+        let grants = self.grants.live().filter(|grant| grant.is_open()).flat_map(|grant| match grant.status {
             GrantStatus::Pending => [Some(grant.terms.effective_at), None],
             GrantStatus::Active => [grant.terms.end.explicit(), grant.refill_at],
             GrantStatus::Ended => [None, None],
@@ -240,10 +241,16 @@ impl AccountState {
     /// The earliest instant at which something happens without a message, deadlines included.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
+        self.book.next_due().into_iter().chain(self.next_wait()).min()
+    }
+
+    /// The earliest instant at which a message that waits is decided or given up.
+    #[must_use]
+    pub fn next_wait(&self) -> Option<Timestamp> {
         let waits = self.waiting.iter().map(|waiting| match waiting.on {
             On::Time(at) => at.min(waiting.deadline),
             On::Account | On::Request(_) | On::Decision(_) | On::Subscription(_) | On::Payment(_) | On::Claim(_) => waiting.deadline,
         });
-        self.book.next_due().into_iter().chain(waits).min()
+        waits.min()
     }
 }

@@ -16,7 +16,7 @@ pub fn foresee(draft: &mut Draft<'_>) {
     let moved: Vec<(u32, GrantEnd)> = draft
         .book
         .grants
-        .values()
+        .live()
         .filter(|grant| grant.status == GrantStatus::Active && grant.terms.parent.is_some())
         .map(|grant| (grant, end(&draft.book, grant)))
         .filter(|(grant, end)| grant.terms.end != *end)

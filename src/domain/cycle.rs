@@ -14,9 +14,10 @@ use super::ids::{Id, Printable};
 use super::payment::Payment;
 use super::rollover::{Close, Closed, close};
 use super::settings::Terms;
-use super::subscription::{Cycle, HighWater, Paid, Reset, Subscription, Wanted};
+use super::subscription::{Cycle, HighWater, Paid, Reset, Subscription};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 
 /// The plan as a cycle that began with catalog `version` sees it.
 #[must_use]
@@ -60,6 +61,13 @@ impl Issue {
         }
     }
 
+    /// The part of the cycle that a plan which prorates grants for: what is left of it, and for the payment of
+    /// a cycle what was left when the subscription started, however late it is paid.
+    fn share(&self, plan: &Plan, one: &Subscription, now: Timestamp) -> Share {
+        let from = if matches!(self, Self::Paid(_)) && !one.cycle.granted { one.started_at } else { now };
+        if plan.prorate { Share::of_the_rest(&one.cycle, from) } else { Share::WHOLE }
+    }
+
     /// What bought it.
     fn payment(&self, plan: &Plan, one: &Subscription) -> Option<Printable> {
         match (self, plan.grant_on) {
@@ -86,6 +94,8 @@ pub enum Opening {
 pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle, opening: Opening) -> Result<Credits, Overflow> {
     subscription.cycle = cycle;
     subscription.cycle.allowance = Credits::ZERO;
+    subscription.cycle.units.clear();
+    subscription.cycle.granted = false;
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
         let addons = subscription.current.addons.keys().map(addon_item);
@@ -94,8 +104,7 @@ pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle,
             draft.put(Row::HighWater(HighWater { item, issued: Credits::ZERO, until: subscription.cycle.end }));
         }
     }
-    let wanted = subscription.current.clone();
-    let granted = issue(draft, &subscription.id, &wanted, &Issue::Opening)?;
+    let granted = issue(draft, &subscription.id, &Issue::Opening)?;
     closes::foresee(draft);
     bought_ahead(draft, &subscription, granted)?;
     Ok(granted)
@@ -113,37 +122,36 @@ fn bought_ahead(draft: &mut Draft<'_>, one: &Subscription, granted: Credits) -> 
     Ok(())
 }
 
-/// Grants what `wanted` holds beyond what was already issued in the running cycle: the whole of it
+/// Grants what a subscription has beyond what was already issued in the running cycle: the whole of it
 /// for a fresh cycle, the difference for an upgrade, nothing for a toggle. A plan that prorates grants
-/// the share of what is left of the cycle.
+/// the share of it that is left of the cycle.
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
-pub fn issue(draft: &mut Draft<'_>, subscription: &Id, wanted: &Wanted, what: &Issue) -> Result<Credits, Overflow> {
-    let Some(one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(Credits::ZERO) };
+pub fn issue(draft: &mut Draft<'_>, subscription: &Id, what: &Issue) -> Result<Credits, Overflow> {
+    let Some(mut one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(Credits::ZERO) };
+    let wanted = one.current.clone();
     let Some(plan) = plan(draft.terms, &wanted.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
     if !what.grants(plan, &one) {
         return Ok(Credits::ZERO);
     }
-    let share = if plan.prorate { Share::of_the_rest(&one.cycle, draft.occurred_at) } else { Share::WHOLE };
-    let whole = share.of(plan.allowance)?;
-    let issued = issued(draft, plan_item(&wanted.plan).as_ref()).max(one.cycle.allowance);
-    let difference = whole.minus(issued)?.at_least_zero();
-    let mut granted = Credits::ZERO;
-    if difference.is_positive() {
-        let lot = Lot { source: GrantSource::Plan, credits: difference, scope: plan.scope.clone(), payment: what.payment(plan, &one) };
+    let (share, payment) = (what.share(plan, &one, draft.occurred_at), what.payment(plan, &one));
+    // What the plan has grown by in this cycle, and no more than was not issued of it in a period that still runs.
+    let (before, issued) = (one.cycle.allowance, issued(draft, plan_item(&wanted.plan).as_ref()));
+    let more = share.of(plan.allowance.minus(before)?.at_least_zero())?;
+    let credits = more.min(share.of(plan.allowance)?.minus(issued)?.at_least_zero());
+    if credits.is_positive() {
+        let lot = Lot { source: GrantSource::Plan, credits, scope: plan.scope.clone(), payment: payment.clone() };
         grant_for_cycle(draft, &one, lot)?;
-        granted = difference;
     }
-    let highest = whole.max(issued);
-    mark(draft, plan_item(&wanted.plan), highest, one.cycle.end);
-    let mut one = one;
-    one.cycle.allowance = highest;
-    draft.put(Row::Subscription(one.clone()));
+    mark(draft, plan_item(&wanted.plan), issued.max(before).plus(credits)?, one.cycle.end);
+    one.cycle.allowance = plan.allowance.max(before);
+    one.cycle.granted = true;
+    let mut granted = credits;
     for (addon, units) in &wanted.addons {
-        let bought = what.payment(plan, &one);
-        granted = granted.plus(issue_units(draft, &one, (addon, *units), (share, bought))?)?;
+        granted = granted.plus(issue_units(draft, &mut one, (addon, *units), (share, payment.clone()))?)?;
     }
+    draft.put(Row::Subscription(one));
     Ok(granted)
 }
 
@@ -177,12 +185,14 @@ pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, what: &Issue) -> Re
 /// Credits for units beyond those that were issued; a plan that prorates prorates them too.
 fn issue_units(
     draft: &mut Draft<'_>,
-    one: &Subscription,
+    one: &mut Subscription,
     (id, units): (&Id, u32),
     (share, payment): (Share, Option<Printable>),
 ) -> Result<Credits, Overflow> {
     let Some(addon) = addon(draft.terms, id, one.cycle.catalog) else { return Ok(Credits::ZERO) };
-    let high_water = issued(draft, addon_item(id).as_ref());
+    let counted = one.cycle.units.entry(id.clone()).or_default();
+    let before = std::mem::replace(counted, units.max(*counted));
+    let high_water = issued(draft, addon_item(id).as_ref()).max(Credits::whole(before));
     let units = Credits::whole(units);
     let more = units.minus(high_water)?.at_least_zero();
     let credits = share.of(addon.credits_per_unit.share_down(more.decimal(), Decimal::ONE)?)?;
@@ -279,8 +289,9 @@ pub fn reset_at_end(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Over
     {
         one.current = next;
     }
-    let catalog = draft.terms.catalog().map_or(one.cycle.catalog, |catalog| catalog.version);
-    let cycle = Cycle { k, n: 0, start: boundary, end, catalog, allowance: Credits::ZERO };
+    // In force at the boundary, whenever it is written.
+    let catalog = draft.terms.catalog_at(boundary).map_or(one.cycle.catalog, |catalog| catalog.version);
+    let cycle = Cycle { k, n: 0, start: boundary, end, catalog, allowance: Credits::ZERO, units: BTreeMap::new(), granted: false };
     let granted = open(draft, one, cycle, Opening::Counting)?;
     record(draft, subscription, boundary, closed, granted);
     Ok(())

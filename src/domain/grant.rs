@@ -324,10 +324,10 @@ impl Grant {
     /// True while later messages or dates can still change it without naming it.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        let waits_for_close = self.terms.rollover.is_some() || self.terms.cycle.is_some();
+        let waits_for_close = || self.terms.rollover.is_some() || self.terms.cycle.is_some();
         match self.status {
             GrantStatus::Pending => true,
-            GrantStatus::Active => self.remaining.is_positive() || self.refill_at.is_some() || waits_for_close,
+            GrantStatus::Active => self.remaining.is_positive() || self.refill_at.is_some() || waits_for_close(),
             GrantStatus::Ended => false,
         }
     }

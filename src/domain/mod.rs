@@ -25,6 +25,7 @@ pub mod calendar;
 pub mod charge;
 pub mod entry;
 pub mod grant;
+pub mod grants;
 pub mod payment;
 pub mod payment_details;
 pub mod rate_card;

@@ -4,6 +4,7 @@
 //! the moment something is taken from it changes nothing, so it is passed over by arithmetic and any
 //! interval and any downtime cost the same.
 
+use super::account::AccountStatus;
 use super::calendar::next_step;
 use super::credits::Overflow;
 use super::draft::{Draft, Posting};
@@ -24,12 +25,16 @@ fn next(grant: &Grant, passed: Timestamp, zone: &TimeZone) -> Option<Timestamp> 
     next_step(recurs.anchor, recurs.interval, passed, zone)
 }
 
-/// Raises a grant back to its amount; full again, it waits for no refill.
+/// Raises a grant back to its amount; full again, it waits for no refill. A closed account is given nothing any more.
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
 pub fn refill(draft: &mut Draft<'_>, number: u32) -> Result<(), Overflow> {
     let Some(grant) = draft.book.grants.get(&number) else { return Ok(()) };
+    if draft.book.account.status == AccountStatus::Closed {
+        draft.change_grant(number, |grant| grant.refill_at = None);
+        return Ok(());
+    }
     let full = grant.terms.credits;
     let amount = full.minus(grant.remaining)?;
     draft.change_grant(number, |grant| {
@@ -47,7 +52,7 @@ pub fn refill(draft: &mut Draft<'_>, number: u32) -> Result<(), Overflow> {
 pub fn recount(draft: &mut Draft<'_>) {
     let zone = draft.book.account.profile.zone.clone();
     let waits = |grant: &&Grant| grant.status == GrantStatus::Active && grant.refill_at.is_some();
-    let waiting: Vec<u32> = draft.book.grants.values().filter(waits).map(|grant| grant.terms.number).collect();
+    let waiting: Vec<u32> = draft.book.grants.live().filter(waits).map(|grant| grant.terms.number).collect();
     for number in waiting {
         let passed = draft.passed;
         draft.change_grant(number, |grant| grant.refill_at = next(grant, passed, zone.rules()));
@@ -219,7 +224,7 @@ mod tests {
             let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
             for step in steps {
                 let terms = ledger.terms.clone();
-                pass_time(&mut ledger.state, &terms, now, &mut ledger.changes).unwrap();
+                pass_time(&mut ledger.state, &terms, (now, now), &mut ledger.changes).unwrap();
                 plain.pass(now);
                 match step {
                     Step::Wait(count) => now = now.checked_add(quarters(count)).unwrap(),

@@ -39,7 +39,7 @@ pub fn close(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Closed, Overflow>
     let numbers: Vec<u32> = draft
         .book
         .grants
-        .values()
+        .live()
         .filter(|grant| grant.status == GrantStatus::Active && closes(grant, what))
         .map(|grant| grant.terms.number)
         .collect();
@@ -59,7 +59,7 @@ pub fn close(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Closed, Overflow>
         closed.forfeited = closed.forfeited.plus(one.forfeited)?;
         closed.rolled_over = closed.rolled_over.plus(one.rolled_over)?;
     }
-    closed.forfeited = closed.forfeited.plus(trim_to_cap(draft)?)?;
+    closed.forfeited = closed.forfeited.plus(trim_to_cap(draft, what)?)?;
     Ok(closed)
 }
 
@@ -152,16 +152,19 @@ fn roll(draft: &mut Draft<'_>, rolled: &Rolled<'_>) -> Result<(), Overflow> {
     Ok(())
 }
 
-/// Trims rollovers beyond the tenant's cap, the oldest first.
-fn trim_to_cap(draft: &mut Draft<'_>) -> Result<Credits, Overflow> {
+/// Trims rollovers beyond the tenant's cap, the oldest first. Those of a subscription that is still to be closed at
+/// this instant do not count yet.
+fn trim_to_cap(draft: &mut Draft<'_>, what: Close<'_>) -> Result<Credits, Overflow> {
     let Some(cap) = draft.terms.settings.rollover_cap else { return Ok(Credits::ZERO) };
-    let rollovers: Vec<(u32, Credits)> = draft
-        .book
-        .grants
-        .values()
-        .filter(|grant| grant.status == GrantStatus::Active && matches!(grant.terms.source, GrantSource::Rollover { .. }))
-        .map(|grant| (grant.terms.number, grant.remaining))
-        .collect();
+    let closing = if let Close::Cycle(one) | Close::Last(one) = what { Some(&one.id) } else { None };
+    let (now, subscriptions) = (draft.occurred_at, &draft.book.subscriptions);
+    let closes_next = |one: &Subscription| !one.ended && one.cycle.end <= now && closing != Some(&one.id);
+    let counts = |grant: &Grant| {
+        let of = grant.terms.cycle.as_ref().and_then(|cycle| subscriptions.get(&cycle.subscription));
+        grant.status == GrantStatus::Active && matches!(grant.terms.source, GrantSource::Rollover { .. }) && !of.is_some_and(closes_next)
+    };
+    let rollovers: Vec<(u32, Credits)> =
+        draft.book.grants.live().filter(|grant| counts(grant)).map(|grant| (grant.terms.number, grant.remaining)).collect();
     let mut over = Credits::sum(rollovers.iter().map(|(_, remaining)| *remaining))?.minus(cap)?.at_least_zero();
     let trimmed = over;
     for (number, remaining) in rollovers {

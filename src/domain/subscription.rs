@@ -34,8 +34,12 @@ pub struct Cycle {
     pub end: Timestamp,
     /// The catalog version it began with and keeps.
     pub catalog: u32,
-    /// The highest allowance issued in it.
+    /// The highest allowance of a plan that was granted from in it, whole also where a plan prorates.
     pub allowance: Credits,
+    /// The most units of each add-on that were counted in it.
+    pub units: BTreeMap<Id, u32>,
+    /// Whether its credits were granted: with a plan that grants by payment not before that.
+    pub granted: bool,
 }
 
 /// A plan an account is on.
@@ -53,6 +57,8 @@ pub struct Subscription {
     pub anchor: DateTime,
     /// The zone of the account when it started.
     pub zone: Zone,
+    /// When its start was recorded.
+    pub started_at: Timestamp,
     /// What it is now.
     pub current: Wanted,
     /// What it becomes at the end of the paid interval, when that differs.
@@ -89,10 +95,11 @@ pub struct Paid {
 }
 
 impl Subscription {
-    /// The payment of cycles that have not opened yet.
+    /// The payment of cycles that have not opened yet; with `by_hand`, also of the one that a reset by hand opens.
     #[must_use]
-    pub fn paid_ahead(&self) -> Option<&Printable> {
-        self.paid.as_ref().filter(|paid| !self.ended && paid.until > self.cycle.end).map(|paid| &paid.by)
+    pub fn paid_ahead(&self, by_hand: bool) -> Option<&Printable> {
+        let behind = if by_hand { self.cycle.start } else { self.cycle.end };
+        self.paid.as_ref().filter(|paid| !self.ended && paid.until > behind).map(|paid| &paid.by)
     }
 
     /// The paid interval that is due at an instant: from when, included, and until when, excluded. The first
@@ -114,6 +121,12 @@ impl Subscription {
     #[must_use]
     pub fn boundary(&self, k: i32) -> Option<Timestamp> {
         boundary(self.anchor, self.allowance_every, k, self.zone.rules())
+    }
+
+    /// Whether it has a plan, or will.
+    #[must_use]
+    pub fn has_plan(&self, plan: &Id) -> bool {
+        [Some(&self.current), self.next.as_ref()].into_iter().flatten().any(|had| had.plan == *plan)
     }
 
     /// Units of an add-on that it has, or will have when that is more.

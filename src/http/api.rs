@@ -156,7 +156,7 @@ fn question(route: &str, query: &str) -> Result<Question, Answer> {
 
 /// As `credit-ledger balance --json` has it.
 async fn balance(store: &PostgresStore, key: &AccountKey) -> Result<Option<String>, Failure> {
-    let reading = store.reading(key).await?;
+    let reading = store.reading(key, None).await?;
     Ok(reading.map(|reading| AccountView::of(&reading.account, &reading.grants, &reading.settings).json(None)))
 }
 

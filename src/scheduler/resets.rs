@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::lanes::Lanes;
 use crate::store::postgres::PostgresStore;
 use crate::store::postgres::resets::ResetJob;
-use crate::store::postgres::schedule::DueOfTenant;
-use std::collections::BTreeSet;
+use crate::store::postgres::schedule::{DueOfTenant, Progress};
+use std::collections::BTreeMap;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ use tracing::{info, warn};
 
 /// Resets carried out at the same time: a long one of one tenant does not hold up another's.
 const RESETS_MAX: usize = 4;
+/// Rounds that get no account any further before a person is told.
+const STILL_MAX: u32 = 3;
 
 /// Runs until `stop`; what is under way then is left for another worker.
 pub async fn run(store: &PostgresStore, lanes: &Lanes<PostgresStore>, begun: &Notify, stop: &CancellationToken) {
@@ -87,7 +89,7 @@ async fn write_all(
     let mut held_up: Vec<String> = Vec::new();
     for shard in 0..store.shards() {
         let due = DueOfTenant { shard, tenant: &job.tenant, as_of: job.as_of };
-        let mut written: BTreeSet<AccountKey> = BTreeSet::new();
+        let (mut written, mut still) = (BTreeMap::<AccountKey, Progress>::new(), 0_u32);
         loop {
             let found = store.due_of_tenant(&due, &held_up, ROUND_MAX).await?;
             if found.is_empty() {
@@ -97,11 +99,13 @@ async fn write_all(
                 return Ok(None);
             }
             store.keep_reset(job).await?;
-            // One that was written and is due all the same would come back for ever.
-            let (again, fresh): (BTreeSet<_>, BTreeSet<_>) = found.into_iter().partition(|key| written.contains(key));
-            let Some(failed) = write_due(lanes, fresh.iter().cloned()).await else { return Ok(None) };
-            held_up.extend(again.iter().chain(&failed).map(|key| key.account.to_string()));
-            written = fresh;
+            // When all were written again and again and none is any further, they would come back for ever.
+            still = if found == written { still.saturating_add(1) } else { 0 };
+            let stuck = still >= STILL_MAX;
+            let failed = if stuck { Some(found.keys().cloned().collect()) } else { write_due(lanes, found.keys().cloned()).await };
+            let Some(failed) = failed else { return Ok(None) };
+            held_up.extend(failed.iter().map(|key: &AccountKey| key.account.to_string()));
+            written = found;
         }
     }
     Ok(Some(held_up))

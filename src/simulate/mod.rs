@@ -17,6 +17,7 @@ use crate::domain::decision::{Claim, On, Outcome};
 use crate::domain::entry::Entry;
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId};
 use crate::domain::rejection::QuarantineReason;
+use crate::domain::settings::Settings;
 use crate::failure::Failure;
 use crate::ledger::{self, Batch};
 use crate::message::line::{Basis, LineError};
@@ -122,6 +123,8 @@ pub struct Simulation {
     unclaimed: Vec<Unclaimed>,
     /// Content of and reasons given to messages about tenants.
     answers: HashMap<(Id, MessageId), (Hash, Vec<String>)>,
+    /// What each tenant has set, and from when.
+    policies: HashMap<Id, Vec<(Option<Timestamp>, Settings)>>,
     /// The recorded reasons that the line's message, a repeat, is answered with.
     repeated: Vec<String>,
     entries: Vec<(AccountKey, Entry)>,
@@ -361,24 +364,31 @@ impl Simulation {
 
     async fn show(&self, key: &AccountKey, at: Option<Timestamp>, basis: Basis) -> Result<AccountView, SimulateError> {
         let memory = self.store.lock().await;
-        show(&memory, key, at, basis)
+        let policies = self.policies.get(&key.tenant).into_iter().flatten();
+        let in_force = |from: &Option<Timestamp>| at.is_none_or(|at| from.is_none_or(|from| from <= at));
+        let settings = policies.rev().find(|(from, _)| in_force(from)).map(|(_, settings)| settings.clone()).unwrap_or_default();
+        show(&memory, key, (at, basis), &settings)
     }
 }
 
-fn show(memory: &Memory, key: &AccountKey, at: Option<Timestamp>, basis: Basis) -> Result<AccountView, SimulateError> {
-    let settings = memory.tenants.get(&key.tenant).map(|tenant| tenant.terms.settings.clone()).unwrap_or_default();
+fn show(
+    memory: &Memory,
+    key: &AccountKey,
+    (at, basis): (Option<Timestamp>, Basis),
+    settings: &Settings,
+) -> Result<AccountView, SimulateError> {
     let unopened = Book::unopened(key.clone());
     let account = memory.accounts.get(key);
     let book = account.map_or(&unopened, |account| &account.state.book);
     let (Some(at), Some(account)) = (at, account) else {
-        return Ok(AccountView::of(&book.account, &book.grants, &settings));
+        return Ok(AccountView::of(&book.account, &book.grants, settings));
     };
     let counts = |entry: &&Entry| match basis {
         Basis::Known => entry.occurred_at <= at,
         Basis::Recorded => entry.recorded_at <= at,
     };
     let entries: Vec<Entry> = account.entries.iter().map(|(entry, _)| entry).filter(counts).cloned().collect();
-    AccountView::at(&book.account, &book.grants, &settings, &entries).map_err(|error| SimulateError::Line(error.to_string()))
+    AccountView::at(&book.account, &book.grants, settings, &entries).map_err(|error| SimulateError::Line(error.to_string()))
 }
 
 fn announcement(body: Vec<u8>) -> Option<Box<RawValue>> {

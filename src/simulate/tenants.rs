@@ -73,8 +73,12 @@ impl Simulation {
         }
     }
 
-    async fn store_terms(&self, mut terms: Terms) {
+    async fn store_terms(&mut self, mut terms: Terms) {
         terms.revision = terms.revision.saturating_add(1);
+        let policies = self.policies.entry(terms.tenant.clone()).or_default();
+        // The first are in force from the beginning.
+        let from = if policies.is_empty() { None } else { self.clock };
+        policies.push((from, terms.settings.clone()));
         let tenant = LoadedTenant { terms: Arc::new(terms), clock: None };
         self.store.lock().await.tenants.insert(tenant.terms.tenant.clone(), tenant);
     }

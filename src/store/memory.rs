@@ -139,7 +139,7 @@ impl MemoryAccount {
         book.account = write.account;
         for row in write.rows {
             match row {
-                Row::Grant(row) => drop(book.grants.insert(row.terms.number, row)),
+                Row::Grant(row) => book.grants.insert(row),
                 Row::Debt(row) => drop(book.debts.insert(row.number, row)),
                 Row::Payment(row) => drop(book.payments.insert(row.terms.payment.clone(), row)),
                 Row::PaymentName(row) => drop(book.payment_names.insert(row.name.name.clone(), row)),

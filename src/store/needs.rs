@@ -42,6 +42,8 @@ pub struct Needs {
     pub grants: Named<Id>,
     /// Subscriptions named.
     pub subscriptions: Named<Id>,
+    /// Accounts of which a cycle may be opened by hand: what paid for it is wanted, too.
+    pub reset_by_hand: BTreeSet<AccountKey>,
     /// True when high-water marks are wanted.
     pub high_waters: bool,
     /// The time of each tenant's first message: a test clock that was never set starts there.
@@ -118,7 +120,12 @@ impl Needs {
             Command::CancelSubscription { subscription, .. } | Command::ResumeSubscription { subscription } => {
                 name(&mut self.subscriptions, of, [subscription]);
             }
-            Command::ResetCycle(reset) => name(&mut self.subscriptions, of, reset.subscription.as_ref()),
+            Command::ResetCycle(reset) => {
+                name(&mut self.subscriptions, of, reset.subscription.as_ref());
+                if reset.manual {
+                    self.reset_by_hand.insert(of.clone());
+                }
+            }
             Command::Adjust(_)
             | Command::OpenAccount(_)
             | Command::ChangeAccount(_)

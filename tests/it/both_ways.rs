@@ -28,6 +28,10 @@ fn about(id: &str, kind: &str, account: &str, time: &str, data: Value) -> Value 
     message(id, kind, Some(account), time, data)
 }
 
+fn lot(ends: &str, priority: u32) -> Value {
+    json!({"credits": "10", "expires_at": ends, "priority": priority, "reason": "two lots", "actor": "ops"})
+}
+
 fn read(account: &str) -> Value {
     json!({"read": {"tenant": "lab", "account": account}})
 }
@@ -81,6 +85,13 @@ fn lines() -> Vec<Value> {
         about("a-1", "account.opened", "dan", "2026-04-02T00:00:00Z", opened),
         read("bob"),
         json!({"read": {"tenant": "lab", "account": "bob", "at": "2026-02-01T00:00:00Z"}}),
+        // Of two lots the later one burns first from now on, and did not before.
+        about("g-2", "credits.grant", "eve", "2026-04-03T00:00:00Z", lot("2026-06-01T00:00:00Z", 1)),
+        about("g-3", "credits.grant", "eve", "2026-04-03T00:00:00Z", lot("2026-05-01T00:00:00Z", 2)),
+        message("t-2", "tenant.settings_changed", None, "2026-04-04T00:00:00Z", json!({"burn_order": ["end"]})),
+        read("eve"),
+        json!({"read": {"tenant": "lab", "account": "eve", "at": "2026-04-03T00:00:00Z"}}),
+        json!({"read": {"tenant": "lab", "account": "eve", "at": "2026-04-03T00:00:00Z", "as": "recorded"}}),
     ]
 }
 
@@ -120,5 +131,23 @@ worker_test!(one_file_gives_one_result_both_ways, |deployment| {
     let entries = |index: usize| published[index]["entries"].as_array().unwrap().len();
     assert_eq!(entries(4), 2, "the grant, and the usage it sets free");
     assert!(entries(18) > 4 && entries(19) == 0, "two accounts were due");
+    let order = |from_end: usize| {
+        let lots = published[published.len() - from_end]["account"]["grants"].as_array().unwrap();
+        lots.iter().map(|lot| lot["priority"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!([order(3), order(2), order(1)], [vec![2, 1], vec![1, 2], vec![1, 2]], "the order in force then");
+    let output = deployment.tool(&["tenant", "policies", "lab", "--json"]).output().await.unwrap();
+    let versions = String::from_utf8(output.stdout).unwrap();
+    let versions: Vec<Value> = versions.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |key: &str| versions.iter().map(|version| version[key].as_str().map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(told("changed_by"), ["catalog version 1", "test t-1", "test t-2"].map(|by| Some(by.to_owned())));
+    assert_eq!(told("effective_at")[0], None);
+    assert_eq!(told("effective_at")[2].as_deref(), Some("2026-04-04T00:00:00Z"));
+    assert_eq!((&versions[1]["settings"]["insufficient"], &versions[2]["settings"]["burn_order"]), (&json!("allow"), &json!(["end"])));
+    let table = deployment.tool(&["tenant", "policies", "lab"]).output().await.unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("burn_order = [\"end\"]") && table.matches("late_grace_hours").count() == 1, "{table}");
+    let nobody = deployment.tool(&["tenant", "policies", "nobody"]).output().await.unwrap();
+    assert_eq!(nobody.status.code(), Some(2));
     assert_eq!(published[7]["reasons"], json!(["insufficient_credits"]), "the recorded ones");
 });

@@ -71,3 +71,23 @@ async fn one_payment_among_hundreds_of_an_account_is_looked_up_by_itself() {
     store.close().await;
     database.drop().await;
 }
+
+#[tokio::test]
+async fn what_is_not_due_is_not_looked_at() {
+    let database = Database::create().await;
+    database.catalog(&catalog::parse("test", CATALOG).unwrap(), CATALOG).await;
+    sqlx::query("update tenants set test_clock = false").execute(database.store.pool()).await.unwrap();
+    let store = PostgresStore::connect(&database.url, 1).await.unwrap();
+    let fill = "insert into accounts (shard, tenant, account, next_due_at) \
+                select 0, $1, 'crowd-' || n, now() + interval '1 day' * (n - 2) from generate_series(1, $2) as n";
+    sqlx::query(fill).bind(TENANT).bind(CROWD).execute(store.pool()).await.unwrap();
+    sqlx::query("vacuum analyze accounts").execute(store.pool()).await.unwrap();
+    let before = rows_read(&store, "accounts").await;
+    let due = store.due(0, 100).await.unwrap().expect("nobody else has the turn");
+    assert_eq!(due.accounts.len(), 2, "yesterday's and today's");
+    drop(due);
+    let read = rows_read(&store, "accounts").await - before;
+    assert!(read <= 10, "{read} accounts were read for 2 that are due, among {CROWD}");
+    store.close().await;
+    database.drop().await;
+}

@@ -284,7 +284,7 @@ const FORGERIES: &[(&str, &[&str])] = &[
     ("update subscriptions set is_ended = true", &["acme/anna: the last reset of subscription sub says whether it is over"]),
     ("update subscriptions set cycle_allowance = 1", &["acme/anna: allowance of the cycle of subscription sub covers what was granted"]),
     ("update subscriptions set cycle_catalog = 9", &["acme/anna: catalog version 9 of subscription sub exists"]),
-    ("update high_waters set issued = 1", &["acme/anna: high water of plans.basic covers the allowance of the cycle"]),
+    ("update high_waters set issued = 1", &["acme/anna: high water of plans covers what was granted in the cycle of subscription sub"]),
     ("update resets set k = k + 1 where k = (select max(k) from resets)", &["follows the one before"]),
     ("update resets set boundary = boundary + interval '1 day' where k = (select max(k) from resets)", &["stands at the boundary before"]),
     // The directory.
@@ -304,7 +304,12 @@ const FORGERIES: &[(&str, &[&str])] = &[
     // Whole accounts and tenants.
     (
         "delete from tenants",
-        &["acme/anna: tenant acme exists", "tenant acme: catalogs rows have a tenant", "tenant acme: directory rows have a tenant"],
+        &[
+            "acme/anna: tenant acme exists",
+            "tenant acme: catalogs rows have a tenant",
+            "tenant acme: policies rows have a tenant",
+            "tenant acme: directory rows have a tenant",
+        ],
     ),
 ];
 

@@ -182,3 +182,30 @@ worker_test!(a_test_clock_moves_with_the_reset_that_is_recorded, |deployment| {
     deployment.send_to("lab", "jan", "cycle.reset", None, json!({"as_of": "2026-01-15T00:00:00Z"})).await;
     assert_eq!(deployment.reply_to("jan", "rejected").await["reasons"][0], "reset_backwards");
 });
+
+worker_test!(early_usage_in_any_number_is_in_time, |deployment| {
+    deployment.start();
+    deployment.lab().await;
+    let settings = json!({"late_grace_hours": 0, "insufficient": "allow"});
+    deployment.send_to("lab", "set", "tenant.settings_changed", None, settings).await;
+    deployment.reply_to("set", "applied").await;
+    for number in 0..600 {
+        // The later ones come first. More than two portions of them.
+        let time = if number < 500 { "2026-01-20T00:00:00Z" } else { "2026-01-10T00:00:00Z" };
+        let event = json!({"specversion": "1.0", "id": format!("early-{number}"), "source": "test", "type": "usage.recorded", "tenant": "lab",
+            "subject": "a0", "time": time, "data": {"meter": "image", "quantity": 1}});
+        deployment.publish("usage.recorded.lab", Vec::new(), event.to_string().into_bytes()).await;
+    }
+    until(&deployment, "all wait", "select count(*) = 600 from waiting").await;
+    deployment.send_to("lab", "march", "cycle.reset", None, json!({"as_of": "2026-03-01T00:00:00Z"})).await;
+    deployment.reply_to("march", "applied").await;
+    // 600 × 2, of which January's 100 pay for the first; February's and March's repay 100 each.
+    let sums = "select entries.kind, sum(amount + debt_change)::bigint, min(occurred_at)::text, max(occurred_at)::text from entries join accounts using (shard, account_id) \
+                where account = 'a0' and entries.kind not in ('allowance', 'debt_repaid') group by 1 order by 1";
+    let sums: Vec<(String, i64, String, String)> = sqlx::query_as(sums).fetch_all(&deployment.pool).await.unwrap();
+    let of = |kind: &str, sum: i64, first: &str, last: &str| {
+        (kind.to_owned(), sum, format!("{first} 00:00:00+00"), format!("{last} 00:00:00+00"))
+    };
+    assert_eq!(sums, [of("debt_incurred", 1100, "2026-01-10", "2026-01-20"), of("used", 100, "2026-01-10", "2026-01-10")]);
+    assert_eq!(deployment.count("accounts where account = 'a0' and balance = 0 and debt = 900 and open_waiting = 0").await, 1);
+});

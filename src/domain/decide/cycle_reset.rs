@@ -26,6 +26,8 @@ pub fn decide(case: Case<'_>, command: &ResetCycle) -> Result<Decision, Overflow
         Some((_, None)) | None => running.clone().next().is_some() && running.all(|one| command.as_of < one.cycle.start),
     };
     let mut reasons = Reasons::default();
+    // Closing ended every subscription.
+    reasons.add_if(command.manual && named.is_none() && case.book.account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(named.is_some_and(|(_, one)| one.is_some_and(|one| one.ended)), Rejection::NoActiveSubscription);
     reasons.add_if(backwards, Rejection::ResetBackwards);
     reasons.add_if(command.as_of > case.at, Rejection::ResetInFuture);

@@ -5,7 +5,7 @@ use crate::domain::account::AccountStatus;
 use crate::domain::command::GrantCredits;
 use crate::domain::credits::Overflow;
 use crate::domain::decision::{Decision, On};
-use crate::domain::grant::{GrantEnd, GrantTerms};
+use crate::domain::grant::{GrantEnd, GrantSource, GrantTerms, RolloverRule};
 use crate::domain::rejection::{QuarantineReason, Rejection};
 
 pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overflow> {
@@ -24,7 +24,9 @@ pub fn decide(case: Case<'_>, command: &GrantCredits) -> Result<Decision, Overfl
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!command.credits.is_positive() || command.cost_basis.is_negative(), Rejection::InvalidAmount);
-    reasons.add_if(command.rollover.as_ref().is_some_and(|rule| !rule.is_possible(command.credits)), Rejection::InvalidAmount);
+    // Add-ons never roll over (semantics §7).
+    let rolls = |rule: &RolloverRule| command.source != GrantSource::Addon && rule.is_possible(command.credits);
+    reasons.add_if(!command.rollover.as_ref().is_none_or(rolls), Rejection::InvalidAmount);
     reasons.add_if(command.expires_at.is_some_and(|end| end <= effective_at.max(case.at)), Rejection::InvalidTime);
     reasons.add_if(command.recurs.as_ref().is_some_and(|recurs| !recurs.interval.is_whole()), Rejection::InvalidTime);
     if let Some(refusal) = reasons.refusal() {

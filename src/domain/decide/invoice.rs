@@ -65,7 +65,7 @@ fn grant(draft: &mut super::Draft<'_>, one: &Subscription, event: &ProviderInvoi
     if from.is_some_and(|from| from >= one.cycle.end) {
         return Ok(Credits::ZERO);
     }
-    if until <= one.cycle.start { cycle::issue_late(draft, one, &what) } else { cycle::issue(draft, &one.id, &one.current, &what) }
+    if until <= one.cycle.start { cycle::issue_late(draft, one, &what) } else { cycle::issue(draft, &one.id, &what) }
 }
 
 /// From when, where that is known, until when an invoice pays. A fee beside the plan pays for no cycle.

@@ -1,6 +1,6 @@
 //! One command, one state, one answer: the match that sends each command to its rules.
 //!
-//! Owns nothing but the match. Identity was asked before; time up to `at` has been written.
+//! Owns nothing but the match. Identity was asked before; what is due has been written.
 
 mod account;
 mod adjust;
@@ -42,12 +42,17 @@ pub struct Case<'a> {
     pub message: &'a Message,
     /// The recorded time.
     pub at: Timestamp,
+    /// Up to which instant refills have happened: the recorded time, and for a message that waited for its time,
+    /// that time.
+    pub passed: Timestamp,
 }
 
 impl<'a> Case<'a> {
     /// A draft whose entries are caused by the message.
     fn draft(&self) -> Draft<'a> {
-        Draft::new(self.book, self.terms, self.message.id.clone(), self.message.occurred_at.min(self.at), self.at)
+        let mut draft = Draft::new(self.book, self.terms, self.message.id.clone(), self.message.occurred_at.min(self.at), self.at);
+        draft.passed = self.passed;
+        draft
     }
 
     /// True for a provider's event of the mode, live or test, that the tenant does not take.

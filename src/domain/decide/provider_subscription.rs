@@ -28,7 +28,7 @@ pub fn record(case: Case<'_>, event: &ProviderSubscription) -> Result<Decision, 
     match (known, wanted, event.said) {
         (Some(one), ..) if one.ended || one.told.as_ref().is_some_and(|last| last.at > told.at) => Ok(Decision::Duplicate),
         (Some(one), _, SubscriptionSaid::Over) => over(case, one, told),
-        (Some(one), Some(wanted), SubscriptionSaid::Running) => runs(case, (one, event.cancels), wanted, told),
+        (Some(one), Some(wanted), SubscriptionSaid::Running) => runs(case, one, event, (wanted, told)),
         (Some(_), None, SubscriptionSaid::Running) => Ok(Decision::Rejected(vec![Rejection::UnknownPlan])),
         (None, Some(wanted), SubscriptionSaid::Running) => start_as(case, &started(case, event, wanted), Some(told), event.cancels),
         (None, Some(wanted), SubscriptionSaid::Over) => was_over(case, &started(case, event, wanted), told),
@@ -69,10 +69,15 @@ fn started(case: Case<'_>, event: &ProviderSubscription, wanted: Wanted) -> Star
 }
 
 /// It runs, as something else perhaps, and perhaps not for long.
-fn runs(case: Case<'_>, (known, cancels): (&Subscription, bool), wanted: Wanted, told: Told) -> Result<Decision, Overflow> {
+fn runs(case: Case<'_>, known: &Subscription, event: &ProviderSubscription, (wanted, told): (Wanted, Told)) -> Result<Decision, Overflow> {
+    // One that is paid by another interval now has other cycles: it cannot take over the running one.
+    if event.interval.is_some_and(|interval| interval != known.interval) {
+        return Ok(Decision::Rejected(vec![Rejection::UnknownPlan]));
+    }
     if let Some(refusal) = unchangeable(case, known, &wanted) {
         return Ok(refusal);
     }
+    let cancels = event.cancels;
     let same = wanted == *known.next.as_ref().unwrap_or(&known.current) && known.cancelled == cancels;
     let mut draft = case.draft();
     draft.occurred_at = case.at;

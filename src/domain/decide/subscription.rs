@@ -2,8 +2,8 @@
 
 use super::{Case, Reasons, accept};
 use crate::domain::account::AccountStatus;
-use crate::domain::calendar::{boundary, period_of};
-use crate::domain::catalog::Addon;
+use crate::domain::calendar::{Interval, boundary, period_of};
+use crate::domain::catalog::{Addon, Plan};
 use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::{Credits, Overflow};
@@ -42,9 +42,18 @@ pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option
     let zone = account.profile.zone.clone();
     let opened = period_of(command.anchor, every, case.at, zone.rules()).and_then(|k| {
         let at = |k: i32| boundary(command.anchor, every, k, zone.rules());
-        Some(Cycle { k, n: 0, start: at(k)?, end: at(k.checked_add(1)?)?, catalog: catalog.version, allowance: Credits::ZERO })
+        Some(Cycle {
+            k,
+            n: 0,
+            start: at(k)?,
+            end: at(k.checked_add(1)?)?,
+            catalog: catalog.version,
+            allowance: Credits::ZERO,
+            units: BTreeMap::new(),
+            granted: false,
+        })
     });
-    let interval_fits = plan.and_then(|plan| plan.interval).is_none_or(|interval| interval == command.interval);
+    let interval_fits = plan.is_none_or(|plan| is_sold_by(plan, command.interval));
     let mut reasons = Reasons::default();
     reasons.add_if(account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
@@ -62,6 +71,7 @@ pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option
         allowance_every: every,
         anchor: command.anchor,
         zone,
+        started_at: case.at,
         current: wanted,
         next: None,
         cancelled,
@@ -106,24 +116,29 @@ pub fn change(case: Case<'_>, command: &ChangeSubscription) -> Result<Decision, 
 pub(super) fn unchangeable(case: Case<'_>, known: &Subscription, wanted: &Wanted) -> Option<Decision> {
     let Some(catalog) = case.terms.catalog() else { return Some(Decision::Rejected(vec![Rejection::UnknownPlan])) };
     let plan = catalog.plans.get(&wanted.plan);
-    let keeps_plan = [Some(&known.current), known.next.as_ref()].into_iter().flatten().any(|had| had.plan == wanted.plan);
+    let keeps_plan = known.has_plan(&wanted.plan);
     let every = plan.and_then(|plan| plan.allowance_every).unwrap_or(known.interval);
     let mut reasons = Reasons::default();
     reasons.add_if(case.book.account.status == AccountStatus::Closed, Rejection::AccountClosed);
     reasons.add_if(!units_possible(&wanted.addons), Rejection::InvalidAmount);
-    // A plan with cycles of another length cannot take over a running cycle.
-    reasons.add_if(!keeps_plan && (plan.is_none() || every != known.allowance_every), Rejection::UnknownPlan);
+    // A plan with cycles of another length, or of another paid interval, cannot take over a running cycle.
+    let fits = plan.is_some_and(|plan| every == known.allowance_every && is_sold_by(plan, known.interval));
+    reasons.add_if(!keeps_plan && !fits, Rejection::UnknownPlan);
     reasons.add_if(!addons_fit(case, wanted, Some(known)), Rejection::UnknownAddon);
     reasons.refusal()
+}
+
+fn is_sold_by(plan: &Plan, interval: Interval) -> bool {
+    plan.interval.is_none_or(|wanted| wanted == interval)
 }
 
 /// Makes a subscription what is wanted: increases at once, decreases at the end of the paid interval.
 pub(super) fn move_to(draft: &mut Draft<'_>, mut one: Subscription, wanted: Wanted) -> Result<(), Overflow> {
     one.current = raised(draft.terms, &one, &wanted);
     one.next = (one.current != wanted).then_some(wanted);
-    let (id, now) = (one.id.clone(), one.current.clone());
+    let id = one.id.clone();
     draft.put(Row::Subscription(one));
-    cycle::issue(draft, &id, &now, &Issue::Change)?;
+    cycle::issue(draft, &id, &Issue::Change)?;
     Ok(())
 }
 
@@ -203,7 +218,7 @@ fn units_possible(addons: &BTreeMap<Id, u32>) -> bool {
 }
 
 /// Every add-on is sold, goes with the plan and is for this kind of account. Units that are there
-/// already may stay or become fewer when their add-on is not sold any more, as a plan may.
+/// already may stay or become fewer while the plan stays, whatever is sold by now.
 fn addons_fit(case: Case<'_>, wanted: &Wanted, known: Option<&Subscription>) -> bool {
     let kind = case.book.account.profile.kind;
     let fits = |addon: &Addon| {
@@ -211,8 +226,9 @@ fn addons_fit(case: Case<'_>, wanted: &Wanted, known: Option<&Subscription>) -> 
         scope && (addon.plans.is_empty() || addon.plans.contains(&wanted.plan))
     };
     wanted.addons.iter().all(|(id, units)| {
+        let kept = known.filter(|one| *units <= one.units(id));
         let sold = case.terms.catalog().and_then(|catalog| catalog.addons.get(id));
-        let kept = || known.filter(|one| *units <= one.units(id)).and_then(|one| cycle::addon(case.terms, id, one.cycle.catalog));
-        sold.or_else(kept).is_some_and(fits)
+        let known_as = || kept.and_then(|one| cycle::addon(case.terms, id, one.cycle.catalog));
+        kept.is_some_and(|one| one.has_plan(&wanted.plan)) || sold.or_else(known_as).is_some_and(fits)
     })
 }

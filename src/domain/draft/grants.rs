@@ -42,7 +42,7 @@ impl Draft<'_> {
             refill_at: None,
             terms: Arc::new(terms),
         };
-        self.book.grants.insert(number, grant);
+        self.book.grants.insert(grant);
         self.grants.insert(number);
         if !pending {
             self.activate(number, reference)?;
@@ -56,7 +56,7 @@ impl Draft<'_> {
     /// [`Overflow`] when a number leaves its bounds.
     pub fn activate(&mut self, number: u32, reference: Option<Printable>) -> Result<(), Overflow> {
         let closed = self.book.account.status == AccountStatus::Closed;
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         let amount = grant.terms.credits;
         let kind = match grant.terms.source {
             GrantSource::Purchased => EntryKind::Purchased,
@@ -100,18 +100,17 @@ impl Draft<'_> {
     pub(super) fn take(&mut self, amount: Credits, limit: impl Fn(&Grant) -> Result<Credits, Overflow>) -> Result<Vec<Touch>, Overflow> {
         let settings = &self.terms.settings;
         let zone = self.book.account.profile.zone.rules();
-        let mut order: Vec<&mut Grant> = self.book.grants.values_mut().filter(|grant| grant.status == GrantStatus::Active).collect();
+        let mut order: Vec<&Grant> = self.book.grants.live().filter(|grant| grant.status == GrantStatus::Active).collect();
         order.sort_by(|left, right| burn_down::compare(settings, left, right));
+        let order: Vec<u32> = order.into_iter().map(|grant| grant.terms.number).collect();
         let mut left = amount;
         let mut touched = Vec::new();
-        for grant in order {
-            if !left.is_positive() {
-                break;
-            }
+        for number in order {
+            let Some(grant) = self.book.grants.get_mut(number).filter(|_| left.is_positive()) else { break };
             let part = limit(grant)?.min(left);
             if part.is_positive() {
                 left = left.minus(part)?;
-                self.grants.insert(grant.terms.number);
+                self.grants.insert(number);
                 touched.push(burn_part(grant, part, (self.passed, zone))?);
             }
         }
@@ -120,13 +119,9 @@ impl Draft<'_> {
 
     /// Ends a grant at the time of the draft; what was left of it has been taken before.
     pub fn end_grant(&mut self, number: u32) {
-        let (now, recorded) = (self.occurred_at, self.at());
-        self.change_grant(number, |grant| {
-            grant.status = GrantStatus::Ended;
-            grant.refill_at = None;
-            grant.ended_at = Some(now);
-            grant.end_recorded_at = Some(recorded);
-        });
+        let now = self.occurred_at;
+        self.book.grants.end(number, now, self.at);
+        self.grants.insert(number);
         let account = &mut self.book.account;
         account.last_ended_at = account.last_ended_at.max(Some(now));
     }
@@ -137,7 +132,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn take_from(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
-        if let Some(grant) = self.book.grants.get_mut(&number).filter(|_| kind.is_breakage()) {
+        if let Some(grant) = self.book.grants.get_mut(number).filter(|_| kind.is_breakage()) {
             grant.breakage = grant.breakage.plus(amount)?;
         }
         self.lower(number, kind, amount, None)
@@ -148,7 +143,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn trim(&mut self, number: u32, amount: Credits) -> Result<(), Overflow> {
-        if let Some(grant) = self.book.grants.get_mut(&number) {
+        if let Some(grant) = self.book.grants.get_mut(number) {
             grant.trimmed = grant.trimmed.plus(amount)?;
         }
         self.lower(number, EntryKind::Forfeited, amount, None)
@@ -159,14 +154,14 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn void(&mut self, number: u32, amount: Credits, reference: Printable) -> Result<(), Overflow> {
-        if let Some(grant) = self.book.grants.get_mut(&number) {
+        if let Some(grant) = self.book.grants.get_mut(number) {
             grant.voided = grant.voided.plus(amount)?;
         }
         self.lower(number, EntryKind::Voided, amount, Some(reference))
     }
 
     fn lower(&mut self, number: u32, kind: EntryKind, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         grant.remaining = grant.remaining.minus(amount)?;
         refill::wake(grant, self.passed, self.book.account.profile.zone.rules());
         let frozen = grant.frozen.min(grant.remaining);
@@ -183,7 +178,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount ≤ remaining`.
     pub fn claw(&mut self, number: u32, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         let unfrozen = grant.frozen.min(amount);
         grant.remaining = grant.remaining.minus(amount)?;
         grant.frozen = grant.frozen.minus(unfrozen)?;
@@ -198,7 +193,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] when a number leaves its bounds.
     pub fn unclaw(&mut self, number: u32, amount: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         grant.clawed = grant.clawed.minus(amount)?;
         self.give_back(number, amount, reference)
     }
@@ -212,7 +207,7 @@ impl Draft<'_> {
         let at = self.at();
         // What a closed account has is frozen, what comes back to it as well.
         let frozen = if self.book.account.status == AccountStatus::Closed { amount } else { Credits::ZERO };
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         let over = grant.status == GrantStatus::Ended || grant.terms.end.explicit().is_some_and(|end| end <= at);
         grant.remaining = grant.remaining.plus(amount)?;
         grant.frozen = grant.frozen.plus(frozen)?;
@@ -233,7 +228,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while the frozen part stays between 0 and what remains.
     pub fn freeze(&mut self, number: u32, change: Credits, reference: Option<Printable>) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         grant.frozen = grant.frozen.plus(change)?;
         self.grants.insert(number);
         let kind = if change.is_negative() { EntryKind::Unfrozen } else { EntryKind::Frozen };

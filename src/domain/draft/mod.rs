@@ -73,8 +73,15 @@ impl<'a> Draft<'a> {
     /// Begins on a copy of the book; `at` is the recorded time, `occurred_at` the world's.
     #[must_use]
     pub fn new(book: &Book, terms: &'a Terms, cause: MessageId, occurred_at: Timestamp, at: Timestamp) -> Self {
+        Self::on(book.clone(), terms, cause, occurred_at, at)
+    }
+
+    /// Begins on the book itself.
+    #[must_use]
+    pub fn on(book: Book, terms: &'a Terms, cause: MessageId, occurred_at: Timestamp, at: Timestamp) -> Self {
         Self {
-            book: book.clone(),
+            grants_before: book.account.grants,
+            book,
             terms,
             cause,
             actor: None,
@@ -82,7 +89,6 @@ impl<'a> Draft<'a> {
             occurred_at,
             passed: at,
             at,
-            grants_before: book.account.grants,
             entries: Vec::new(),
             events: Vec::new(),
             grants: BTreeSet::new(),
@@ -211,7 +217,7 @@ impl<'a> Draft<'a> {
 
     /// Changes a grant without moving credits.
     pub fn change_grant(&mut self, number: u32, change: impl FnOnce(&mut Grant)) {
-        if let Some(grant) = self.book.grants.get_mut(&number) {
+        if let Some(grant) = self.book.grants.get_mut(number) {
             change(grant);
             self.grants.insert(number);
         }
@@ -237,13 +243,20 @@ impl<'a> Draft<'a> {
 
     /// The mutation; nothing can fail from here.
     #[must_use]
-    pub fn finish(mut self) -> Mutation {
+    pub fn finish(self) -> Mutation {
+        self.finish_with_book().0
+    }
+
+    /// The mutation, and the book it was drafted on, as it is with it.
+    #[must_use]
+    pub fn finish_with_book(mut self) -> (Mutation, Book) {
         let grants = self.grants.iter().filter_map(|number| self.book.grants.get(number)).cloned().map(Row::Grant);
         let debts = self.debts.iter().filter_map(|number| self.book.debts.get(number)).cloned().map(Row::Debt);
         let mut rows: Vec<Row> = grants.chain(debts).collect();
         rows.append(&mut self.rows);
         self.book.account.recorded_at = Some(self.at);
-        Mutation { account: self.book.account, entries: self.entries, events: self.events, rows }
+        let account = self.book.account.clone();
+        (Mutation { account, entries: self.entries, events: self.events, rows }, self.book)
     }
 }
 
@@ -252,5 +265,5 @@ impl<'a> Draft<'a> {
 /// # Errors
 /// [`Overflow`] cannot happen while the invariants hold.
 pub fn spendable(book: &Book, scope: Option<&Id>) -> Result<Credits, Overflow> {
-    book.grants.values().try_fold(Credits::ZERO, |sum, grant| sum.plus(grant.spendable(scope)?))
+    book.grants.live().try_fold(Credits::ZERO, |sum, grant| sum.plus(grant.spendable(scope)?))
 }

@@ -13,7 +13,7 @@ impl Draft<'_> {
     /// # Errors
     /// [`Overflow`] cannot happen while `amount` is at most its breakage.
     pub fn return_unused(&mut self, number: u32, amount: Credits) -> Result<(), Overflow> {
-        if let Some(grant) = self.book.grants.get_mut(&number) {
+        if let Some(grant) = self.book.grants.get_mut(number) {
             grant.breakage = grant.breakage.minus(amount)?;
         }
         self.raise(number, EntryKind::Returned, amount)
@@ -39,14 +39,14 @@ impl Draft<'_> {
         if !amount.is_positive() {
             return Ok(());
         }
-        if let Some(grant) = self.book.grants.get_mut(&number) {
+        if let Some(grant) = self.book.grants.get_mut(number) {
             grant.handed_on = grant.handed_on.minus(amount)?;
         }
         self.raise(number, EntryKind::RolledIn, amount)
     }
 
     fn raise(&mut self, number: u32, kind: EntryKind, amount: Credits) -> Result<(), Overflow> {
-        let Some(grant) = self.book.grants.get_mut(&number) else { return Ok(()) };
+        let Some(grant) = self.book.grants.get_mut(number) else { return Ok(()) };
         grant.remaining = grant.remaining.plus(amount)?;
         self.grants.insert(number);
         let touched = vec![Touch { grant: number, change: amount }];
@@ -62,7 +62,7 @@ impl Draft<'_> {
         let zone = self.book.account.profile.zone.rules();
         let mut touched = Vec::with_capacity(parts.len());
         for (number, part) in parts {
-            let Some(grant) = self.book.grants.get_mut(number) else { continue };
+            let Some(grant) = self.book.grants.get_mut(*number) else { continue };
             self.grants.insert(*number);
             touched.push(burn_part(grant, *part, (passed, zone))?);
         }

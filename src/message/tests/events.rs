@@ -204,6 +204,7 @@ fn states_are_announced_whole() {
         allowance_every: Interval::Month,
         anchor: "2026-01-31T00:00:00".parse().unwrap(),
         zone: Zone::utc(),
+        started_at: at("2026-01-31T00:00:00Z"),
         current: wanted.clone(),
         next: Some(Wanted { addons: BTreeMap::new(), ..wanted }),
         cancelled: false,
@@ -217,6 +218,8 @@ fn states_are_announced_whole() {
             end: at("2026-02-28T00:00:00Z"),
             catalog: 3,
             allowance: credits("1000"),
+            units: BTreeMap::new(),
+            granted: true,
         },
     };
     let data = json!({

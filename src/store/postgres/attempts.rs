@@ -82,7 +82,7 @@ impl PostgresStore {
         let (queues, digests) = keys(raws);
         sqlx::query(
             "delete from attempts where shard = $1 and ((queue, digest) in (select * from unnest($2::text[], $3::bytea[])) \
-             or last_at < clock_timestamp() - interval '1 day')",
+             or last_at < statement_timestamp() - interval '1 day')",
         )
         .bind(aside::home(self.shards))
         .bind(queues)

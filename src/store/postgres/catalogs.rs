@@ -2,15 +2,13 @@
 //!
 //! Owns making a tenant and adding a version. Versions are never changed.
 
-use super::terms::SettingsRow;
+use super::policies;
 use crate::catalog::CatalogFile;
 use crate::domain::ids::Id;
-use crate::domain::settings::Settings;
 use crate::failure::Failure;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgPool;
-use sqlx::types::Json;
 
 /// Why a catalog was not stored; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -45,18 +43,15 @@ impl From<sqlx::Error> for ApplyError {
 /// [`ApplyError`]; nothing was changed.
 pub async fn apply(pool: &PgPool, tenant: &Id, file: &CatalogFile, document: &str) -> Result<u32, ApplyError> {
     let mut transaction = pool.begin().await?;
-    let defaults = Json(SettingsRow::of(&Settings::default()));
-    sqlx::query("insert into tenants (tenant, settings, test_clock) values ($1, $2, $3) on conflict (tenant) do nothing")
+    sqlx::query("insert into tenants (tenant, test_clock) values ($1, $2) on conflict (tenant) do nothing")
         .bind(tenant.as_str())
-        .bind(defaults)
         .bind(file.test_clock)
         .execute(&mut *transaction)
         .await?;
-    let (settings, stored): (Json<SettingsRow>, bool) =
-        sqlx::query_as("select settings, test_clock from tenants where tenant = $1 for update")
-            .bind(tenant.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
+    let stored: bool = sqlx::query_scalar("select test_clock from tenants where tenant = $1 for update")
+        .bind(tenant.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
     if stored != file.test_clock {
         return Err(ApplyError::TestClock { tenant: tenant.clone(), stored, wanted: file.test_clock });
     }
@@ -83,12 +78,8 @@ pub async fn apply(pool: &PgPool, tenant: &Id, file: &CatalogFile, document: &st
             version
         }
     };
-    let settings = file.policies.applied_to(&settings.0.settings()?);
-    sqlx::query("update tenants set settings = $2, revision = default where tenant = $1")
-        .bind(tenant.as_str())
-        .bind(Json(SettingsRow::of(&settings)))
-        .execute(&mut *transaction)
-        .await?;
+    let settings = file.policies.applied_to(&policies::in_force(&mut transaction, tenant, None).await?);
+    policies::change(&mut transaction, tenant, &settings, &format!("catalog version {version}")).await?;
     transaction.commit().await?;
     Ok(u32::try_from(version).unwrap_or(u32::MAX))
 }

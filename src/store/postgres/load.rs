@@ -227,7 +227,7 @@ impl Batch {
     fn found(&mut self, account_id: i64, cached: CachedAccount) {
         let CachedAccount { version, account, open, grants, places, months } = cached;
         self.places.insert(account_id, Places { grants: places, months: months.is_some(), ..Places::of(version.place) });
-        self.add(account_id, Book { grants, months: months.unwrap_or_default(), ..Book::of(account) }, open);
+        self.add(account_id, Book { grants: grants.into(), months: months.unwrap_or_default(), ..Book::of(account) }, open);
     }
 
     fn add(&mut self, account_id: i64, book: Book, open: OpenRows) {
@@ -302,7 +302,7 @@ impl Batch {
             if let Some(places) = self.places.get_mut(&account_id) {
                 places.grants.insert(grant.terms.number, place);
             }
-            self.book(account_id)?.grants.insert(grant.terms.number, grant);
+            self.book(account_id)?.grants.insert(grant);
         }
         Ok(())
     }

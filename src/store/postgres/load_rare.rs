@@ -11,7 +11,6 @@ use super::rows_money::{
 use crate::domain::book::Book;
 use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::payment::{PaymentStatus, may_be_cut, named_by_id};
-use crate::domain::subscription::Subscription;
 use crate::failure::Failure;
 use crate::store::{Named, Needs, OpenRows};
 use sqlx::PgConnection;
@@ -95,7 +94,7 @@ impl Batch {
         }
         self.subscriptions(connection, needs, open).await?;
         let mut needs = Cow::Borrowed(needs);
-        let ahead: Named<Printable> = self.paid_ahead();
+        let ahead: Named<Printable> = self.paid_ahead(&needs);
         if !ahead.is_empty() {
             let needs = needs.to_mut();
             needs.months.extend(ahead.iter().map(|(key, _)| key.clone()));
@@ -138,10 +137,13 @@ impl Batch {
     }
 
     /// Payments of cycles that have not opened yet: should one open, it is added to what they brought.
-    fn paid_ahead(&self) -> Named<Printable> {
-        let books = self.accounts.values().map(|loaded| &loaded.state.book);
-        let ahead = |book: &'_ Book| book.subscriptions.values().filter_map(Subscription::paid_ahead).cloned().collect::<Vec<_>>();
-        books.flat_map(|book| ahead(book).into_iter().map(|payment| (book.account.key.clone(), payment))).collect()
+    fn paid_ahead(&self, needs: &Needs) -> Named<Printable> {
+        let ahead = |book: &Book| {
+            let by_hand = needs.reset_by_hand.contains(&book.account.key);
+            let paid = book.subscriptions.values().filter_map(|one| one.paid_ahead(by_hand));
+            paid.map(|payment| (book.account.key.clone(), payment.clone())).collect::<Vec<_>>()
+        };
+        self.accounts.values().flat_map(|loaded| ahead(&loaded.state.book)).collect()
     }
 
     /// Payments with all of their names; returns the ids that requests for staff have or would have.

@@ -14,6 +14,7 @@ mod load_late;
 mod load_rare;
 pub mod migrate;
 pub mod outbox;
+pub mod policies;
 pub mod quarantine;
 pub mod query;
 pub mod reach;

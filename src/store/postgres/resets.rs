@@ -76,7 +76,7 @@ impl PostgresStore {
     pub async fn take_resets(&self, most: i64) -> Result<Vec<ResetJob>, Failure> {
         let rows: Vec<JobRow> = sqlx::query_as(
             "update reset_jobs set try_at = clock_timestamp() + interval '10 seconds' where (tenant, message_key) in \
-               (select tenant, message_key from reset_jobs where try_at <= clock_timestamp() \
+               (select tenant, message_key from reset_jobs where try_at <= statement_timestamp() \
                 order by try_at limit $1 for update skip locked) \
              returning tenant, source, id, content, as_of, reply_to, correlation_id",
         )

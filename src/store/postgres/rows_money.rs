@@ -276,9 +276,12 @@ impl WantedRow {
     }
 
     fn wanted(&self) -> Result<Wanted, Failure> {
-        let addons = self.addons.iter().map(|(addon, units)| Ok((id(addon)?, *units))).collect::<Result<_, Failure>>()?;
-        Ok(Wanted { plan: id(&self.plan)?, addons })
+        Ok(Wanted { plan: id(&self.plan)?, addons: units(&self.addons)? })
     }
+}
+
+fn units(by_addon: &BTreeMap<String, u32>) -> Result<BTreeMap<Id, u32>, Failure> {
+    by_addon.iter().map(|(addon, units)| Ok((id(addon)?, *units))).collect()
 }
 
 #[derive(sqlx::FromRow)]
@@ -290,6 +293,7 @@ pub struct SubscriptionRow {
     allowance_every: String,
     anchor: SqlDateTime,
     time_zone: String,
+    started_at: SqlTimestamp,
     wanted: Json<WantedRow>,
     wanted_next: Option<Json<WantedRow>>,
     is_cancelled: bool,
@@ -300,6 +304,8 @@ pub struct SubscriptionRow {
     cycle_end: SqlTimestamp,
     cycle_catalog: i32,
     cycle_allowance: Decimal,
+    cycle_units: Json<BTreeMap<String, u32>>,
+    cycle_granted: bool,
     provider_name: Option<String>,
     told_at: Option<SqlTimestamp>,
     paid_until: Option<SqlTimestamp>,
@@ -315,6 +321,7 @@ impl SubscriptionRow {
             allowance_every: word("interval", &self.allowance_every)?,
             anchor: self.anchor.to_jiff(),
             zone: Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?,
+            started_at: self.started_at.to_jiff(),
             current: self.wanted.0.wanted()?,
             next: self.wanted_next.as_ref().map(|next| next.0.wanted()).transpose()?,
             cancelled: self.is_cancelled,
@@ -334,6 +341,8 @@ impl SubscriptionRow {
                 end: self.cycle_end.to_jiff(),
                 catalog: number(self.cycle_catalog.into())?,
                 allowance: credits(self.cycle_allowance)?,
+                units: units(&self.cycle_units.0)?,
+                granted: self.cycle_granted,
             },
         })
     }

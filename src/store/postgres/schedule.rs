@@ -12,9 +12,10 @@ use crate::failure::Failure;
 use crate::message::raw::{Raw, RawHead};
 use crate::message::{Incoming, reread};
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
+use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx as _};
 use sqlx::PgTransaction;
 use sqlx::types::{Json, Uuid};
+use std::collections::BTreeMap;
 
 /// The first half of the key of the lock on a shard's turn; the second half is the shard.
 const TURN_LOCK: i32 = 0x6475_6521;
@@ -53,9 +54,10 @@ impl PostgresStore {
             return Ok(None);
         }
         let mut accounts = Vec::new();
+        // The time of the statement, not of the clock, which an index is not asked for: all accounts would be read.
         for sql in [
             "select accounts.tenant, accounts.account from accounts join tenants using (tenant) \
-             where shard = $1 and next_due_at <= clock_timestamp() and not tenants.test_clock order by next_due_at limit $2",
+             where shard = $1 and next_due_at <= statement_timestamp() and not tenants.test_clock order by next_due_at limit $2",
             // Most databases have no test clock, and then no account is looked at for one.
             "select found.tenant, found.account from (select tenant, clock from tenants where test_clock offset 0) as clocks cross join lateral \
                (select tenant, account, next_due_at from accounts where shard = $1 and accounts.tenant = clocks.tenant \
@@ -87,13 +89,13 @@ impl PostgresStore {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Accounts of one tenant and shard with something due by `as_of`, but for some.
+    /// Accounts of one tenant and shard with something due by `as_of`, but for some, and how far each is.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn due_of_tenant(&self, due: &DueOfTenant<'_>, but: &[String], most: i64) -> Result<Vec<AccountKey>, Failure> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "select tenant, account from accounts where shard = $1 and tenant = $2 and next_due_at <= $3 \
+    pub async fn due_of_tenant(&self, due: &DueOfTenant<'_>, but: &[String], most: i64) -> Result<BTreeMap<AccountKey, Progress>, Failure> {
+        let rows: Vec<(String, String, SqlTimestamp, i32)> = sqlx::query_as(
+            "select tenant, account, next_due_at, open_waiting from accounts where shard = $1 and tenant = $2 and next_due_at <= $3 \
              and account <> all($4) order by next_due_at limit $5",
         )
         .bind(due.shard)
@@ -103,7 +105,10 @@ impl PostgresStore {
         .bind(most)
         .fetch_all(&self.pool)
         .await?;
-        keys(&rows)
+        let one = |(tenant, account, due_at, waiting): (String, String, SqlTimestamp, i32)| {
+            Ok((AccountKey { tenant: id(&tenant)?, account: id(&account)? }, Progress { due_at: due_at.to_jiff(), waiting }))
+        };
+        rows.into_iter().map(one).collect()
     }
 
     /// Messages of a shard that wait for another account's and are to be asked about now. Each is
@@ -117,7 +122,7 @@ impl PostgresStore {
                + least(greatest(clock_timestamp() - arrived_at, interval '250 milliseconds'), interval '10 seconds') \
              where shard = $1 and waits_on = 'claim' and (account_id, message_key) in \
                (select account_id, message_key from waiting where shard = $1 and waits_on = 'claim' \
-                and (waits_until is null or waits_until <= clock_timestamp()) \
+                and (waits_until is null or waits_until <= statement_timestamp()) \
                 order by waits_until nulls first limit $2 for update skip locked) \
              returning account_id, (select account from accounts a where a.shard = $1 and a.account_id = waiting.account_id), \
              waits_key, raw, body",
@@ -158,6 +163,13 @@ impl PostgresStore {
         .await?;
         Ok(())
     }
+}
+
+/// How far an account with something due is: a write of it changes that, unless it could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    due_at: Timestamp,
+    waiting: i32,
 }
 
 /// What is due of one tenant in one shard.

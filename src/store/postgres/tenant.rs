@@ -6,9 +6,9 @@
 use super::PostgresStore;
 use super::load::instant;
 use super::outbox;
+use super::policies;
 use super::refused;
 use super::resets::ResetJob;
-use super::terms::SettingsRow;
 use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
@@ -20,7 +20,7 @@ use crate::store::{Content, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgConnection;
-use sqlx::types::{Json, Uuid};
+use sqlx::types::Uuid;
 
 /// Something to answer for a tenant.
 #[derive(Debug, Clone)]
@@ -47,12 +47,12 @@ impl PostgresStore {
     /// [`Failure`] of the database; nothing was changed.
     pub async fn answer_tenant(&self, ask: &TenantAsk, raw: &Raw) -> Result<Outcome, Failure> {
         let mut transaction = self.pool.begin().await?;
-        let tenant: Option<(Json<SettingsRow>, bool, Option<SqlTimestamp>, SqlTimestamp)> =
-            sqlx::query_as("select settings, test_clock, clock, clock_timestamp() from tenants where tenant = $1 for update")
+        let tenant: Option<(bool, Option<SqlTimestamp>, SqlTimestamp)> =
+            sqlx::query_as("select test_clock, clock, clock_timestamp() from tenants where tenant = $1 for update")
                 .bind(ask.tenant.as_str())
                 .fetch_optional(&mut *transaction)
                 .await?;
-        let Some((settings, test_clock, clock, now)) = tenant else {
+        let Some((test_clock, clock, now)) = tenant else {
             return Ok(Outcome::Quarantined(QuarantineReason::UnknownTenant));
         };
         let mut clocks = Clocks { test: test_clock, clock: clock.map(SqlTimestamp::to_jiff), now: now.to_jiff() };
@@ -71,7 +71,7 @@ impl PostgresStore {
             transaction.commit().await?;
             return Ok(outcome);
         }
-        let outcome = self.carry_out(&mut transaction, answering, (ask, &settings.0), clocks).await?;
+        let outcome = self.carry_out(&mut transaction, answering, ask, clocks).await?;
         if let Outcome::Rejected(reasons) = &outcome {
             refused::announce(&mut transaction, home, ask, reasons, clocks.time()).await?;
         }
@@ -87,18 +87,14 @@ impl PostgresStore {
         &self,
         connection: &mut PgConnection,
         answering: Answering<'_>,
-        (ask, settings): (&TenantAsk, &SettingsRow),
+        ask: &TenantAsk,
         clocks: Clocks,
     ) -> Result<Outcome, Failure> {
         let outcome = match &ask.command {
             None => Outcome::Ignored,
             Some(TenantCommand::ChangeSettings(change)) => {
-                let changed = change.applied_to(&settings.settings()?);
-                sqlx::query("update tenants set settings = $2, revision = default where tenant = $1")
-                    .bind(ask.tenant.as_str())
-                    .bind(Json(SettingsRow::of(&changed)))
-                    .execute(&mut *connection)
-                    .await?;
+                let settings = change.applied_to(&policies::in_force(connection, &ask.tenant, None).await?);
+                policies::change(connection, &ask.tenant, &settings, &ask.id.to_string()).await?;
                 Outcome::Applied
             }
             Some(TenantCommand::ChangeStaff { member, role }) => {

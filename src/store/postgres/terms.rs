@@ -1,8 +1,9 @@
 //! A tenant's terms: settings, staff and catalog versions, as they are stored and read.
 //!
-//! Owns their stored form. Never changes them: `tenant` and `catalogs` do, and bump the revision
+//! Owns their stored form. Never changes them: `tenant`, `policies` and `catalogs` do, and bump the revision
 //! that every batch compares; nothing else invalidates a worker's copy.
 
+use super::policies;
 use super::rows::{id, unreadable, word};
 use crate::catalog;
 use crate::domain::credits::Credits;
@@ -12,7 +13,6 @@ use crate::failure::Failure;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -109,11 +109,11 @@ impl SettingsRow {
 /// # Errors
 /// [`Failure`] when they cannot be read or a stored catalog is not one for this worker.
 pub async fn load(connection: &mut PgConnection, tenant: &Id) -> Result<Terms, Failure> {
-    let (revision, settings, test_clock): (i64, Json<SettingsRow>, bool) =
-        sqlx::query_as("select revision, settings, test_clock from tenants where tenant = $1")
-            .bind(tenant.as_str())
-            .fetch_one(&mut *connection)
-            .await?;
+    let (revision, test_clock): (i64, bool) = sqlx::query_as("select revision, test_clock from tenants where tenant = $1")
+        .bind(tenant.as_str())
+        .fetch_one(&mut *connection)
+        .await?;
+    let settings = policies::in_force(connection, tenant, None).await?;
     let staff: Vec<(String, String)> =
         sqlx::query_as("select member, role from staff where tenant = $1").bind(tenant.as_str()).fetch_all(&mut *connection).await?;
     let versions: Vec<(i32, String, Option<SqlTimestamp>)> =
@@ -131,5 +131,5 @@ pub async fn load(connection: &mut PgConnection, tenant: &Id) -> Result<Terms, F
         catalogs.insert(catalog.version, Arc::new(catalog));
     }
     let staff = staff.iter().map(|(member, role)| Ok((id(member)?, word("staff role", role)?))).collect::<Result<_, Failure>>()?;
-    Ok(Terms { tenant: tenant.clone(), revision, settings: settings.0.settings()?, staff, catalogs, test_clock })
+    Ok(Terms { tenant: tenant.clone(), revision, settings, staff, catalogs, test_clock })
 }

@@ -31,8 +31,8 @@ const READ_MAX: i64 = 256;
 /// Most bytes of their bodies, but for a single larger one.
 const READ_BYTES_MAX: i64 = 4 * 1024 * 1024;
 
-/// Those that the batch may set free, the oldest first, without their bytes. Each part is served by
-/// the index on the account, the word and the due instant.
+/// Those that the batch may set free, without their bytes: what is due by its instant, then the rest, the oldest first.
+/// Each part is served by the index on the account, the word and the due instant.
 const FREE: &str = "\
     with asked (account_id, at, is_open) as (select * from unnest($2::bigint[], $3::timestamptz[], $4::bool[])), \
     named (account_id, waits_on, waits_key) as ( \
@@ -41,13 +41,13 @@ const FREE: &str = "\
         union all select account_id, 'subscription', key from unnest($7::bigint[], $8::text[]) as one (account_id, key)), \
     named_payment (account_id, name) as (select * from unnest($10::bigint[], $11::text[])), \
     free as ( \
-        select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) as bytes from asked join waiting w using (account_id) \
+        select w.account_id, w.message_key, w.due_at, w.arrived_at, octet_length(w.body) as bytes from asked join waiting w using (account_id) \
         where w.shard = $1 and w.waits_on = any('{account,request,decision,subscription,payment,time,claim}') and w.due_at <= asked.at \
         union all \
-        select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
+        select w.account_id, w.message_key, null, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
         where w.shard = $1 and w.waits_on = 'account' and w.due_at > asked.at and asked.is_open \
         union all \
-        select w.account_id, w.message_key, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
+        select w.account_id, w.message_key, null, w.arrived_at, octet_length(w.body) from asked join waiting w using (account_id) \
         where w.shard = $1 and w.waits_on = any('{request,decision,subscription,payment,claim}') and w.due_at > asked.at and ( \
             w.waits_on = 'claim' and w.waits_key <> 'undecided' \
             or exists (select from named n where (n.account_id, n.waits_on, n.waits_key) = (w.account_id, w.waits_on, w.waits_key)) \
@@ -60,7 +60,7 @@ const FREE: &str = "\
                 and (w.waits_on = 'request' or r.status <> 'pending')) \
             or w.waits_on = 'subscription' and exists (select from subscriptions s \
                 where s.shard = $1 and s.account_id = w.account_id and s.subscription = w.waits_key))) \
-    select account_id, message_key, bytes from free order by arrived_at, message_key limit $9";
+    select account_id, message_key, bytes from free order by due_at nulls last, arrived_at, message_key limit $9";
 
 const BODIES: &str = "select account_id, waits_on, waits_key, waits_until, deadline, raw, body from waiting \
     where shard = $1 and (account_id, message_key) in (select * from unnest($2::bigint[], $3::uuid[])) order by arrived_at, message_key";

@@ -20,6 +20,7 @@ use jiff_sqlx::{DateTime as SqlDateTime, Timestamp as SqlTimestamp, ToSqlx as _}
 use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use std::collections::BTreeMap;
 
 const REQUESTS: &str = "insert into credit_requests (shard, account_id, request, package, credits, bonus, expires_after, price, currency, \
      method, requested_by, evidence_reference, evidence_url, status, submitted_at, expires_at, decided_by, received, granted) \
@@ -31,13 +32,13 @@ const CHARGES: &str = "insert into charges (shard, account_id, reference, purpos
      select $1, new.* from unnest($2::written_charge[]) as new";
 
 const SUBSCRIPTIONS: &str = "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, \
-     time_zone, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, cycle_allowance, \
-     provider_name, told_at, paid_until, paid_by) \
+     time_zone, started_at, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, \
+     cycle_allowance, cycle_units, cycle_granted, provider_name, told_at, paid_until, paid_by) \
      select $1, new.* from unnest($2::written_subscription[]) as new \
      on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
      is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
      cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
-     cycle_allowance = excluded.cycle_allowance, provider_name = excluded.provider_name, told_at = excluded.told_at, \
+     cycle_allowance = excluded.cycle_allowance, cycle_units = excluded.cycle_units, cycle_granted = excluded.cycle_granted, provider_name = excluded.provider_name, told_at = excluded.told_at, \
      paid_until = excluded.paid_until, paid_by = excluded.paid_by";
 
 const HIGH_WATERS: &str = "insert into high_waters (shard, account_id, item, issued, until) \
@@ -185,6 +186,7 @@ written! {
         allowance_every: &'static str,
         anchor: SqlDateTime,
         time_zone: &'a str,
+        started_at: SqlTimestamp,
         wanted: Json<WantedRow>,
         wanted_next: Option<Json<WantedRow>>,
         is_cancelled: bool,
@@ -195,6 +197,8 @@ written! {
         cycle_end: SqlTimestamp,
         cycle_catalog: i32,
         cycle_allowance: Decimal,
+        cycle_units: Json<BTreeMap<&'a str, u32>>,
+        cycle_granted: bool,
         provider_name: Option<&'a str>,
         told_at: Option<SqlTimestamp>,
         paid_until: Option<SqlTimestamp>,
@@ -212,6 +216,7 @@ impl<'a> WrittenSubscription<'a> {
             allowance_every: row.allowance_every.word(),
             anchor: row.anchor.to_sqlx(),
             time_zone: row.zone.name(),
+            started_at: instant(row.started_at),
             wanted: WantedRow::of(&row.current),
             wanted_next: row.next.as_ref().map(WantedRow::of),
             is_cancelled: row.cancelled,
@@ -222,6 +227,8 @@ impl<'a> WrittenSubscription<'a> {
             cycle_end: instant(row.cycle.end),
             cycle_catalog: small(row.cycle.catalog),
             cycle_allowance: row.cycle.allowance.decimal(),
+            cycle_units: Json(row.cycle.units.iter().map(|(addon, units)| (addon.as_str(), *units)).collect()),
+            cycle_granted: row.cycle.granted,
             provider_name: row.told.as_ref().map(|told| told.name.as_str()),
             told_at: row.told.as_ref().map(|told| instant(told.at)),
             paid_until: row.paid.as_ref().map(|paid| instant(paid.until)),

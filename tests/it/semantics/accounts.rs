@@ -47,8 +47,10 @@ scenarios! { CATALOG;
     }
 
     async fn a_zone_must_exist(world) {
-        let martian = json!({"kind": "user", "owner": "u", "time_zone": "Mars/Olympus"});
-        assert_eq!(world.tell("account.opened", "u", martian).await, "rejected: unknown_zone");
+        for zone in ["Mars/Olympus", "Etc/Unknown", "etc/unknown"] {
+            let martian = json!({"kind": "user", "owner": "u", "time_zone": zone});
+            assert_eq!(world.tell("account.opened", "u", martian).await, "rejected: unknown_zone", "{zone}");
+        }
     }
 
     async fn a_frozen_account_refuses_usage_and_spends(world) {
@@ -97,6 +99,20 @@ scenarios! { CATALOG;
         ] {
             assert_eq!(world.tell(kind, "u", data).await, "rejected: account_closed", "{kind}");
         }
+    }
+
+    async fn a_closed_account_is_reset_and_refilled_no_more(world) {
+        world.staff("bob", "admin").await;
+        world.grant("u", "80", json!({"rollover": {"max": "50"}})).await;
+        world.grant("u", "50", json!({"priority": 1, "recurs": {"interval": "P1D", "anchor": "2026-01-01T12:00:00"}})).await;
+        world.done("account.closed", "u", act()).await;
+        let reset = json!({"as_of": "2026-01-01T00:00:00Z", "manual": true});
+        assert_eq!(world.tell("cycle.reset", "u", reset).await, "rejected: account_closed");
+        // Staff pay out what is left.
+        world.done("credits.adjust", "u", adjust("-60")).await;
+        assert_eq!(world.balance("u").await, "70");
+        world.tick("2026-03-01T00:00:00Z").await;
+        assert_eq!(world.balance("u").await, "70");
     }
 
     async fn a_payment_to_a_closed_account_is_credited_frozen(world) {

@@ -212,6 +212,7 @@ scenarios! { CATALOG;
         assert_eq!(world.tell("subscription.changed", "u", json!({"subscription": "sub", "plan": "none"})).await, "rejected: unknown_plan");
         let monthly = json!({"subscription": "other", "plan": "annual", "interval": "month", "anchor": ANCHOR});
         assert_eq!(world.tell("subscription.started", "u", monthly).await, "rejected: unknown_plan", "it is sold by the year");
+        assert_eq!(world.tell("subscription.changed", "u", json!({"subscription": "sub", "plan": "annual"})).await, "rejected: unknown_plan");
     }
 
     async fn the_first_cycle_is_whole_unless_the_plan_prorates(world) {
@@ -223,6 +224,19 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("v").await, "2100");
         world.tick("2026-02-01T00:00:00Z").await;
         assert_eq!(world.balance("v").await, "3100");
+    }
+
+    async fn a_plan_that_prorates_and_starts_again_has_the_rest(world) {
+        world.at("2026-01-11T00:00:00Z").await;
+        world.subscribe("u", "half", ANCHOR).await;
+        cancel(world, false).await;
+        let again = |name: &str, anchor: &str| json!({"subscription": name, "plan": "half", "interval": "month", "anchor": anchor});
+        world.done("subscription.started", "u", again("again", ANCHOR)).await;
+        assert_eq!(world.balance("u").await, "0", "starting again mints nothing");
+        world.done("subscription.cancelled", "u", json!({"subscription": "again", "at_cycle_end": false})).await;
+        world.done("subscription.started", "u", again("other", "2026-01-11T00:00:00")).await;
+        // A whole cycle of 3100, of which 2100 were issued in a period that still runs.
+        assert_eq!(world.grants("u").await, ["plan 1000"]);
     }
 
     async fn proration_rounds_down_at_six_places(world) {
@@ -282,6 +296,18 @@ scenarios! { CATALOG;
         change(world, json!({"addons": units(1)})).await;
         world.tick("2026-04-01T00:00:00Z").await;
         assert_eq!(world.grants("u").await, ["plan 100", "addon 60"]);
+    }
+
+    async fn units_that_are_there_keep_nothing_else_back(world) {
+        let extra = |generative: u32, extra: u32| json!([{"addon": "generative", "units": generative}, {"addon": "extra", "units": extra}]);
+        world.done("subscription.started", "u", start("team", &extra(1, 2))).await;
+        world.catalog(&CATALOG.replace("plans = [\"team\"]", "plans = [\"basic\"]")).await;
+        // It is sold for another plan by now.
+        change(world, json!({"addons": extra(2, 2)})).await;
+        change(world, json!({"addons": extra(2, 1)})).await;
+        assert_eq!(world.tell("subscription.changed", "u", json!({"subscription": "sub", "addons": extra(2, 3)})).await, "rejected: unknown_addon");
+        world.tick("2026-02-01T00:00:00Z").await;
+        assert_eq!(world.grants("u").await, ["plan 1000", "addon 10", "addon 120"]);
     }
 
     async fn a_year_can_have_monthly_allowances(world) {
@@ -391,7 +417,11 @@ scenarios! { CATALOG;
         assert_eq!(world.balance("u").await, "3100");
         world.at("2026-01-11T00:00:00Z").await;
         change(world, json!({"plan": "bigger"})).await;
-        // ⌊6200 × 21 / 31⌋ = 4200; 3100 were issued.
-        assert_eq!(world.balance("u").await, "4200");
+        // 3100 + ⌊(6200 − 3100) × 21 / 31⌋
+        assert_eq!(world.grants("u").await, ["plan 3100", "plan 2100"]);
+        for plan in ["half", "bigger"] {
+            change(world, json!({"plan": plan})).await;
+        }
+        assert_eq!(world.balance("u").await, "5200", "toggling mints nothing");
     }
 }

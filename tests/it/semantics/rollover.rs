@@ -27,6 +27,9 @@ allowance = "100"
 rollover = { max = "50", cycles = 2 }
 [plans.plain]
 allowance = "100"
+[plans.sixty]
+allowance = "60"
+rollover = {}
 [plans.other]
 allowance = "70"
 [addons.generative]
@@ -281,6 +284,22 @@ scenarios! { CATALOG;
         assert_eq!(world.grants("u").await, ["plan 70", "plan 100"]);
     }
 
+    async fn the_cap_counts_what_is_there_after_all_closes_of_an_instant(world) {
+        world.settings(json!({"rollover_cap": "110"})).await;
+        let second = |name: &str, plan: &str| json!({"subscription": name, "plan": plan, "interval": "month", "anchor": ANCHOR});
+        world.done("subscription.started", "u", second("a", "long")).await;
+        world.done("subscription.started", "u", second("b", "sixty")).await;
+        world.tick(FEBRUARY).await;
+        assert_eq!(world.grants("u").await, ["rollover 60", "rollover 50", "plan 100", "plan 60"]);
+        world.done("subscription.cancelled", "u", json!({"subscription": "b"})).await;
+        let before = world.account("u").await.seq;
+        world.tick(MARCH).await;
+        // Of a: 50 that stay, and 50 of February's 100. The 60 of b, closed after it, are none of the cap's.
+        assert_eq!(world.grants("u").await, ["rollover 50", "rollover 50", "plan 100"]);
+        let entries = world.entries_after("u", before).await;
+        assert_eq!(entries, ["rolled_out 50", "forfeited 50", "rolled_in 50", "allowance 100", "forfeited 60", "forfeited 60"]);
+    }
+
     async fn rules_must_be_possible(world) {
         for rule in [
             json!({"min": "60", "max": "50"}),
@@ -292,6 +311,8 @@ scenarios! { CATALOG;
             let grant = json!({"credits": "80", "rollover": rule, "reason": "gift", "actor": "ann"});
             assert_eq!(world.tell("credits.grant", "u", grant).await, "rejected: invalid_amount", "{rule}");
         }
+        let addon = json!({"credits": "80", "source": "addon", "rollover": {}, "reason": "gift", "actor": "ann"});
+        assert_eq!(world.tell("credits.grant", "u", addon).await, "rejected: invalid_amount");
         for rule in [json!({"min": "8", "max": "8", "max_percent": "10", "cycles": 1, "count": 0}), json!({"max_percent": "0"}), json!({"max": "0"})] {
             world.grant("u", "80", json!({"rollover": rule})).await;
         }

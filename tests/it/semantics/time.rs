@@ -163,6 +163,22 @@ scenarios! { CATALOG;
         assert_eq!(world.entries_after("u", 3).await, ["refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 5", "refilled 5"]);
     }
 
+    async fn usage_that_waited_is_followed_by_the_refills_after_it(world) {
+        for account in ["u", "v"] {
+            world.grant(account, "10", json!({"recurs": {"interval": "P1D", "anchor": "2026-01-01T06:00:00"}})).await;
+        }
+        for (account, meter, quantity) in [("u", "image", 4), ("v", "unit", 35)] {
+            let usage = json!({"type": "usage.recorded", "subject": account, "time": "2026-01-10T12:00:00Z", "data": {"meter": meter, "quantity": quantity}});
+            assert_eq!(world.send(usage).await, "waiting");
+        }
+        world.tick("2026-01-20T00:00:00Z").await;
+        assert_eq!(world.entries_after("u", 1).await, ["used 4", "refilled 4"]);
+        assert_eq!(world.history("u").await[2].0.occurred_at.to_string(), "2026-01-11T06:00:00Z");
+        // 35 − 10 = 25 owed on the 10th; 10, 10 and 5 on the three days after it.
+        let after = world.entries_after("v", 3).await;
+        assert_eq!(after, ["refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 10", "refilled 10", "debt_repaid 5", "refilled 5"]);
+    }
+
     async fn three_hundred_years_of_months_are_nothing_special(world) {
         world.subscribe("u", "basic", "2026-01-01T00:00:00").await;
         world.tick("2326-01-01T00:00:00Z").await;

@@ -70,7 +70,9 @@ impl Database {
     pub async fn due(&self, by: Timestamp) -> BTreeSet<AccountKey> {
         let mut due = BTreeSet::new();
         for shard in 0..SHARDS {
-            due.extend(self.store.due_of_tenant(&DueOfTenant { shard, tenant: &id(TENANT), as_of: by }, &[], 1000).await.unwrap());
+            due.extend(
+                self.store.due_of_tenant(&DueOfTenant { shard, tenant: &id(TENANT), as_of: by }, &[], 1000).await.unwrap().into_keys(),
+            );
         }
         due
     }

@@ -57,7 +57,9 @@ pub fn check_history(state: &AccountState, history: &[(Entry, Hash)]) {
 /// What a batch would load of an account that is held whole.
 fn open_part(mut state: AccountState) -> AccountState {
     let book = &mut state.book;
-    book.grants.retain(|_, grant| grant.is_open());
+    let mut grants = std::mem::take(&mut book.grants).into_all();
+    grants.retain(|_, grant| grant.is_open());
+    book.grants = grants.into();
     book.debts.retain(|_, debt| debt.remaining.is_positive());
     book.requests.retain(|_, request| request.status == RequestStatus::Pending);
     book.subscriptions.retain(|_, one| !one.ended);

@@ -197,6 +197,14 @@ impl World {
         for key in due {
             self.apply(&key, &Batch { submissions: Vec::new(), due: BTreeSet::from([key.clone()]) }).await;
         }
+        // Postgres reads what waits in portions.
+        let Some(database) = &self.database else { return };
+        let mut left = database.due(self.clock).await;
+        while let Some(key) = left.pop_first() {
+            let batch = Batch { submissions: Vec::new(), due: BTreeSet::from([key.clone()]) };
+            ledger::apply(&database.store, ORIGIN, database.shard(&key), &batch).await.unwrap();
+            left = database.due(self.clock).await;
+        }
     }
 
     /// Sends a message; what it leaves out of the envelope has a default. An absent subject makes

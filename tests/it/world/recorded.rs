@@ -61,8 +61,12 @@ impl World {
             let memory = self.memory.lock().await;
             memory.tenants[&id(TENANT)].terms.settings.clone()
         };
-        let mut grants: Vec<Grant> =
-            book.grants.into_values().filter(|grant| grant.status == GrantStatus::Active && grant.remaining.is_positive()).collect();
+        let mut grants: Vec<Grant> = book
+            .grants
+            .into_all()
+            .into_values()
+            .filter(|grant| grant.status == GrantStatus::Active && grant.remaining.is_positive())
+            .collect();
         grants.sort_by(|left, right| burn_down::compare(&settings, left, right));
         grants
     }

@@ -170,7 +170,7 @@ impl PostgresStore {
             "update unclaimed u set ask_at = clock_timestamp() \
                + least(greatest(clock_timestamp() - arrived_at, interval '5 seconds'), interval '10 minutes') \
              from tenants t where u.shard = $1 and t.tenant = u.tenant and (u.tenant, u.message_key) in ( \
-               select tenant, message_key from unclaimed where shard = $1 and ask_at <= clock_timestamp() \
+               select tenant, message_key from unclaimed where shard = $1 and ask_at <= statement_timestamp() \
                order by ask_at limit $2 for update skip locked) \
              returning u.tenant, u.source, u.id, u.is_answered, u.raw, u.body, \
                u.deadline <= coalesce(case when t.test_clock then t.clock end, clock_timestamp()) as is_over",

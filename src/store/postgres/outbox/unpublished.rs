@@ -338,9 +338,9 @@ impl RelaySession {
     /// [`Failure`] of the database; nothing was deleted.
     pub async fn prune_published(&mut self, shard: i16, keep: Duration) -> Result<bool, Failure> {
         let batches = "delete from outbox_batches where shard = $1 and ctid = any (array(select ctid from outbox_batches \
-                       where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))";
+                       where shard = $1 and published_at < statement_timestamp() - make_interval(secs => $2) limit $3))";
         let backlog = "delete from outbox_backlog where shard = $1 and ctid = any (array(select ctid from outbox_backlog \
-                       where shard = $1 and published_at < clock_timestamp() - make_interval(secs => $2) limit $3))";
+                       where shard = $1 and published_at < statement_timestamp() - make_interval(secs => $2) limit $3))";
         let mut is_more = false;
         for (sql, most) in [(batches, PRUNED_BATCHES_MAX), (backlog, PRUNED_MAX)] {
             let pruned = sqlx::query(sql).bind(shard).bind(keep.as_secs_f64()).bind(most).execute(&mut self.connection).await?;

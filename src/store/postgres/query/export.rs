@@ -265,7 +265,7 @@ impl Export {
         for Of { place, row } in self.of_payments::<GrantRow>(found, GRANTS).await? {
             let grant = row.grant()?;
             if let Some(one) = found.get_mut(index(place)?) {
-                one.book.grants.insert(grant.terms.number, grant);
+                one.book.grants.insert(grant);
             }
         }
         Ok(())

@@ -12,11 +12,11 @@ mod snapshot;
 pub mod waits;
 
 use super::load::instant;
+use super::policies;
 use super::rows::{
     AccountRow, GrantRow, credits, hash, message_id, number, optional_printable, optional_prose, select_accounts, select_grants, unreadable,
 };
 use super::rows_money::{RequestRow, SubscriptionRow};
-use super::terms;
 use super::written::signed;
 use super::{PostgresStore, aside};
 use crate::domain::account::Account;
@@ -185,11 +185,11 @@ impl PostgresStore {
         Ok(row.map(|account_id| Home { shard, account_id }))
     }
 
-    /// An account as it is; `None` when nobody named it.
+    /// An account as it is, and the order of its grants now, or at a past instant; `None` when nobody named it.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn reading(&self, key: &AccountKey) -> Result<Option<Reading>, Failure> {
+    pub async fn reading(&self, key: &AccountKey, at: Option<Timestamp>) -> Result<Option<Reading>, Failure> {
         let shard = shard_of(key.tenant.as_str(), key.account.as_str(), self.shards);
         let mut transaction = self.pool.begin_with("begin isolation level repeatable read read only").await?;
         let row: Option<AccountRow> = sqlx::query_as(ACCOUNT)
@@ -205,7 +205,7 @@ impl PostgresStore {
             .into_iter()
             .map(|row| row.grant().map(|grant| (grant.terms.number, grant)))
             .collect::<Result<BTreeMap<_, _>, Failure>>()?;
-        let settings = terms::load(&mut transaction, &key.tenant).await?.settings;
+        let settings = policies::in_force(&mut transaction, &key.tenant, at).await?;
         transaction.commit().await?;
         Ok(Some(Reading { account, grants, settings }))
     }

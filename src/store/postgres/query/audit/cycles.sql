@@ -1,5 +1,5 @@
 -- Subscriptions against the record of their resets and what their cycles granted. $1 shard.
--- High water beyond the running cycle's allowance follows from catalogs and instants that entries do
+-- High water beyond what the running cycle granted follows from catalogs and instants that entries do
 -- not tell, and is not computed again.
 with ordered as (
     select account_id, subscription, k, n, boundary, next_boundary,
@@ -35,11 +35,12 @@ with ordered as (
            trim_scale(s.cycle_allowance)::text, trim_scale(greatest(s.cycle_allowance, i.credits))::text
     from subscriptions s join issued i using (account_id, subscription, cycle_k, cycle_n) where s.shard = $1
     union all
-    select s.account_id, 'high water of ' || h.item || ' covers the allowance of the cycle',
-           trim_scale(h.issued)::text, trim_scale(greatest(h.issued, s.cycle_allowance))::text
-    from subscriptions s join alone using (account_id)
-    join high_waters h on h.shard = $1 and h.account_id = s.account_id and h.item = 'plans.' || (s.wanted ->> 'plan')
+    select s.account_id, 'high water of plans covers what was granted in the cycle of subscription ' || s.subscription,
+           trim_scale(max(h.issued))::text, trim_scale(greatest(max(h.issued), i.credits))::text
+    from subscriptions s join alone using (account_id) join issued i using (account_id, subscription, cycle_k, cycle_n)
+    join high_waters h on h.shard = $1 and h.account_id = s.account_id and h.item like 'plans.%'
     where s.shard = $1 and not s.is_ended and h.until = s.cycle_end
+    group by s.account_id, s.subscription, i.credits
 )
 select coalesce(a.tenant || '/' || a.account, 'account row ' || account_id) as account, what as check,
        coalesce(stored, 'none') as stored, coalesce(computed, 'none') as computed

@@ -51,6 +51,8 @@ with beyond as (
     select tenant, 'catalogs' as name, count(*) as rows from catalogs c
     where not exists (select from tenants t where t.tenant = c.tenant) group by tenant
     union all
+    select tenant, 'policies', count(*) from policies p where not exists (select from tenants t where t.tenant = p.tenant) group by tenant
+    union all
     select tenant, 'staff', count(*) from staff s where not exists (select from tenants t where t.tenant = s.tenant) group by tenant
     union all
     select tenant, 'directory', count(*) from directory d
