@@ -122,11 +122,7 @@ async fn unknown(store: &PostgresStore, key: &AccountKey) -> anyhow::Error {
 
 async fn no_tenant(store: &PostgresStore, tenant: &Id) -> anyhow::Result<Option<anyhow::Error>> {
     let known = store.tenant_clock(tenant).await?.is_some();
-    Ok((!known).then(|| {
-        anyhow!(
-            "the ledger has no tenant {tenant}; `credit-ledger tenant list` shows those there are, `credit-ledger catalog apply` makes one"
-        )
-    }))
+    Ok((!known).then(|| anyhow!(told::no_tenant(tenant))))
 }
 
 /// Refuses an instant that the tenant's time has not reached: what is due by then is not written yet.

@@ -174,9 +174,7 @@ async fn policy_versions(services: &Services, tenant: &Id, json: bool) -> anyhow
     let store = services.store().await?;
     let versions = policies::all(store.pool(), tenant).await.context("the settings cannot be read")?;
     if versions.is_empty() {
-        return Err(BadInput::new(format!(
-            "the ledger has no tenant {tenant}; `credit-ledger tenant list` shows those there are, `credit-ledger catalog apply` makes one"
-        )));
+        return Err(BadInput::new(told::no_tenant(tenant)));
     }
     let mut table = statement::table(&["Version", "Since", "Changed by", "Sets"], &[0]);
     let mut before = serde_json::Map::new();

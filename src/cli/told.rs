@@ -1,15 +1,20 @@
-//! Words for what an outcome alone leaves open: what a message waits for, why one was set aside.
+//! Words for what an outcome alone leaves open: what a message waits for, why one was set aside, what is not there.
 //!
 //! Owns the sentences that `publish`, `simulate`, `outcome`, `balance` and `history` share. Never asks
 //! a service.
 
 use crate::domain::decision::On;
-use crate::domain::ids::{AccountKey, Printable};
+use crate::domain::ids::{AccountKey, Id, Printable};
 use jiff::Timestamp;
 use std::fmt::Display;
 
 /// Hexadecimal digits of a digest that name a message in quarantine.
 const DIGEST_LETTERS: usize = 12;
+
+/// That there is no such tenant, and what to do.
+pub fn no_tenant(tenant: &Id) -> String {
+    format!("the ledger has no tenant {tenant}; `credit-ledger tenant list` shows those there are, `credit-ledger catalog apply` makes one")
+}
 
 /// What is waited for, until when, and how to give it.
 pub fn wait(account: Option<&AccountKey>, on: &On, deadline: Timestamp) -> String {

@@ -146,8 +146,7 @@ fn write_due(
 
 /// A waiting message whose time has come, or whose deadline has.
 fn end_wait(state: &mut AccountState, terms: &Terms, due: Timestamp, at: Timestamp, changes: &mut Changes) {
-    let is_due = |waiting: &Waiting| waiting.deadline <= due || matches!(waiting.on, On::Time(time) if time <= due);
-    let Some(index) = state.waiting.iter().position(is_due) else { return };
+    let Some(index) = state.waiting.iter().position(|waiting| waiting.due() <= due) else { return };
     let waiting = state.waiting.remove(index);
     changes.released.push(waiting.message.id.key());
     if matches!(waiting.on, On::Time(_)) {

@@ -231,6 +231,17 @@ pub struct AccountState {
     pub answered: HashMap<MessageKey, Answered>,
 }
 
+impl Waiting {
+    /// When something happens to it without anything else: its time comes, or its deadline.
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        match self.on {
+            On::Time(at) => at.min(self.deadline),
+            On::Account | On::Request(_) | On::Decision(_) | On::Subscription(_) | On::Payment(_) | On::Claim(_) => self.deadline,
+        }
+    }
+}
+
 impl AccountState {
     /// The state of an account nobody has opened.
     #[must_use]
@@ -247,10 +258,6 @@ impl AccountState {
     /// The earliest instant at which a message that waits is decided or given up.
     #[must_use]
     pub fn next_wait(&self) -> Option<Timestamp> {
-        let waits = self.waiting.iter().map(|waiting| match waiting.on {
-            On::Time(at) => at.min(waiting.deadline),
-            On::Account | On::Request(_) | On::Decision(_) | On::Subscription(_) | On::Payment(_) | On::Claim(_) => waiting.deadline,
-        });
-        waits.min()
+        self.waiting.iter().map(Waiting::due).min()
     }
 }

@@ -17,7 +17,6 @@ use super::settings::Terms;
 use super::subscription::{Cycle, HighWater, Paid, Reset, Subscription};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
 
 /// The plan as a cycle that began with catalog `version` sees it.
 #[must_use]
@@ -93,9 +92,6 @@ pub enum Opening {
 /// [`Overflow`] when a number leaves its bounds.
 pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle, opening: Opening) -> Result<Credits, Overflow> {
     subscription.cycle = cycle;
-    subscription.cycle.allowance = Credits::ZERO;
-    subscription.cycle.units.clear();
-    subscription.cycle.granted = false;
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
         let addons = subscription.current.addons.keys().map(addon_item);
@@ -291,8 +287,7 @@ pub fn reset_at_end(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Over
     }
     // In force at the boundary, whenever it is written.
     let catalog = draft.terms.catalog_at(boundary).map_or(one.cycle.catalog, |catalog| catalog.version);
-    let cycle = Cycle { k, n: 0, start: boundary, end, catalog, allowance: Credits::ZERO, units: BTreeMap::new(), granted: false };
-    let granted = open(draft, one, cycle, Opening::Counting)?;
+    let granted = open(draft, one, Cycle::new((k, 0), (boundary, end), catalog), Opening::Counting)?;
     record(draft, subscription, boundary, closed, granted);
     Ok(())
 }
@@ -306,7 +301,7 @@ pub fn reset_now(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Overflo
     let now = draft.occurred_at;
     let closed = close(draft, Close::Cycle(&one))?;
     let n = one.cycle.n.checked_add(1).ok_or(Overflow)?;
-    let cycle = Cycle { n, start: now, ..one.cycle.clone() };
+    let cycle = Cycle::new((one.cycle.k, n), (now, one.cycle.end), one.cycle.catalog);
     let granted = open(draft, one, cycle, Opening::Afresh)?;
     record(draft, subscription, now, closed, granted);
     Ok(())

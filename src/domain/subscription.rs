@@ -42,6 +42,14 @@ pub struct Cycle {
     pub granted: bool,
 }
 
+impl Cycle {
+    /// Cycle `n` of period `k`, from its start to its end, in which nothing was granted yet.
+    #[must_use]
+    pub fn new((k, n): (i32, u32), (start, end): (Timestamp, Timestamp), catalog: u32) -> Self {
+        Self { k, n, start, end, catalog, allowance: Credits::ZERO, units: BTreeMap::new(), granted: false }
+    }
+}
+
 /// A plan an account is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {

@@ -78,7 +78,9 @@ impl Simulation {
         let policies = self.policies.entry(terms.tenant.clone()).or_default();
         // The first are in force from the beginning.
         let from = if policies.is_empty() { None } else { self.clock };
-        policies.push((from, terms.settings.clone()));
+        if policies.last().is_none_or(|(_, newest)| *newest != terms.settings) {
+            policies.push((from, terms.settings.clone()));
+        }
         let tenant = LoadedTenant { terms: Arc::new(terms), clock: None };
         self.store.lock().await.tenants.insert(tenant.terms.tenant.clone(), tenant);
     }

@@ -77,11 +77,10 @@ fn runs(case: Case<'_>, known: &Subscription, event: &ProviderSubscription, (wan
     if let Some(refusal) = unchangeable(case, known, &wanted) {
         return Ok(refusal);
     }
-    let cancels = event.cancels;
-    let same = wanted == *known.next.as_ref().unwrap_or(&known.current) && known.cancelled == cancels;
+    let same = wanted == *known.next.as_ref().unwrap_or(&known.current) && known.cancelled == event.cancels;
     let mut draft = case.draft();
     draft.occurred_at = case.at;
-    let one = Subscription { cancelled: cancels, told: Some(told), ..known.clone() };
+    let one = Subscription { cancelled: event.cancels, told: Some(told), ..known.clone() };
     if same {
         draft.put(Row::Subscription(one));
         return Ok(Decision::Named(Box::new(draft.finish())));

@@ -6,7 +6,7 @@ use crate::domain::calendar::{Interval, boundary, period_of};
 use crate::domain::catalog::{Addon, Plan};
 use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
-use crate::domain::credits::{Credits, Overflow};
+use crate::domain::credits::Overflow;
 use crate::domain::cycle::{self, Issue, Opening};
 use crate::domain::decision::Row;
 use crate::domain::decision::{Decision, On};
@@ -42,16 +42,7 @@ pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option
     let zone = account.profile.zone.clone();
     let opened = period_of(command.anchor, every, case.at, zone.rules()).and_then(|k| {
         let at = |k: i32| boundary(command.anchor, every, k, zone.rules());
-        Some(Cycle {
-            k,
-            n: 0,
-            start: at(k)?,
-            end: at(k.checked_add(1)?)?,
-            catalog: catalog.version,
-            allowance: Credits::ZERO,
-            units: BTreeMap::new(),
-            granted: false,
-        })
+        Some(Cycle::new((k, 0), (at(k)?, at(k.checked_add(1)?)?), catalog.version))
     });
     let interval_fits = plan.is_none_or(|plan| is_sold_by(plan, command.interval));
     let mut reasons = Reasons::default();

@@ -4,7 +4,7 @@
 //! by which order credits burned.
 
 use super::load::instant;
-use super::terms::SettingsRow;
+use super::terms::{self, SettingsRow};
 use crate::domain::ids::Id;
 use crate::domain::settings::Settings;
 use crate::failure::Failure;
@@ -48,8 +48,7 @@ pub(super) async fn change(connection: &mut PgConnection, tenant: &Id, settings:
                where tenant = $1 and newest.settings is distinct from $2";
     let row = Json(SettingsRow::of(settings));
     sqlx::query(sql).bind(tenant.as_str()).bind(row).bind(changed_by).execute(&mut *connection).await?;
-    sqlx::query("update tenants set revision = default where tenant = $1").bind(tenant.as_str()).execute(connection).await?;
-    Ok(())
+    terms::bump(connection, tenant).await
 }
 
 /// All versions, the oldest first.

@@ -106,7 +106,7 @@ impl PostgresStore {
         .fetch_all(&self.pool)
         .await?;
         let one = |(tenant, account, due_at, waiting): (String, String, SqlTimestamp, i32)| {
-            Ok((AccountKey { tenant: id(&tenant)?, account: id(&account)? }, Progress { due_at: due_at.to_jiff(), waiting }))
+            Ok((key(&tenant, &account)?, Progress { due_at: due_at.to_jiff(), waiting }))
         };
         rows.into_iter().map(one).collect()
     }
@@ -184,5 +184,9 @@ pub struct DueOfTenant<'a> {
 }
 
 fn keys(rows: &[(String, String)]) -> Result<Vec<AccountKey>, Failure> {
-    rows.iter().map(|(tenant, account)| Ok(AccountKey { tenant: id(tenant)?, account: id(account)? })).collect()
+    rows.iter().map(|(tenant, account)| key(tenant, account)).collect()
+}
+
+fn key(tenant: &str, account: &str) -> Result<AccountKey, Failure> {
+    Ok(AccountKey { tenant: id(tenant)?, account: id(account)? })
 }

@@ -9,6 +9,7 @@ use super::outbox;
 use super::policies;
 use super::refused;
 use super::resets::ResetJob;
+use super::terms;
 use crate::domain::decision::{Outcome, Recorded};
 use crate::domain::ids::{Hash, Id, MessageId};
 use crate::domain::rejection::{QuarantineReason, Rejection};
@@ -104,7 +105,7 @@ impl PostgresStore {
                     .bind(role.word())
                     .execute(&mut *connection)
                     .await?;
-                self.bump(connection, &ask.tenant).await?;
+                terms::bump(connection, &ask.tenant).await?;
                 Outcome::Applied
             }
             Some(TenantCommand::RemoveStaff { member }) => {
@@ -113,17 +114,12 @@ impl PostgresStore {
                     .bind(member.as_str())
                     .execute(&mut *connection)
                     .await?;
-                self.bump(connection, &ask.tenant).await?;
+                terms::bump(connection, &ask.tenant).await?;
                 Outcome::Applied
             }
             Some(TenantCommand::ResetCycles { as_of }) => begin_reset(connection, answering, *as_of, clocks).await?,
         };
         Ok(outcome)
-    }
-
-    async fn bump(&self, connection: &mut PgConnection, tenant: &Id) -> Result<(), Failure> {
-        sqlx::query("update tenants set revision = default where tenant = $1").bind(tenant.as_str()).execute(connection).await?;
-        Ok(())
     }
 
     /// The tenant's own row among the accounts, locked.

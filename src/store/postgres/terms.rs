@@ -133,3 +133,9 @@ pub async fn load(connection: &mut PgConnection, tenant: &Id) -> Result<Terms, F
     let staff = staff.iter().map(|(member, role)| Ok((id(member)?, word("staff role", role)?))).collect::<Result<_, Failure>>()?;
     Ok(Terms { tenant: tenant.clone(), revision, settings, staff, catalogs, test_clock })
 }
+
+/// Tells every worker that its copy of a tenant's terms is old.
+pub(super) async fn bump(connection: &mut PgConnection, tenant: &Id) -> Result<(), Failure> {
+    sqlx::query("update tenants set revision = default where tenant = $1").bind(tenant.as_str()).execute(connection).await?;
+    Ok(())
+}
