@@ -523,6 +523,8 @@ create table subscriptions (
     anchor        timestamp not null,
     time_zone     text     not null,
     started_at    timestamptz not null,
+    -- What it was when its paid interval began, what it is, and what it becomes.
+    wanted_began  jsonb    not null,
     wanted        jsonb    not null,
     wanted_next   jsonb,
     is_cancelled  boolean  not null,
@@ -535,17 +537,14 @@ create table subscriptions (
     cycle_allowance numeric(24,6) not null,
     -- Units by add-on that were counted in the cycle.
     cycle_units   jsonb    not null,
-    cycle_granted boolean  not null,
     -- What its provider calls it, and the time of the last event of it that was heeded.
     provider_name text collate "C",
     told_at       timestamptz,
-    -- Until when it is paid, for plans that grant by payment, and by which payment.
-    paid_until    timestamptz,
-    paid_by       text collate "C",
+    -- Payments for cycles: from when until when, by which payment, for which plan and units.
+    paid          jsonb    not null,
     constraint subscriptions_pkey primary key (shard, account_id, subscription),
     constraint subscriptions_cycle_check check (cycle_start < cycle_end),
-    constraint subscriptions_told_at_check check ((provider_name is null) = (told_at is null)),
-    constraint subscriptions_paid_check check ((paid_until is null) = (paid_by is null))
+    constraint subscriptions_told_at_check check ((provider_name is null) = (told_at is null))
 );
 
 create table high_waters (
@@ -794,10 +793,9 @@ create type written_charge as (account_id bigint, reference text, purpose text, 
 
 create type written_subscription as (
     account_id bigint, subscription text, started_with jsonb, period text, allowance_every text, anchor timestamp,
-    time_zone text, started_at timestamptz, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean,
+    time_zone text, started_at timestamptz, wanted_began jsonb, wanted jsonb, wanted_next jsonb, is_cancelled boolean, is_ended boolean,
     cycle_k integer, cycle_n integer, cycle_start timestamptz, cycle_end timestamptz, cycle_catalog integer,
-    cycle_allowance numeric(24,6), cycle_units jsonb, cycle_granted boolean, provider_name text, told_at timestamptz, paid_until timestamptz,
-    paid_by text
+    cycle_allowance numeric(24,6), cycle_units jsonb, provider_name text, told_at timestamptz, paid jsonb
 );
 
 create type written_high_water as (account_id bigint, item text, issued numeric(24,6), until timestamptz);

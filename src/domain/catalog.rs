@@ -4,12 +4,13 @@
 
 use super::account::AccountKind;
 use super::calendar::{CalendarSpan, Interval};
-use super::credits::{Credits, Money};
+use super::credits::{Credits, Money, Overflow};
 use super::grant::RolloverRule;
 use super::ids::{Id, Printable};
 use super::rate_card::RateCard;
 use super::word::words;
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// Credits sold once.
@@ -69,6 +70,16 @@ pub struct Addon {
     pub scope: Option<AccountKind>,
     /// Plans it goes with; empty: all.
     pub plans: Vec<Id>,
+}
+
+impl Addon {
+    /// Credits of so many units; of units and parts of them, rounded down.
+    ///
+    /// # Errors
+    /// [`Overflow`] when they leave their bounds.
+    pub fn credits_for(&self, units: Credits) -> Result<Credits, Overflow> {
+        self.credits_per_unit.share_down(units.decimal(), Decimal::ONE)
+    }
 }
 
 /// A service that can be bought with credits.

@@ -11,12 +11,14 @@ use super::draft::Draft;
 use super::event::Event;
 use super::grant::{GrantEnd, GrantSource, GrantTerms};
 use super::ids::{Id, Printable};
+use super::paid::{self, Paid, Step};
 use super::payment::Payment;
 use super::rollover::{Close, Closed, close};
 use super::settings::Terms;
-use super::subscription::{Cycle, HighWater, Paid, Reset, Subscription};
+use super::subscription::{Cycle, HighWater, Reset, Subscription};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use std::collections::BTreeSet;
 
 /// The plan as a cycle that began with catalog `version` sees it.
 #[must_use]
@@ -38,45 +40,6 @@ fn sold<'a, Item>(terms: &'a Terms, version: u32, find: impl Fn(&'a Catalog) -> 
         .or_else(|| terms.catalogs.values().rev().find_map(|catalog| find(catalog)))
 }
 
-/// What credits of a subscription are issued for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Issue {
-    /// A cycle opens. With a plan that grants by payment it is issued if it was paid ahead, and what paid for
-    /// it bought it.
-    Opening,
-    /// Plan or units changed. With a plan that grants by payment that waits for its invoice.
-    Change,
-    /// A payment of this name was made for it.
-    Paid(Printable),
-}
-
-impl Issue {
-    /// Whether the plan grants now.
-    fn grants(&self, plan: &Plan, one: &Subscription) -> bool {
-        match (plan.grant_on, self) {
-            (GrantOn::Cycle, _) | (GrantOn::Payment, Self::Paid(_)) => true,
-            (GrantOn::Payment, Self::Opening) => one.paid.as_ref().is_some_and(|paid| paid.until > one.cycle.start),
-            (GrantOn::Payment, Self::Change) => false,
-        }
-    }
-
-    /// The part of the cycle that a plan which prorates grants for: what is left of it, and for the payment of
-    /// a cycle what was left when the subscription started, however late it is paid.
-    fn share(&self, plan: &Plan, one: &Subscription, now: Timestamp) -> Share {
-        let from = if matches!(self, Self::Paid(_)) && !one.cycle.granted { one.started_at } else { now };
-        if plan.prorate { Share::of_the_rest(&one.cycle, from) } else { Share::WHOLE }
-    }
-
-    /// What bought it.
-    fn payment(&self, plan: &Plan, one: &Subscription) -> Option<Printable> {
-        match (self, plan.grant_on) {
-            (Self::Paid(payment), _) => Some(payment.clone()),
-            (Self::Opening, GrantOn::Payment) => one.paid.as_ref().map(|paid| paid.by.clone()),
-            (Self::Opening | Self::Change, _) => None,
-        }
-    }
-}
-
 /// How a cycle opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
@@ -92,90 +55,105 @@ pub enum Opening {
 /// [`Overflow`] when a number leaves its bounds.
 pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle, opening: Opening) -> Result<Credits, Overflow> {
     subscription.cycle = cycle;
+    // One that is over is kept for a cycle more: an invoice may be late.
+    subscription.paid.retain(|paid| paid.until >= subscription.cycle.start);
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
+        let steps = paid::steps(draft.terms, &subscription);
+        let plans: BTreeSet<&Id> = steps.iter().filter_map(|step| step.to.plan.as_ref()).chain([&subscription.current.plan]).collect();
         let addons = subscription.current.addons.keys().map(addon_item);
-        let items: Vec<Printable> = addons.chain([plan_item(&subscription.current.plan)]).flatten().collect();
+        let items: Vec<Printable> = addons.chain(plans.into_iter().map(plan_item)).flatten().collect();
         for item in items {
             draft.put(Row::HighWater(HighWater { item, issued: Credits::ZERO, until: subscription.cycle.end }));
         }
     }
-    let granted = issue(draft, &subscription.id, &Issue::Opening)?;
     closes::foresee(draft);
-    bought_ahead(draft, &subscription, granted)?;
-    Ok(granted)
+    let issued = issue(draft, &subscription.id)?;
+    issued.settle(draft)?;
+    Ok(issued.credits)
 }
 
-/// A payment that reaches into this cycle brought more than it had until now; of what was reversed of it,
-/// that is taken back at once.
-fn bought_ahead(draft: &mut Draft<'_>, one: &Subscription, granted: Credits) -> Result<(), Overflow> {
-    let by_payment = plan(draft.terms, &one.current.plan, one.cycle.catalog).is_some_and(|plan| plan.grant_on == GrantOn::Payment);
-    let Some(Paid { by, .. }) = one.paid.as_ref().filter(|_| by_payment && granted.is_positive()) else { return Ok(()) };
-    let Some(payment) = draft.book.payments.get(by).cloned() else { return Ok(()) };
-    let granted = payment.granted.plus(granted)?;
-    draft.put(Row::Payment(Payment { granted, ..payment }));
-    clawback::settle(draft, by)?;
-    Ok(())
+/// What was granted, and the payments that bought it.
+#[derive(Debug, Default)]
+pub struct Issued {
+    /// Credits.
+    pub credits: Credits,
+    /// Payments that brought more than they had until now.
+    pub bought_by: Vec<Printable>,
+}
+
+impl Issued {
+    /// Of what was reversed of the payments, their credits are taken back at once.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a number leaves its bounds.
+    pub fn settle(&self, draft: &mut Draft<'_>) -> Result<(), Overflow> {
+        for payment in &self.bought_by {
+            clawback::settle(draft, payment)?;
+        }
+        Ok(())
+    }
 }
 
 /// Grants what a subscription has beyond what was already issued in the running cycle: the whole of it
-/// for a fresh cycle, the difference for an upgrade, nothing for a toggle. A plan that prorates grants
-/// the share of it that is left of the cycle.
+/// for a fresh cycle, the difference for an upgrade, nothing for a toggle. With a plan that grants by payment,
+/// no more than is paid. A plan that prorates grants the share of it that is left of the cycle.
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
-pub fn issue(draft: &mut Draft<'_>, subscription: &Id, what: &Issue) -> Result<Credits, Overflow> {
-    let Some(mut one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(Credits::ZERO) };
-    let wanted = one.current.clone();
-    let Some(plan) = plan(draft.terms, &wanted.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
-    if !what.grants(plan, &one) {
-        return Ok(Credits::ZERO);
-    }
-    let (share, payment) = (what.share(plan, &one, draft.occurred_at), what.payment(plan, &one));
-    // What the plan has grown by in this cycle, and no more than was not issued of it in a period that still runs.
-    let (before, issued) = (one.cycle.allowance, issued(draft, plan_item(&wanted.plan).as_ref()));
-    let more = share.of(plan.allowance.minus(before)?.at_least_zero())?;
-    let credits = more.min(share.of(plan.allowance)?.minus(issued)?.at_least_zero());
-    if credits.is_positive() {
-        let lot = Lot { source: GrantSource::Plan, credits, scope: plan.scope.clone(), payment: payment.clone() };
-        grant_for_cycle(draft, &one, lot)?;
-    }
-    mark(draft, plan_item(&wanted.plan), issued.max(before).plus(credits)?, one.cycle.end);
-    one.cycle.allowance = plan.allowance.max(before);
-    one.cycle.granted = true;
-    let mut granted = credits;
-    for (addon, units) in &wanted.addons {
-        granted = granted.plus(issue_units(draft, &mut one, (addon, *units), (share, payment.clone()))?)?;
+pub fn issue(draft: &mut Draft<'_>, subscription: &Id) -> Result<Issued, Overflow> {
+    let mut issued = Issued::default();
+    let Some(mut one) = draft.book.subscriptions.get(subscription).cloned() else { return Ok(issued) };
+    for step in paid::steps(draft.terms, &one) {
+        let credits = issue_step(draft, &mut one, &step)?;
+        issued.credits = issued.credits.plus(credits)?;
+        let payment = step.by.filter(|_| credits.is_positive());
+        if let Some(payment) = payment.and_then(|by| draft.book.payments.get(&by).cloned()) {
+            let granted = payment.granted.plus(credits)?;
+            issued.bought_by.push(payment.terms.payment.clone());
+            draft.put(Row::Payment(Payment { granted, ..payment }));
+        }
     }
     draft.put(Row::Subscription(one));
+    Ok(issued)
+}
+
+fn issue_step(draft: &mut Draft<'_>, one: &mut Subscription, step: &Step) -> Result<Credits, Overflow> {
+    // An add-on alone is prorated as the plan it goes with.
+    let wanted = step.to.plan.clone().unwrap_or_else(|| one.current.plan.clone());
+    let Some(plan) = plan(draft.terms, &wanted, one.cycle.catalog) else { return Ok(Credits::ZERO) };
+    let from = if step.from_start { one.started_at } else { draft.occurred_at };
+    let share = if plan.prorate { Share::from(from, (one.cycle.start, one.cycle.end)) } else { Share::WHOLE };
+    let mut granted = Credits::ZERO;
+    if step.to.plan.is_some() {
+        granted = issue_plan(draft, one, (&wanted, plan), (share, step.by.clone()))?;
+    }
+    for (addon, units) in &step.to.addons {
+        granted = granted.plus(issue_units(draft, one, (addon, *units), (share, step.by.clone()))?)?;
+    }
     Ok(granted)
 }
 
-/// Grants what a cycle that is over would have had, into the running one, when the plan grants by payment.
-///
-/// # Errors
-/// [`Overflow`] when a number leaves its bounds.
-pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, what: &Issue) -> Result<Credits, Overflow> {
-    let Some(plan) = plan(draft.terms, &one.current.plan, one.cycle.catalog) else { return Ok(Credits::ZERO) };
-    if plan.grant_on == GrantOn::Cycle {
+/// What the plan has grown by in this cycle, and no more than was not issued of it in a period that still runs.
+fn issue_plan(
+    draft: &mut Draft<'_>,
+    one: &mut Subscription,
+    (id, plan): (&Id, &Plan),
+    (share, payment): (Share, Option<Printable>),
+) -> Result<Credits, Overflow> {
+    let (before, issued) = (one.cycle.allowance, issued(draft, plan_item(id).as_ref()));
+    if plan.allowance <= before {
         return Ok(Credits::ZERO);
     }
-    let units = one.current.addons.iter().filter_map(|(id, units)| Some((addon(draft.terms, id, one.cycle.catalog)?, *units)));
-    let credits = units.map(|(addon, units)| addon.credits_per_unit.share_down(Decimal::from(units), Decimal::ONE));
-    let mut granted = plan.allowance;
-    let lots: Vec<(GrantSource, Credits)> = std::iter::once(Ok((GrantSource::Plan, plan.allowance)))
-        .chain(credits.map(|credits| Ok((GrantSource::Addon, credits?))))
-        .collect::<Result<_, Overflow>>()?;
-    for (source, credits) in lots {
-        if source == GrantSource::Addon {
-            granted = granted.plus(credits)?;
-        }
-        if credits.is_positive() {
-            let scope = if source == GrantSource::Plan { plan.scope.clone() } else { Vec::new() };
-            grant_for_cycle(draft, one, Lot { source, credits, scope, payment: what.payment(plan, one) })?;
-        }
+    let more = share.of(plan.allowance.minus(before)?)?;
+    let credits = more.min(share.of(plan.allowance)?.minus(issued)?.at_least_zero());
+    if credits.is_positive() {
+        let lot = Lot { source: GrantSource::Plan, credits, scope: plan.scope.clone(), payment };
+        grant_for_cycle(draft, one, lot)?;
     }
-    Ok(granted)
+    mark(draft, plan_item(id), issued.max(before).plus(credits)?, one.cycle.end);
+    one.cycle.allowance = plan.allowance;
+    Ok(credits)
 }
 
 /// Credits for units beyond those that were issued; a plan that prorates prorates them too.
@@ -187,17 +165,48 @@ fn issue_units(
 ) -> Result<Credits, Overflow> {
     let Some(addon) = addon(draft.terms, id, one.cycle.catalog) else { return Ok(Credits::ZERO) };
     let counted = one.cycle.units.entry(id.clone()).or_default();
-    let before = std::mem::replace(counted, units.max(*counted));
+    if units <= *counted {
+        return Ok(Credits::ZERO);
+    }
+    let before = std::mem::replace(counted, units);
     let high_water = issued(draft, addon_item(id).as_ref()).max(Credits::whole(before));
-    let units = Credits::whole(units);
-    let more = units.minus(high_water)?.at_least_zero();
-    let credits = share.of(addon.credits_per_unit.share_down(more.decimal(), Decimal::ONE)?)?;
+    let more = Credits::whole(units).minus(high_water)?.at_least_zero();
+    let credits = share.of(addon.credits_for(more)?)?;
     if credits.is_positive() {
         let lot = Lot { source: GrantSource::Addon, credits, scope: Vec::new(), payment };
         grant_for_cycle(draft, one, lot)?;
     }
-    mark(draft, addon_item(id), units.max(high_water), one.cycle.end);
+    mark(draft, addon_item(id), Credits::whole(units).max(high_water), one.cycle.end);
     Ok(credits)
+}
+
+/// Grants what a payment for a time that is over would have brought then, into the running cycle. `since` is from
+/// when it was for, where its plan prorates.
+///
+/// # Errors
+/// [`Overflow`] when a number leaves its bounds.
+pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, paid: &Paid, since: Timestamp) -> Result<Credits, Overflow> {
+    let (terms, version) = (draft.terms, one.cycle.catalog);
+    let (before, after) = paid::late(terms, one, paid);
+    let by_payment = |wanted: &Id| plan(terms, wanted, version).filter(|plan| plan.grant_on == GrantOn::Payment);
+    let allowance = |wanted: &Option<Id>| wanted.as_ref().and_then(by_payment).map(|plan| plan.allowance).unwrap_or_default();
+    let Some(plan) = by_payment(after.plan.as_ref().unwrap_or(&one.current.plan)) else { return Ok(Credits::ZERO) };
+    let share = if plan.prorate { Share::from(since, (paid.from, paid.until)) } else { Share::WHOLE };
+    let mut lots = vec![(GrantSource::Plan, plan.scope.clone(), allowance(&after.plan).minus(allowance(&before.plan))?)];
+    for (id, units) in &after.addons {
+        let more = units.saturating_sub(before.addons.get(id).copied().unwrap_or(0));
+        let credits = addon(terms, id, version).map(|addon| addon.credits_for(Credits::whole(more))).transpose()?;
+        lots.push((GrantSource::Addon, Vec::new(), credits.unwrap_or_default()));
+    }
+    let mut granted = Credits::ZERO;
+    for (source, scope, whole) in lots {
+        let credits = share.of(whole)?;
+        if credits.is_positive() {
+            grant_for_cycle(draft, one, Lot { source, credits, scope, payment: Some(paid.by.clone()) })?;
+            granted = granted.plus(credits)?;
+        }
+    }
+    Ok(granted)
 }
 
 /// A plan and an add-on may have one name; their marks are apart.
@@ -236,10 +245,10 @@ struct Share {
 impl Share {
     const WHOLE: Self = Self { left: 1, whole: 1 };
 
-    /// What is left of a cycle from an instant on.
-    fn of_the_rest(cycle: &Cycle, from: Timestamp) -> Self {
-        let seconds = |start: Timestamp| cycle.end.as_second().saturating_sub(start.as_second());
-        Self { left: seconds(from.max(cycle.start)), whole: seconds(cycle.start).max(1) }
+    /// What is left of a time from an instant on.
+    fn from(at: Timestamp, (start, end): (Timestamp, Timestamp)) -> Self {
+        let seconds = |start: Timestamp| end.as_second().saturating_sub(start.as_second());
+        Self { left: seconds(at.clamp(start, end)), whole: seconds(start).max(1) }
     }
 
     /// ⌊credits × left / whole⌋ (semantics §7).
@@ -284,6 +293,9 @@ pub fn reset_at_end(draft: &mut Draft<'_>, subscription: &Id) -> Result<(), Over
         && let Some(next) = one.next.take()
     {
         one.current = next;
+    }
+    if one.pays_at_end() {
+        one.began = one.current.clone();
     }
     // In force at the boundary, whenever it is written.
     let catalog = draft.terms.catalog_at(boundary).map_or(one.cycle.catalog, |catalog| catalog.version);

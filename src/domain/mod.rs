@@ -41,6 +41,7 @@ pub mod closes;
 pub mod cycle;
 pub mod draft;
 pub mod late;
+pub mod paid;
 pub mod refill;
 pub mod rollover;
 pub mod row_images;

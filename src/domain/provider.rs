@@ -181,10 +181,25 @@ pub struct ProviderInvoice {
 /// What an invoice pays for, as its provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaidFor {
-    /// By the provider's price ids, and until when each is paid.
-    Lines(Vec<(Printable, Timestamp)>),
+    /// The lines of the invoice.
+    Lines(Vec<InvoiceLine>),
     /// The interval that is due at the instant of the payment: the provider shows neither price nor period.
     IntervalAt(Timestamp),
+}
+
+/// A line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceLine {
+    /// The provider's price id.
+    pub price: Printable,
+    /// How many.
+    pub units: u32,
+    /// From when it is for, where the provider says so.
+    pub from: Option<Timestamp>,
+    /// Until when it is for.
+    pub until: Timestamp,
+    /// True for money back: what was paid before and is not used.
+    pub is_credit: bool,
 }
 
 impl ProviderInvoice {

@@ -7,6 +7,7 @@ use super::cycle::plan;
 use super::draft::Draft;
 use super::entry::EntryKind;
 use super::grant::{Grant, GrantEnd, GrantSource, GrantStatus, GrantTerms, RolloverRule};
+use super::paid;
 use super::subscription::Subscription;
 
 /// What a close took and handed on.
@@ -101,7 +102,9 @@ fn rule_for(draft: &Draft<'_>, grant: &Grant, what: Close<'_>) -> Result<Option<
     let rule = match (&grant.terms.rollover, what, grant.terms.source) {
         (Some(own), _, _) => Some(own.in_amounts(grant.terms.credits)?),
         (None, Close::Cycle(one), GrantSource::Plan) => {
-            let plan = plan(draft.terms, &one.current.plan, one.cycle.catalog);
+            // Where an upgrade is not paid yet, that of the plan which granted.
+            let granted = paid::entitlement(draft.terms, one).plan;
+            let plan = plan(draft.terms, granted.as_ref().unwrap_or(&one.current.plan), one.cycle.catalog);
             let rule = plan.and_then(|plan| Some((plan.rollover.as_ref()?, plan.allowance)));
             let rule = rule.map(|(rule, allowance)| rule.in_amounts(allowance)).transpose()?;
             rule.map(|rule| RolloverRule { count: rule.count.or(Some(1)), ..rule })

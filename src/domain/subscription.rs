@@ -7,7 +7,8 @@ use super::calendar::{Interval, boundary, period_of};
 use super::credits::Credits;
 use super::grant::CycleId;
 use super::ids::{Id, Printable};
-use jiff::{Timestamp, civil::DateTime};
+use super::paid::Paid;
+use jiff::{SignedDuration, Timestamp, civil::DateTime};
 use std::collections::BTreeMap;
 
 use super::account::Zone;
@@ -38,15 +39,13 @@ pub struct Cycle {
     pub allowance: Credits,
     /// The most units of each add-on that were counted in it.
     pub units: BTreeMap<Id, u32>,
-    /// Whether its credits were granted: with a plan that grants by payment not before that.
-    pub granted: bool,
 }
 
 impl Cycle {
     /// Cycle `n` of period `k`, from its start to its end, in which nothing was granted yet.
     #[must_use]
     pub fn new((k, n): (i32, u32), (start, end): (Timestamp, Timestamp), catalog: u32) -> Self {
-        Self { k, n, start, end, catalog, allowance: Credits::ZERO, units: BTreeMap::new(), granted: false }
+        Self { k, n, start, end, catalog, allowance: Credits::ZERO, units: BTreeMap::new() }
     }
 }
 
@@ -67,6 +66,8 @@ pub struct Subscription {
     pub zone: Zone,
     /// When its start was recorded.
     pub started_at: Timestamp,
+    /// What it was when the running paid interval began.
+    pub began: Wanted,
     /// What it is now.
     pub current: Wanted,
     /// What it becomes at the end of the paid interval, when that differs.
@@ -78,11 +79,15 @@ pub struct Subscription {
     /// What its provider calls it, and the time of the last event of it that was heeded; absent for one that no
     /// provider tells of.
     pub told: Option<Told>,
-    /// How far it is paid, for plans that grant by payment.
-    pub paid: Option<Paid>,
+    /// Payments for cycles that are running, to come, or just over, in the order they were heard of.
+    pub paid: Vec<Paid>,
     /// The running or, once ended, the last cycle.
     pub cycle: Cycle,
 }
+
+/// By how much a provider's boundary and the account's may differ: a provider counts months in UTC, which has other
+/// days and no change of clocks.
+const CALENDARS_DIFFER: SignedDuration = SignedDuration::from_hours(25);
 
 /// What a provider tells of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,21 +98,26 @@ pub struct Told {
     pub at: Timestamp,
 }
 
-/// How far a subscription is paid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paid {
-    /// Until when, excluded.
-    pub until: Timestamp,
-    /// The payment that reaches furthest, by the name it is kept under: cycles that open later were bought by it.
-    pub by: Printable,
-}
-
 impl Subscription {
-    /// The payment of cycles that have not opened yet; with `by_hand`, also of the one that a reset by hand opens.
+    /// Payments of cycles that have not opened yet; with `now`, also of the running one.
+    pub fn paid_ahead(&self, now: bool) -> impl Iterator<Item = &Printable> {
+        let behind = if now { self.cycle.start } else { self.cycle.end };
+        self.paid.iter().filter(move |paid| !self.ended && paid.until > behind).map(|paid| &paid.by)
+    }
+
+    /// The whole paid intervals of a period that its provider shows: from when, included, and until when, excluded.
+    /// Where it does not say from when, or somewhere within one, the interval it ends with. `None` when that leaves
+    /// the calendar.
     #[must_use]
-    pub fn paid_ahead(&self, by_hand: bool) -> Option<&Printable> {
-        let behind = if by_hand { self.cycle.start } else { self.cycle.end };
-        self.paid.as_ref().filter(|paid| !self.ended && paid.until > behind).map(|paid| &paid.by)
+    pub fn intervals(&self, from: Option<Timestamp>, until: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let start = |k: i32| boundary(self.anchor, self.interval, k, self.zone.rules());
+        let of = |at: Timestamp| period_of(self.anchor, self.interval, at, self.zone.rules());
+        let k = of(until)?;
+        let (before, behind) = (start(k)?, start(k.checked_add(1)?)?);
+        let end = if behind.duration_since(until) < until.duration_since(before) { k.checked_add(1)? } else { k };
+        let last = end.checked_sub(1)?;
+        let first = from.and_then(|from| of(from.checked_add(CALENDARS_DIFFER).ok()?)).map_or(last, |first| first.min(last));
+        Some((start(first)?, start(end)?))
     }
 
     /// The paid interval that is due at an instant: from when, included, and until when, excluded. The first

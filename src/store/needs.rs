@@ -42,8 +42,8 @@ pub struct Needs {
     pub grants: Named<Id>,
     /// Subscriptions named.
     pub subscriptions: Named<Id>,
-    /// Accounts of which a cycle may be opened by hand: what paid for it is wanted, too.
-    pub reset_by_hand: BTreeSet<AccountKey>,
+    /// Accounts of which a running cycle may be issued more, or opened by hand: what paid for it is wanted, too.
+    pub issued_more: BTreeSet<AccountKey>,
     /// True when high-water marks are wanted.
     pub high_waters: bool,
     /// The time of each tenant's first message: a test clock that was never set starts there.
@@ -115,6 +115,7 @@ impl Needs {
             }
             Command::ChangeSubscription(change) => {
                 name(&mut self.subscriptions, of, [&change.subscription]);
+                self.issued_more.insert(of.clone());
                 self.high_waters = true;
             }
             Command::CancelSubscription { subscription, .. } | Command::ResumeSubscription { subscription } => {
@@ -123,7 +124,7 @@ impl Needs {
             Command::ResetCycle(reset) => {
                 name(&mut self.subscriptions, of, reset.subscription.as_ref());
                 if reset.manual {
-                    self.reset_by_hand.insert(of.clone());
+                    self.issued_more.insert(of.clone());
                 }
             }
             Command::Adjust(_)
@@ -155,11 +156,13 @@ impl Needs {
             Command::NamePayment(NamedPayment { names, .. }) => name(&mut self.payments, of, &names.printed()),
             Command::RecordSubscription(ProviderSubscription { name: known, .. }) => {
                 name(&mut self.subscriptions, of, [&known.provider_id]);
+                self.issued_more.insert(of.clone());
                 self.high_waters = true;
             }
             Command::RecordInvoice(invoice) => {
                 name(&mut self.payments, of, invoice.names().map(|known| known.name).collect::<Vec<_>>().iter());
                 name(&mut self.subscriptions, of, [&invoice.subscription.provider_id]);
+                self.issued_more.insert(of.clone());
                 self.high_waters = true;
             }
             Command::RecordRefund(ProviderRefund { names, refunds, .. }) => {

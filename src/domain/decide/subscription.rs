@@ -7,7 +7,7 @@ use crate::domain::catalog::{Addon, Plan};
 use crate::domain::closes;
 use crate::domain::command::{ChangeSubscription, StartSubscription};
 use crate::domain::credits::Overflow;
-use crate::domain::cycle::{self, Issue, Opening};
+use crate::domain::cycle::{self, Opening};
 use crate::domain::decision::Row;
 use crate::domain::decision::{Decision, On};
 use crate::domain::draft::Draft;
@@ -63,12 +63,13 @@ pub(super) fn start_as(case: Case<'_>, command: &StartSubscription, told: Option
         anchor: command.anchor,
         zone,
         started_at: case.at,
+        began: wanted.clone(),
         current: wanted,
         next: None,
         cancelled,
         ended: false,
         told,
-        paid: None,
+        paid: Vec::new(),
         cycle: cycle.clone(),
     };
     let mut draft = case.draft();
@@ -129,8 +130,7 @@ pub(super) fn move_to(draft: &mut Draft<'_>, mut one: Subscription, wanted: Want
     one.next = (one.current != wanted).then_some(wanted);
     let id = one.id.clone();
     draft.put(Row::Subscription(one));
-    cycle::issue(draft, &id, &Issue::Change)?;
-    Ok(())
+    cycle::issue(draft, &id)?.settle(draft)
 }
 
 /// What holds from now on: increases at once, decreases not before the end of the paid interval.

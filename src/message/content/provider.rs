@@ -29,9 +29,9 @@ pub(super) fn put(text: &mut Text, asked: &Command) {
             said(text, asked.said);
             match &asked.pays {
                 PaidFor::Lines(lines) => {
-                    for (price, until) in lines {
-                        text.put("price", price);
-                        text.put("until", until.as_microsecond());
+                    for line in lines {
+                        text.put("price", &line.price);
+                        text.put("until", line.until.as_microsecond());
                     }
                 }
                 PaidFor::IntervalAt(at) => text.put("paid_at", at.as_microsecond()),

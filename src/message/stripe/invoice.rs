@@ -7,11 +7,10 @@ use crate::domain::command::Command;
 use crate::domain::credits::Money;
 use crate::domain::ids::{Id, Printable};
 use crate::domain::payment::{PaymentName, PaymentTerms};
-use crate::domain::provider::{NamedPayment, PaidFor, PaymentSaid, ProviderInvoice};
+use crate::domain::provider::{InvoiceLine, NamedPayment, PaidFor, PaymentSaid, ProviderInvoice};
 use crate::message::fault::Fault;
 use crate::message::json::Object;
 use crate::message::provider::Said;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -52,6 +51,8 @@ struct Lines<'a> {
 
 #[derive(Deserialize)]
 struct Line<'a> {
+    amount: Option<i64>,
+    quantity: Option<u64>,
     #[serde(borrow)]
     period: Option<Object<Period<'a>>>,
     price: Option<Reference>,
@@ -62,6 +63,8 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 struct Period<'a> {
+    #[serde(borrow)]
+    start: Option<&'a RawValue>,
     #[serde(borrow)]
     end: Option<&'a RawValue>,
 }
@@ -121,12 +124,21 @@ fn terms(own: Option<&PaymentName>, (amount, before_tax, currency): (Money, Opti
     })
 }
 
-/// What a line is about, and until when it pays for that. One without a price or a period pays for no cycle.
-fn paid_for(line: Line<'_>) -> Option<Result<(Printable, Timestamp), Fault>> {
+/// What a line is about, how much of it, and from when until when. One without a price or a period pays for no cycle.
+fn paid_for(line: Line<'_>) -> Option<Result<InvoiceLine, Fault>> {
     let new = line.pricing.and_then(|pricing| pricing.0.price_details).and_then(|details| details.0.price);
     let price = Printable::new(&line.price.or(new).or(line.plan)?.id()).ok()?;
-    let end = line.period?.0.end?;
-    Some(second(Some(end), "data.object.lines.period.end").map(|end| (price, end)))
+    let Period { start, end } = line.period?.0;
+    let read = |end: &RawValue| {
+        Ok(InvoiceLine {
+            price,
+            units: u32::try_from(line.quantity.unwrap_or(1)).map_err(|_| Fault::malformed("data.object.lines: `quantity` is too large"))?,
+            from: start.map(|start| second(Some(start), "data.object.lines.period.start")).transpose()?,
+            until: second(Some(end), "data.object.lines.period.end")?,
+            is_credit: line.amount.is_some_and(i64::is_negative),
+        })
+    };
+    Some(read(end?))
 }
 
 #[derive(Deserialize)]

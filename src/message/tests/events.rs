@@ -205,12 +205,13 @@ fn states_are_announced_whole() {
         anchor: "2026-01-31T00:00:00".parse().unwrap(),
         zone: Zone::utc(),
         started_at: at("2026-01-31T00:00:00Z"),
+        began: wanted.clone(),
         current: wanted.clone(),
         next: Some(Wanted { addons: BTreeMap::new(), ..wanted }),
         cancelled: false,
         ended: false,
         told: None,
-        paid: None,
+        paid: Vec::new(),
         cycle: Cycle {
             k: 0,
             n: 1,
@@ -219,7 +220,6 @@ fn states_are_announced_whole() {
             catalog: 3,
             allowance: credits("1000"),
             units: BTreeMap::new(),
-            granted: true,
         },
     };
     let data = json!({

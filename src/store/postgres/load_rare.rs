@@ -136,11 +136,11 @@ impl Batch {
         Ok(())
     }
 
-    /// Payments of cycles that have not opened yet: should one open, it is added to what they brought.
+    /// Payments of cycles that may be issued more: it is added to what they brought.
     fn paid_ahead(&self, needs: &Needs) -> Named<Printable> {
         let ahead = |book: &Book| {
-            let by_hand = needs.reset_by_hand.contains(&book.account.key);
-            let paid = book.subscriptions.values().filter_map(|one| one.paid_ahead(by_hand));
+            let now = needs.issued_more.contains(&book.account.key);
+            let paid = book.subscriptions.values().flat_map(|one| one.paid_ahead(now));
             paid.map(|payment| (book.account.key.clone(), payment.clone())).collect::<Vec<_>>()
         };
         self.accounts.values().flat_map(|loaded| ahead(&loaded.state.book)).collect()

@@ -8,10 +8,11 @@ use crate::domain::calendar::CalendarSpan;
 use crate::domain::charge::Charge;
 use crate::domain::ids::{Id, Link};
 use crate::domain::invoicing::{Counted, PurchaseMonth};
+use crate::domain::paid::{Entitlement, Paid};
 use crate::domain::payment::{KnownName, Payment, PaymentName, PaymentTerms, Purchase};
 use crate::domain::request::{CreditRequest, Evidence, RequestTerms};
 use crate::domain::reversal::{Dispute, Refund};
-use crate::domain::subscription::{Cycle, HighWater, Paid, Subscription, Told, Wanted};
+use crate::domain::subscription::{Cycle, HighWater, Subscription, Told, Wanted};
 use crate::failure::Failure;
 use jiff_sqlx::{Date as SqlDate, DateTime as SqlDateTime, Timestamp as SqlTimestamp};
 use rust_decimal::Decimal;
@@ -280,6 +281,33 @@ impl WantedRow {
     }
 }
 
+/// A payment for cycles as it is stored.
+#[derive(Serialize, Deserialize)]
+pub struct PaidRow {
+    from: jiff::Timestamp,
+    until: jiff::Timestamp,
+    by: String,
+    plan: Option<String>,
+    addons: BTreeMap<String, u32>,
+}
+
+impl PaidRow {
+    pub fn of(paid: &Paid) -> Self {
+        Self {
+            from: paid.from,
+            until: paid.until,
+            by: paid.by.to_string(),
+            plan: paid.shows.plan.as_ref().map(Id::to_string),
+            addons: paid.shows.addons.iter().map(|(addon, units)| (addon.to_string(), *units)).collect(),
+        }
+    }
+
+    fn paid(&self) -> Result<Paid, Failure> {
+        let shows = Entitlement { plan: self.plan.as_deref().map(id).transpose()?, addons: units(&self.addons)? };
+        Ok(Paid { from: self.from, until: self.until, by: printable(&self.by)?, shows })
+    }
+}
+
 fn units(by_addon: &BTreeMap<String, u32>) -> Result<BTreeMap<Id, u32>, Failure> {
     by_addon.iter().map(|(addon, units)| Ok((id(addon)?, *units))).collect()
 }
@@ -294,6 +322,7 @@ pub struct SubscriptionRow {
     anchor: SqlDateTime,
     time_zone: String,
     started_at: SqlTimestamp,
+    wanted_began: Json<WantedRow>,
     wanted: Json<WantedRow>,
     wanted_next: Option<Json<WantedRow>>,
     is_cancelled: bool,
@@ -305,11 +334,9 @@ pub struct SubscriptionRow {
     cycle_catalog: i32,
     cycle_allowance: Decimal,
     cycle_units: Json<BTreeMap<String, u32>>,
-    cycle_granted: bool,
     provider_name: Option<String>,
     told_at: Option<SqlTimestamp>,
-    paid_until: Option<SqlTimestamp>,
-    paid_by: Option<String>,
+    paid: Json<Vec<PaidRow>>,
 }
 
 impl SubscriptionRow {
@@ -322,6 +349,7 @@ impl SubscriptionRow {
             anchor: self.anchor.to_jiff(),
             zone: Zone::named(&self.time_zone).ok_or_else(|| unreadable("time zone", &self.time_zone))?,
             started_at: self.started_at.to_jiff(),
+            began: self.wanted_began.0.wanted()?,
             current: self.wanted.0.wanted()?,
             next: self.wanted_next.as_ref().map(|next| next.0.wanted()).transpose()?,
             cancelled: self.is_cancelled,
@@ -330,10 +358,7 @@ impl SubscriptionRow {
                 (Some(name), Some(at)) => Some(Told { name: printable(name)?, at: at.to_jiff() }),
                 _ => None,
             },
-            paid: match (self.paid_until, &self.paid_by) {
-                (Some(until), Some(by)) => Some(Paid { until: until.to_jiff(), by: printable(by)? }),
-                _ => None,
-            },
+            paid: self.paid.0.iter().map(PaidRow::paid).collect::<Result<_, _>>()?,
             cycle: Cycle {
                 k: self.cycle_k,
                 n: number(self.cycle_n.into())?,
@@ -342,7 +367,6 @@ impl SubscriptionRow {
                 catalog: number(self.cycle_catalog.into())?,
                 allowance: credits(self.cycle_allowance)?,
                 units: units(&self.cycle_units.0)?,
-                granted: self.cycle_granted,
             },
         })
     }

@@ -4,7 +4,7 @@
 
 use super::load::instant;
 use super::rows_about::AboutRow;
-use super::rows_money::WantedRow;
+use super::rows_money::{PaidRow, WantedRow};
 use super::write::write_rows;
 use super::write_reversals::{DEBTS, DISPUTES, REFUNDS, WrittenDebt, WrittenDispute, WrittenRefund};
 use super::written::{small, written};
@@ -32,14 +32,15 @@ const CHARGES: &str = "insert into charges (shard, account_id, reference, purpos
      select $1, new.* from unnest($2::written_charge[]) as new";
 
 const SUBSCRIPTIONS: &str = "insert into subscriptions (shard, account_id, subscription, started_with, period, allowance_every, anchor, \
-     time_zone, started_at, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, \
-     cycle_allowance, cycle_units, cycle_granted, provider_name, told_at, paid_until, paid_by) \
+     time_zone, started_at, wanted_began, wanted, wanted_next, is_cancelled, is_ended, cycle_k, cycle_n, cycle_start, cycle_end, cycle_catalog, \
+     cycle_allowance, cycle_units, provider_name, told_at, paid) \
      select $1, new.* from unnest($2::written_subscription[]) as new \
-     on conflict (shard, account_id, subscription) do update set wanted = excluded.wanted, wanted_next = excluded.wanted_next, \
+     on conflict (shard, account_id, subscription) do update set wanted_began = excluded.wanted_began, wanted = excluded.wanted, \
+     wanted_next = excluded.wanted_next, \
      is_cancelled = excluded.is_cancelled, is_ended = excluded.is_ended, cycle_k = excluded.cycle_k, cycle_n = excluded.cycle_n, \
      cycle_start = excluded.cycle_start, cycle_end = excluded.cycle_end, cycle_catalog = excluded.cycle_catalog, \
-     cycle_allowance = excluded.cycle_allowance, cycle_units = excluded.cycle_units, cycle_granted = excluded.cycle_granted, provider_name = excluded.provider_name, told_at = excluded.told_at, \
-     paid_until = excluded.paid_until, paid_by = excluded.paid_by";
+     cycle_allowance = excluded.cycle_allowance, cycle_units = excluded.cycle_units, \
+     provider_name = excluded.provider_name, told_at = excluded.told_at, paid = excluded.paid";
 
 const HIGH_WATERS: &str = "insert into high_waters (shard, account_id, item, issued, until) \
      select $1, new.* from unnest($2::written_high_water[]) as new \
@@ -187,6 +188,7 @@ written! {
         anchor: SqlDateTime,
         time_zone: &'a str,
         started_at: SqlTimestamp,
+        wanted_began: Json<WantedRow>,
         wanted: Json<WantedRow>,
         wanted_next: Option<Json<WantedRow>>,
         is_cancelled: bool,
@@ -198,11 +200,9 @@ written! {
         cycle_catalog: i32,
         cycle_allowance: Decimal,
         cycle_units: Json<BTreeMap<&'a str, u32>>,
-        cycle_granted: bool,
         provider_name: Option<&'a str>,
         told_at: Option<SqlTimestamp>,
-        paid_until: Option<SqlTimestamp>,
-        paid_by: Option<&'a str>,
+        paid: Json<Vec<PaidRow>>,
     }
 }
 
@@ -217,6 +217,7 @@ impl<'a> WrittenSubscription<'a> {
             anchor: row.anchor.to_sqlx(),
             time_zone: row.zone.name(),
             started_at: instant(row.started_at),
+            wanted_began: WantedRow::of(&row.began),
             wanted: WantedRow::of(&row.current),
             wanted_next: row.next.as_ref().map(WantedRow::of),
             is_cancelled: row.cancelled,
@@ -228,11 +229,9 @@ impl<'a> WrittenSubscription<'a> {
             cycle_catalog: small(row.cycle.catalog),
             cycle_allowance: row.cycle.allowance.decimal(),
             cycle_units: Json(row.cycle.units.iter().map(|(addon, units)| (addon.as_str(), *units)).collect()),
-            cycle_granted: row.cycle.granted,
             provider_name: row.told.as_ref().map(|told| told.name.as_str()),
             told_at: row.told.as_ref().map(|told| instant(told.at)),
-            paid_until: row.paid.as_ref().map(|paid| instant(paid.until)),
-            paid_by: row.paid.as_ref().map(|paid| paid.by.as_str()),
+            paid: Json(row.paid.iter().map(PaidRow::of).collect()),
         }
     }
 }

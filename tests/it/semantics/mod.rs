@@ -18,6 +18,7 @@ pub mod order;
 mod order_paypal;
 mod other_mode;
 mod paid_cycles;
+mod paid_upgrades;
 mod payment_names;
 mod payment_reviews;
 mod paypal;
