@@ -16,7 +16,7 @@ use super::payment::Payment;
 use super::rollover::{Close, Closed, close};
 use super::settings::Terms;
 use super::subscription::{Cycle, HighWater, Reset, Subscription};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -40,6 +40,10 @@ fn sold<'a, Item>(terms: &'a Terms, version: u32, find: impl Fn(&'a Catalog) -> 
         .or_else(|| terms.catalogs.values().rev().find_map(|catalog| find(catalog)))
 }
 
+/// How long it is known what was paid for a cycle that is over: an invoice for more of it may be paid late, and
+/// providers try for weeks.
+const LATE_MOST: SignedDuration = SignedDuration::from_hours(24 * 100);
+
 /// How a cycle opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
@@ -55,8 +59,8 @@ pub enum Opening {
 /// [`Overflow`] when a number leaves its bounds.
 pub fn open(draft: &mut Draft<'_>, mut subscription: Subscription, cycle: Cycle, opening: Opening) -> Result<Credits, Overflow> {
     subscription.cycle = cycle;
-    // One that is over is kept for a cycle more: an invoice may be late.
-    subscription.paid.retain(|paid| paid.until >= subscription.cycle.start);
+    let start = subscription.cycle.start;
+    subscription.paid.retain(|paid| paid.until.checked_add(LATE_MOST).is_ok_and(|kept_until| kept_until >= start));
     draft.put(Row::Subscription(subscription.clone()));
     if opening == Opening::Afresh {
         let steps = paid::steps(draft.terms, &subscription);
@@ -122,8 +126,8 @@ fn issue_step(draft: &mut Draft<'_>, one: &mut Subscription, step: &Step) -> Res
     // An add-on alone is prorated as the plan it goes with.
     let wanted = step.to.plan.clone().unwrap_or_else(|| one.current.plan.clone());
     let Some(plan) = plan(draft.terms, &wanted, one.cycle.catalog) else { return Ok(Credits::ZERO) };
-    let from = if step.from_start { one.started_at } else { draft.occurred_at };
-    let share = if plan.prorate { Share::from(from, (one.cycle.start, one.cycle.end)) } else { Share::WHOLE };
+    let from = step.since.unwrap_or(draft.occurred_at).max(one.started_at);
+    let share = if plan.prorate { Share::between((from, one.cycle.end), (one.cycle.start, one.cycle.end)) } else { Share::WHOLE };
     let mut granted = Credits::ZERO;
     if step.to.plan.is_some() {
         granted = issue_plan(draft, one, (&wanted, plan), (share, step.by.clone()))?;
@@ -180,18 +184,19 @@ fn issue_units(
     Ok(credits)
 }
 
-/// Grants what a payment for a time that is over would have brought then, into the running cycle. `since` is from
-/// when it was for, where its plan prorates.
+/// Grants what a payment for a time that is over would have brought then, into the running cycle.
 ///
 /// # Errors
 /// [`Overflow`] when a number leaves its bounds.
-pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, paid: &Paid, since: Timestamp) -> Result<Credits, Overflow> {
+pub fn issue_late(draft: &mut Draft<'_>, one: &Subscription, paid: &Paid) -> Result<Credits, Overflow> {
     let (terms, version) = (draft.terms, one.cycle.catalog);
     let (before, after) = paid::late(terms, one, paid);
     let by_payment = |wanted: &Id| plan(terms, wanted, version).filter(|plan| plan.grant_on == GrantOn::Payment);
-    let allowance = |wanted: &Option<Id>| wanted.as_ref().and_then(by_payment).map(|plan| plan.allowance).unwrap_or_default();
+    let allowance =
+        |wanted: &Option<Id>| wanted.as_ref().and_then(|wanted| Some(self::plan(terms, wanted, version)?.allowance)).unwrap_or_default();
     let Some(plan) = by_payment(after.plan.as_ref().unwrap_or(&one.current.plan)) else { return Ok(Credits::ZERO) };
-    let share = if plan.prorate { Share::from(since, (paid.from, paid.until)) } else { Share::WHOLE };
+    let share =
+        if plan.prorate { Share::between((paid.since.unwrap_or(paid.from), paid.until), (paid.from, paid.until)) } else { Share::WHOLE };
     let mut lots = vec![(GrantSource::Plan, plan.scope.clone(), allowance(&after.plan).minus(allowance(&before.plan))?)];
     for (id, units) in &after.addons {
         let more = units.saturating_sub(before.addons.get(id).copied().unwrap_or(0));
@@ -245,10 +250,10 @@ struct Share {
 impl Share {
     const WHOLE: Self = Self { left: 1, whole: 1 };
 
-    /// What is left of a time from an instant on.
-    fn from(at: Timestamp, (start, end): (Timestamp, Timestamp)) -> Self {
-        let seconds = |start: Timestamp| end.as_second().saturating_sub(start.as_second());
-        Self { left: seconds(at.clamp(start, end)), whole: seconds(start).max(1) }
+    /// A part of a time.
+    fn between((from, until): (Timestamp, Timestamp), (start, end): (Timestamp, Timestamp)) -> Self {
+        let seconds = |start: Timestamp, end: Timestamp| end.as_second().saturating_sub(start.as_second()).max(0);
+        Self { left: seconds(from.max(start), until.min(end)), whole: seconds(start, end).max(1) }
     }
 
     /// ⌊credits × left / whole⌋ (semantics §7).

@@ -66,15 +66,18 @@ impl Allowances<'_> {
 /// A payment for cycles of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paid {
-    /// From which boundary of the paid interval, included.
+    /// From which boundary, included.
     pub from: Timestamp,
     /// Until which boundary, excluded.
     pub until: Timestamp,
+    /// From when in the first of its cycles, for the rest of a time that had begun.
+    pub since: Option<Timestamp>,
     /// The payment, by the name it is kept under.
     pub by: Printable,
-    /// What its invoice shows: what it does not show is as it was when the paid interval began, since an interval is
-    /// billed as it begins. Units alone are for nothing else.
+    /// What its invoice shows.
     pub shows: Entitlement,
+    /// Whether it is what an interval is billed as it begins: what it does not show is then as it was.
+    pub opens: bool,
 }
 
 impl Paid {
@@ -86,11 +89,17 @@ impl Paid {
 
     /// What it is for, of a subscription that was `began` when the paid interval began.
     fn pays(&self, began: &Wanted) -> Entitlement {
-        match (&self.shows.plan, self.shows.addons.is_empty()) {
-            (None, true) => Entitlement::to(began),
-            (Some(plan), true) => Entitlement { plan: Some(plan.clone()), addons: began.addons.clone() },
-            (_, false) => self.shows.clone(),
+        let Entitlement { plan, addons } = &self.shows;
+        match plan {
+            None if self.opens && addons.is_empty() => Entitlement::to(began),
+            Some(_) if self.opens && addons.is_empty() => Entitlement { plan: plan.clone(), addons: began.addons.clone() },
+            _ => self.shows.clone(),
         }
+    }
+
+    /// Payments take effect in the order of the times they are for, whichever is heard of first.
+    fn place(&self) -> (Timestamp, &Printable) {
+        (self.since.unwrap_or(self.from), &self.by)
     }
 }
 
@@ -101,19 +110,19 @@ pub struct Step {
     pub to: Entitlement,
     /// What bought the part of it that was not there before; absent when the plan grants by cycle.
     pub by: Option<Printable>,
-    /// True for what the paid interval was billed for as it began, however late that is paid.
-    pub from_start: bool,
+    /// From when it is granted for, where its plan prorates; absent for now.
+    pub since: Option<Timestamp>,
 }
 
-/// What the running cycle has, step by step in the order of the payments; the last step is all of it. Empty while
-/// nothing is paid.
+/// What the running cycle has, step by step; the last step is all of it. Empty while nothing is paid.
 #[must_use]
 pub fn steps(terms: &Terms, one: &Subscription) -> Vec<Step> {
-    if by_cycle(terms, one, &one.current.plan) {
-        return vec![Step { to: Entitlement::to(&one.current), by: None, from_start: false }];
+    if grants_by_cycle(terms, one, &one.current.plan) {
+        return vec![Step { to: Entitlement::to(&one.current), by: None, since: None }];
     }
     let by = Allowances { terms, catalog: one.cycle.catalog };
-    let mut steps = reached(terms, one, &of_cycle(one));
+    let payments: Vec<&Paid> = one.paid.iter().filter(|paid| paid.covers(&one.cycle)).collect();
+    let mut steps = reached(terms, one, &payments);
     for step in &mut steps {
         step.to = step.to.within(&one.current, by);
     }
@@ -126,62 +135,66 @@ pub fn entitlement(terms: &Terms, one: &Subscription) -> Entitlement {
     steps(terms, one).pop().map(|step| step.to).unwrap_or_default()
 }
 
-/// The payments of the running cycle.
-fn of_cycle(one: &Subscription) -> Vec<&Paid> {
-    one.paid.iter().filter(|paid| paid.covers(&one.cycle)).collect()
+/// Whether a plan, as the running cycle sees it, grants when the cycle opens.
+#[must_use]
+pub fn grants_by_cycle(terms: &Terms, one: &Subscription, wanted: &Id) -> bool {
+    plan(terms, wanted, one.cycle.catalog).is_some_and(|plan| plan.grant_on == GrantOn::Cycle)
+}
+
+/// What was there without a payment: an upgrade that is not paid takes nothing away.
+fn unpaid(terms: &Terms, one: &Subscription) -> Option<Entitlement> {
+    grants_by_cycle(terms, one, &one.began.plan).then(|| Entitlement::to(&one.began))
 }
 
 /// What payments come to, whatever the subscription is: an invoice may be heard of before the change it is for.
 fn reached(terms: &Terms, one: &Subscription, payments: &[&Paid]) -> Vec<Step> {
     let by = Allowances { terms, catalog: one.cycle.catalog };
-    let mut held = Entitlement::default();
-    let mut steps = Vec::new();
-    // An upgrade that is not paid takes nothing away.
-    if by_cycle(terms, one, &one.began.plan) {
-        held = Entitlement::to(&one.began);
-        steps.push(Step { to: held.clone(), by: None, from_start: true });
-    }
+    let mut held = unpaid(terms, one);
+    let mut steps: Vec<Step> = held.iter().map(|to| Step { to: to.clone(), by: None, since: None }).collect();
     for paid in payments {
-        let from_start = held.plan.is_none();
-        held = held.and(&paid.pays(&one.began), by);
-        steps.push(Step { to: held.clone(), by: Some(paid.by.clone()), from_start: from_start && held.plan.is_some() });
+        let is_first = held.as_ref().is_none_or(|held| held.plan.is_none());
+        let to = held.unwrap_or_default().and(&paid.pays(&one.began), by);
+        let since = paid.since.or((is_first && to.plan.is_some()).then_some(paid.from));
+        steps.push(Step { to: to.clone(), by: Some(paid.by.clone()), since });
+        held = Some(to);
     }
     steps
 }
 
-fn by_cycle(terms: &Terms, one: &Subscription, wanted: &Id) -> bool {
-    plan(terms, wanted, one.cycle.catalog).is_some_and(|plan| plan.grant_on == GrantOn::Cycle)
-}
-
-/// Notes a payment for the running cycle or one to come. One that shows nothing beyond what was paid for the running
-/// cycle was not sent for nothing: it pays for what the subscription is by now.
-pub fn note(terms: &Terms, one: &mut Subscription, mut paid: Paid) {
-    let mut payments = of_cycle(one);
-    if paid.covers(&one.cycle) && !payments.is_empty() {
-        let all = |payments: &[&Paid]| reached(terms, one, payments).pop().map(|step| step.to);
-        let before = all(&payments);
-        payments.push(&paid);
-        if all(&payments) == before {
-            paid.shows = Entitlement::to(&one.current);
-        }
+/// Notes a payment. `is_all` says that its invoice shows everything it is for and gives nothing back: one that then
+/// shows nothing beyond what was paid for the same time before it was not sent for nothing, and pays for what the
+/// subscription is by now.
+pub fn note(terms: &Terms, one: &mut Subscription, mut paid: Paid, is_all: bool) {
+    let by = Allowances { terms, catalog: one.cycle.catalog };
+    let adds_nothing = |paid: &Paid| {
+        let known = one.paid.iter().take_while(|known| known.place() <= paid.place());
+        let of_time = known.filter(|known| known.from <= paid.from && paid.until <= known.until);
+        let held = of_time.fold(Entitlement::default(), |held, known| held.and(&known.pays(&one.began), by));
+        held.plan.is_some() && held.clone().and(&paid.pays(&one.began), by) == held
+    };
+    if is_all && paid.covers(&one.cycle) && adds_nothing(&paid) {
+        paid.shows = Entitlement::to(&one.current);
     }
-    one.paid.push(paid);
+    if !adds_nothing(&paid) {
+        let place = one.paid.partition_point(|known| known.place() <= paid.place());
+        one.paid.insert(place, paid);
+    }
 }
 
-/// What a payment for a time that is over was for, and what had been paid for it before.
+/// What had been paid for a time that is over, and what is paid with one more payment.
 #[must_use]
 pub fn late(terms: &Terms, one: &Subscription, paid: &Paid) -> (Entitlement, Entitlement) {
     let by = Allowances { terms, catalog: one.cycle.catalog };
-    let of_it = one.paid.iter().filter(|known| known.from < paid.until && paid.from < known.until);
-    let before = of_it.fold(Entitlement::default(), |held, known| held.and(&known.pays(&one.began), by));
+    let of_time = one.paid.iter().filter(|known| known.from < paid.until && paid.from < known.until);
+    let unpaid = unpaid(terms, one).unwrap_or_default();
+    let before = of_time.fold(unpaid, |held, known| held.and(&known.pays(&one.began), by));
     let after = before.clone().and(&paid.pays(&one.began), by);
     (before, after)
 }
 
-/// Whether a provider's invoices can show a plan at all.
+/// Whether a provider's invoices can show something at all.
 #[must_use]
-pub fn is_priced(terms: &Terms, plan: &Id) -> bool {
-    let target = PriceTarget::Plan(plan.clone());
-    let prices = |catalog: &Catalog| catalog.stripe_prices.values().chain(catalog.paypal_plans.values()).any(|sold| *sold == target);
+pub fn is_priced(terms: &Terms, target: &PriceTarget) -> bool {
+    let prices = |catalog: &Catalog| catalog.stripe_prices.values().chain(catalog.paypal_plans.values()).any(|sold| sold == target);
     terms.catalogs.values().any(|catalog| prices(catalog))
 }

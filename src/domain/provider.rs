@@ -181,8 +181,13 @@ pub struct ProviderInvoice {
 /// What an invoice pays for, as its provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PaidFor {
-    /// The lines of the invoice.
-    Lines(Vec<InvoiceLine>),
+    /// What the lines of the invoice show.
+    Lines {
+        /// The lines.
+        lines: Vec<InvoiceLine>,
+        /// When it is for a paid interval and has more lines than its event shows: when it was made.
+        interval_at: Option<Timestamp>,
+    },
     /// The interval that is due at the instant of the payment: the provider shows neither price nor period.
     IntervalAt(Timestamp),
 }
@@ -200,6 +205,19 @@ pub struct InvoiceLine {
     pub until: Timestamp,
     /// True for money back: what was paid before and is not used.
     pub is_credit: bool,
+    /// True for the rest of a time that had begun when something changed.
+    pub is_rest: bool,
+}
+
+impl PaidFor {
+    /// Whether the invoice shows all that it is for, and gives nothing back.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        match self {
+            Self::Lines { lines, interval_at } => interval_at.is_none() && lines.iter().all(|line| !line.is_credit),
+            Self::IntervalAt(_) => true,
+        }
+    }
 }
 
 impl ProviderInvoice {

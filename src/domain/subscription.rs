@@ -85,9 +85,9 @@ pub struct Subscription {
     pub cycle: Cycle,
 }
 
-/// By how much a provider's boundary and the account's may differ: a provider counts months in UTC, which has other
-/// days and no change of clocks.
-const CALENDARS_DIFFER: SignedDuration = SignedDuration::from_hours(25);
+/// By how much a provider's boundary and the account's may differ: a provider counts months in UTC, where the last of
+/// February may be the first of March, and no clocks change.
+const CALENDARS_DIFFER: SignedDuration = SignedDuration::from_hours(96);
 
 /// What a provider tells of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,19 +105,26 @@ impl Subscription {
         self.paid.iter().filter(move |paid| !self.ended && paid.until > behind).map(|paid| &paid.by)
     }
 
-    /// The whole paid intervals of a period that its provider shows: from when, included, and until when, excluded.
-    /// Where it does not say from when, or somewhere within one, the interval it ends with. `None` when that leaves
-    /// the calendar.
+    /// The cycles of a period that a provider shows: from which boundary, included, and until which, excluded; the
+    /// whole paid interval where it does not say from when. `None` when that leaves the calendar.
+    ///
+    /// Of its end the nearest boundary counts. A start shortly before a paid interval's is that interval's; any other
+    /// is within its cycle.
     #[must_use]
-    pub fn intervals(&self, from: Option<Timestamp>, until: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let start = |k: i32| boundary(self.anchor, self.interval, k, self.zone.rules());
-        let of = |at: Timestamp| period_of(self.anchor, self.interval, at, self.zone.rules());
-        let k = of(until)?;
-        let (before, behind) = (start(k)?, start(k.checked_add(1)?)?);
+    pub fn cycles_of(&self, from: Option<Timestamp>, until: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let start = |every, k: i32| boundary(self.anchor, every, k, self.zone.rules());
+        let of = |every, at: Timestamp| period_of(self.anchor, every, at, self.zone.rules());
+        let every = if from.is_some() { self.allowance_every } else { self.interval };
+        let k = of(every, until)?;
+        let (before, behind) = (start(every, k)?, start(every, k.checked_add(1)?)?);
         let end = if behind.duration_since(until) < until.duration_since(before) { k.checked_add(1)? } else { k };
-        let last = end.checked_sub(1)?;
-        let first = from.and_then(|from| of(from.checked_add(CALENDARS_DIFFER).ok()?)).map_or(last, |first| first.min(last));
-        Some((start(first)?, start(end)?))
+        let last = start(every, end.checked_sub(1)?)?;
+        let first = from.and_then(|from| {
+            let cycle = start(every, of(every, from)?)?;
+            let interval = start(self.interval, of(self.interval, from.checked_add(CALENDARS_DIFFER).ok()?)?)?;
+            Some(cycle.max(interval).min(last))
+        });
+        Some((first.unwrap_or(last), start(every, end)?))
     }
 
     /// The paid interval that is due at an instant: from when, included, and until when, excluded. The first

@@ -6,7 +6,9 @@ use super::Job;
 use tokio::sync::mpsc;
 
 /// Accounts with something due in one transaction: a message that comes meanwhile does not wait for long.
-const DUE_MAX: usize = 64;
+const DUE_MAX: usize = 48;
+/// Accounts with something due in a transaction that has messages, whose answers wait for them.
+const DUE_WITH_MESSAGES: usize = 16;
 
 /// The ways into a lane: messages go before what is due, which nobody waits for.
 pub(super) struct Input {
@@ -52,7 +54,8 @@ impl Queued {
             jobs.push(job);
         }
         let mut due = jobs.iter().filter(|job| matches!(job, Job::Due(..))).count();
-        while due < most.min(DUE_MAX) {
+        let limit = if due < jobs.len() { DUE_WITH_MESSAGES } else { DUE_MAX };
+        while due < most.min(limit) {
             let Ok(job) = self.due.try_recv() else { break };
             jobs.push(job);
             due = due.saturating_add(1);

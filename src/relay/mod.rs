@@ -29,6 +29,8 @@ const PUBLISHED_MAX: usize = 2048;
 const SWEEP: Duration = Duration::from_millis(500);
 /// How often it is asked where replies are: those that another worker has written are told of by nobody.
 const SWEEP_REPLIES: Duration = Duration::from_millis(100);
+/// The same while there are some.
+const SWEEP_REPLIES_BUSY: Duration = Duration::from_millis(20);
 /// How often a relay that is not at work asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often rows that were published long ago are deleted.
@@ -148,12 +150,16 @@ impl Session<'_> {
         let mut shards = BTreeSet::new();
         let mut swept: Option<Instant> = None;
         let mut pruned = Instant::now();
-        let sweep = if self.relay.outflow == Outflow::Replies { SWEEP_REPLIES } else { SWEEP };
+        let mut sweep = if self.relay.outflow == Outflow::Replies { SWEEP_REPLIES } else { SWEEP };
         while !stop.is_cancelled() {
             shards.append(&mut self.relay.dirty.take());
             if swept.is_none_or(|swept| swept.elapsed() >= sweep) {
                 // A lock lives as long as its session: a dead one must be noticed, busy or not.
-                shards.extend(self.outbox.sweep().await?);
+                let found = self.outbox.sweep().await?;
+                if self.relay.outflow == Outflow::Replies {
+                    sweep = if found.is_empty() { SWEEP_REPLIES } else { SWEEP_REPLIES_BUSY };
+                }
+                shards.extend(found);
                 swept = Some(Instant::now());
             }
             if shards.is_empty() {

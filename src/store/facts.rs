@@ -111,7 +111,7 @@ impl Wait {
             // It pays for a subscription that may be ours.
             Command::RecordSubscription(event) => event.items.iter().any(|(price, _)| mapped(price)),
             Command::RecordInvoice(event) => match &event.pays {
-                PaidFor::Lines(lines) => lines.iter().any(|line| mapped(&line.price)),
+                PaidFor::Lines { lines, .. } => lines.iter().any(|line| mapped(&line.price)),
                 PaidFor::IntervalAt(_) => true,
             },
             _ => false,

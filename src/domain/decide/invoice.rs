@@ -5,6 +5,7 @@
 
 use super::payment_names::{known, learn, learnt, named};
 use super::purchase::settle_at_once;
+use super::subscription::UNITS_MAX;
 use super::{Case, Draft, accept};
 use crate::domain::catalog::PriceTarget;
 use crate::domain::credits::{Credits, Overflow};
@@ -64,13 +65,18 @@ pub fn record(case: Case<'_>, event: &ProviderInvoice) -> Result<Decision, Overf
 /// came late, grants what that cycle would have had; for one that has not begun, that one opens with its credits.
 fn grant(draft: &mut Draft<'_>, mut one: Subscription, event: &ProviderInvoice) -> Result<(), Overflow> {
     let by = &event.terms.payment;
+    let is_all = event.terms.amount.is_positive() && event.pays.is_all();
     let mut late = Credits::ZERO;
-    for Bill { from, until, since, shows } in bills(draft.terms, &one, &event.pays) {
-        let paid = Paid { from, until, by: by.clone(), shows };
-        if until <= one.cycle.start {
-            late = late.plus(cycle::issue_late(draft, &one, &paid, since)?)?;
+    for bill in bills(draft.terms, &one, &event.pays) {
+        if paid::grants_by_cycle(draft.terms, &one, bill.shows.plan.as_ref().unwrap_or(&one.current.plan)) {
+            continue;
         }
-        paid::note(draft.terms, &mut one, paid);
+        let Bill { from, until, since, shows, opens } = bill;
+        let paid = Paid { from, until, since, by: by.clone(), shows, opens };
+        if until <= one.cycle.start {
+            late = late.plus(cycle::issue_late(draft, &one, &paid)?)?;
+        }
+        paid::note(draft.terms, &mut one, paid, is_all);
     }
     let id = one.id.clone();
     draft.put(Row::Subscription(one));
@@ -83,60 +89,72 @@ fn grant(draft: &mut Draft<'_>, mut one: Subscription, event: &ProviderInvoice) 
     issued.settle(draft)
 }
 
-/// What an invoice pays of one or more paid intervals.
+/// What an invoice pays of some cycles.
 struct Bill {
     from: Timestamp,
     until: Timestamp,
-    /// From when in them.
-    since: Timestamp,
+    since: Option<Timestamp>,
     shows: Entitlement,
+    opens: bool,
 }
 
-/// What an invoice pays for: by the end of what its lines are for, the earliest first. A fee beside the plan pays for
-/// no cycle, and money back for none.
+/// What an invoice pays for: by the end of what its lines are for, and by since when, the earliest first. A fee beside
+/// the plan pays for no cycle, and money back for none.
 fn bills(terms: &Terms, one: &Subscription, pays: &PaidFor) -> Vec<Bill> {
-    match pays {
-        PaidFor::Lines(lines) => {
-            let mut by_end: BTreeMap<Timestamp, Vec<(&InvoiceLine, &PriceTarget)>> = BTreeMap::new();
-            for line in lines.iter().filter(|line| !line.is_credit) {
-                let target = terms.catalogs.values().rev().find_map(|catalog| catalog.target(&line.price));
-                if let Some((target, (_, until))) = target.zip(one.intervals(None, line.until)) {
-                    by_end.entry(until).or_default().push((line, target));
-                }
-            }
-            by_end.into_values().filter_map(|lines| bill(terms, one, &lines)).collect()
-        }
-        PaidFor::IntervalAt(at) => {
-            let due = at.checked_add(BILLED_AHEAD).ok().and_then(|at| one.interval_due(at));
-            let bill = |(from, until)| Bill { from, until, since: from, shows: Entitlement::default() };
-            due.map(bill).into_iter().collect()
+    let (lines, interval_at) = match pays {
+        PaidFor::Lines { lines, interval_at } => (lines.as_slice(), *interval_at),
+        PaidFor::IntervalAt(at) => (&[][..], Some(*at)),
+    };
+    let mut groups: BTreeMap<(Timestamp, Option<Timestamp>), Group<'_>> = BTreeMap::new();
+    let mut given_back: BTreeSet<Timestamp> = BTreeSet::new();
+    for line in lines {
+        let target = terms.catalogs.values().rev().find_map(|catalog| catalog.target(&line.price));
+        let Some((target, (_, until))) = target.zip(one.cycles_of(line.from, line.until)) else { continue };
+        if line.is_credit {
+            given_back.insert(until);
+        } else {
+            groups.entry((until, line.from.filter(|_| line.is_rest))).or_default().push((line, target));
         }
     }
+    let due = interval_at.and_then(|at| one.interval_due(at.checked_add(BILLED_AHEAD).ok()?));
+    let whole = due.map(|(from, until)| Bill { from, until, since: None, shows: Entitlement::default(), opens: true });
+    let shown = groups.into_iter().filter_map(|((until, since), group)| {
+        let opens = since.is_none() && !given_back.contains(&until);
+        bill(terms, one, &group, (since, opens))
+    });
+    whole.into_iter().chain(shown).collect()
 }
 
-/// Lines for a time that ends at one boundary. Of one price, as of a plan and what it was changed to, the most counts.
-fn bill(terms: &Terms, one: &Subscription, lines: &[(&InvoiceLine, &PriceTarget)]) -> Option<Bill> {
-    let since = lines.iter().filter_map(|(line, _)| line.from).min();
-    let (from, until) = one.intervals(since, lines.iter().map(|(line, _)| line.until).max()?)?;
+/// Lines for the same time, and what their prices stand for.
+type Group<'a> = Vec<(&'a InvoiceLine, &'a PriceTarget)>;
+
+/// What lines for the same time show. Of one price, as of units and what they were changed to, the most counts.
+fn bill(terms: &Terms, one: &Subscription, group: &Group<'_>, (since, opens): (Option<Timestamp>, bool)) -> Option<Bill> {
+    let (from, until) = one.cycles_of(group.iter().filter_map(|(line, _)| line.from).min(), group.first()?.0.until)?;
     let mut units: BTreeMap<(&Id, &Printable), u32> = BTreeMap::new();
     let mut plans: BTreeSet<&Id> = BTreeSet::new();
-    for (line, target) in lines {
+    for (line, target) in group {
         match target {
             PriceTarget::Plan(plan) => drop(plans.insert(plan)),
             PriceTarget::Addon(addon) => {
                 let most = units.entry((addon, &line.price)).or_default();
-                *most = line.units.max(*most);
+                *most = line.units.min(UNITS_MAX).max(*most);
             }
         }
     }
-    let allowance = |plan: &&Id| cycle::plan(terms, plan, one.cycle.catalog).map(|plan| plan.allowance);
-    // What no invoice can show was paid with whatever it shows.
-    let unseen = Some(&one.began.plan).filter(|plan| !paid::is_priced(terms, plan));
-    let plan = plans.into_iter().max_by_key(allowance).or(unseen).cloned();
     let mut addons: BTreeMap<Id, u32> = BTreeMap::new();
     for ((addon, _), most) in units {
         let sum = addons.entry(addon.clone()).or_default();
         *sum = sum.saturating_add(most);
     }
-    Some(Bill { from, until, since: since.unwrap_or(from), shows: Entitlement { plan, addons } })
+    // What no invoice can show is paid with what an interval is billed as it begins.
+    let is_seen = |target: PriceTarget| paid::is_priced(terms, &target);
+    if opens && !addons.is_empty() {
+        let unseen = one.began.addons.iter().filter(|(addon, _)| !is_seen(PriceTarget::Addon((*addon).clone())));
+        addons.extend(unseen.map(|(addon, units)| (addon.clone(), *units)));
+    }
+    let unseen = Some(&one.began.plan).filter(|plan| opens && !is_seen(PriceTarget::Plan((*plan).clone())));
+    let allowance = |plan: &&Id| cycle::plan(terms, plan, one.cycle.catalog).map(|plan| plan.allowance);
+    let plan = plans.into_iter().max_by_key(allowance).or(unseen).cloned();
+    Some(Bill { from, until, since, shows: Entitlement { plan, addons }, opens })
 }

@@ -13,13 +13,14 @@ use crate::domain::decision::{Decision, On};
 use crate::domain::draft::Draft;
 use crate::domain::event::Event;
 use crate::domain::ids::Id;
+use crate::domain::paid;
 use crate::domain::rejection::{QuarantineReason, Rejection};
 use crate::domain::settings::Terms;
 use crate::domain::subscription::{Cycle, Subscription, Told, Wanted};
 use std::collections::BTreeMap;
 
 /// The most units an add-on may have.
-const UNITS_MAX: u32 = 1_000_000;
+pub(super) const UNITS_MAX: u32 = 1_000_000;
 
 pub fn start(case: Case<'_>, command: &StartSubscription) -> Result<Decision, Overflow> {
     start_as(case, command, None, false)
@@ -126,6 +127,10 @@ fn is_sold_by(plan: &Plan, interval: Interval) -> bool {
 
 /// Makes a subscription what is wanted: increases at once, decreases at the end of the paid interval.
 pub(super) fn move_to(draft: &mut Draft<'_>, mut one: Subscription, wanted: Wanted) -> Result<(), Overflow> {
+    if paid::grants_by_cycle(draft.terms, &one, &one.current.plan) {
+        // What was granted without a payment is not lost to a change that waits for one.
+        one.began = one.current.clone();
+    }
     one.current = raised(draft.terms, &one, &wanted);
     one.next = (one.current != wanted).then_some(wanted);
     let id = one.id.clone();

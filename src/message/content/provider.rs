@@ -28,7 +28,7 @@ pub(super) fn put(text: &mut Text, asked: &Command) {
             terms(text, &asked.terms);
             said(text, asked.said);
             match &asked.pays {
-                PaidFor::Lines(lines) => {
+                PaidFor::Lines { lines, .. } => {
                     for line in lines {
                         text.put("price", &line.price);
                         text.put("until", line.until.as_microsecond());

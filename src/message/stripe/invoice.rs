@@ -12,6 +12,7 @@ use crate::message::fault::Fault;
 use crate::message::json::Object;
 use crate::message::provider::Said;
 use serde::Deserialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
@@ -21,6 +22,9 @@ struct Invoice<'a> {
     amount_due: Option<u64>,
     currency: Option<String>,
     total_excluding_tax: Option<u64>,
+    billing_reason: Option<String>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
     metadata: Option<Object<Metadata>>,
     #[serde(borrow)]
     lines: Option<Object<Lines<'a>>>,
@@ -47,18 +51,35 @@ struct Details {
 struct Lines<'a> {
     #[serde(borrow, default)]
     data: Vec<Object<Line<'a>>>,
+    // An event shows ten lines, those of changes first.
+    #[serde(default)]
+    has_more: bool,
 }
 
 #[derive(Deserialize)]
 struct Line<'a> {
-    amount: Option<i64>,
-    quantity: Option<u64>,
+    amount: Option<Number>,
+    quantity: Option<Number>,
     #[serde(borrow)]
     period: Option<Object<Period<'a>>>,
     price: Option<Reference>,
     // What prices were called before 2020.
     plan: Option<Reference>,
     pricing: Option<Object<Pricing>>,
+    proration: Option<bool>,
+    // Where newer versions say it.
+    parent: Option<Object<LineParent>>,
+}
+
+#[derive(Deserialize)]
+struct LineParent {
+    subscription_item_details: Option<Object<ItemDetails>>,
+    invoice_item_details: Option<Object<ItemDetails>>,
+}
+
+#[derive(Deserialize)]
+struct ItemDetails {
+    proration: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +117,9 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
     let minor = if paid { invoice.amount_paid } else { invoice.amount_due };
     let minor = minor.ok_or_else(|| Fault::malformed("data.object: the amount is missing"))?;
     let before_tax = invoice.total_excluding_tax.filter(|net| *net <= minor).map(|net| money(net, &currency)).transpose()?;
-    let lines = invoice.lines.map(|lines| lines.0.data).unwrap_or_default();
+    let (lines, has_more) = invoice.lines.map(|lines| (lines.0.data, lines.0.has_more)).unwrap_or_default();
+    let of_an_interval = matches!(invoice.billing_reason.as_deref(), Some("subscription_cycle" | "subscription_create"));
+    let created = invoice.created.filter(|_| has_more && of_an_interval);
     let names = names(shown)?.0;
     let command = Command::RecordInvoice(Box::new(ProviderInvoice {
         terms: terms(names.first(), (money(minor, &currency)?, before_tax, currency))?,
@@ -104,7 +127,10 @@ pub(super) fn invoice(object: &str, kind: &str, livemode: Option<bool>) -> Resul
         subscription: name(&subscription.id())?,
         said: if paid { PaymentSaid::Paid } else { PaymentSaid::AttemptFailed },
         details: super::details::details(object),
-        pays: PaidFor::Lines(lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?),
+        pays: PaidFor::Lines {
+            lines: lines.into_iter().filter_map(|Object(line)| paid_for(line)).collect::<Result<_, _>>()?,
+            interval_at: created.map(|created| second(Some(created), "data.object.created")).transpose()?,
+        },
         livemode,
     }));
     Ok(Said::by(account, command))
@@ -129,13 +155,17 @@ fn paid_for(line: Line<'_>) -> Option<Result<InvoiceLine, Fault>> {
     let new = line.pricing.and_then(|pricing| pricing.0.price_details).and_then(|details| details.0.price);
     let price = Printable::new(&line.price.or(new).or(line.plan)?.id()).ok()?;
     let Period { start, end } = line.period?.0;
+    let details = line.parent.and_then(|Object(parent)| parent.subscription_item_details.or(parent.invoice_item_details));
+    let is_rest = line.proration.or(details.and_then(|details| details.0.proration)).unwrap_or(false);
     let read = |end: &RawValue| {
         Ok(InvoiceLine {
             price,
-            units: u32::try_from(line.quantity.unwrap_or(1)).map_err(|_| Fault::malformed("data.object.lines: `quantity` is too large"))?,
+            // Of what is measured there may be any number; nobody sells that many units.
+            units: line.quantity.map_or(1, |quantity| quantity.as_u64().map_or(0, |units| u32::try_from(units).unwrap_or(u32::MAX))),
             from: start.map(|start| second(Some(start), "data.object.lines.period.start")).transpose()?,
             until: second(Some(end), "data.object.lines.period.end")?,
-            is_credit: line.amount.is_some_and(i64::is_negative),
+            is_credit: line.amount.is_some_and(|amount| amount.as_f64().is_some_and(|amount| amount < 0.0)),
+            is_rest,
         })
     };
     Some(read(end?))

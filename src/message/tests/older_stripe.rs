@@ -89,7 +89,7 @@ fn f82_an_older_invoice_names_its_charge_and_the_plans_of_its_lines() {
         let names: Vec<PaymentName> = read.names().collect();
         assert_eq!(printed(&names), ["stripe:in_1", "stripe:pi_1", "stripe:ch_1"], "{line}");
         assert_eq!((read.subscription.name.as_str(), read.terms.amount.to_string()), ("stripe:sub_1", "49".to_owned()));
-        let PaidFor::Lines(lines) = &read.pays else { panic!("{line}") };
+        let PaidFor::Lines { lines, .. } = &read.pays else { panic!("{line}") };
         let shown: Vec<_> = lines.iter().map(|line| (line.price.as_str(), line.until.as_second())).collect();
         assert_eq!(shown, [(expected, until)], "{line}");
     }

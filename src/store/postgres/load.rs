@@ -114,7 +114,7 @@ impl Store for PostgresStore {
         batch.grants_named(&mut transaction, &needs).await?;
         batch.grants_ended(&mut transaction, &mut needs, &|account| Some((clock(account), &*tenants.get(&account.tenant)?.terms))).await?;
         batch.answered(&mut transaction, &needs).await?;
-        batch.rare(&mut transaction, &needs).await?;
+        batch.rare(&mut transaction, &needs, &clock).await?;
         let (cache, places) = (self.cache.clone(), batch.places);
         let accounts = batch.accounts.into_values().map(|loaded| (loaded.state.book.account.key.clone(), loaded)).collect();
         Ok((PostgresTransaction { transaction, shard, places, cache }, Loaded { now, tenants, accounts }))

@@ -8,11 +8,12 @@ use super::rows::of_each;
 use super::rows_money::{
     ChargeRow, DebtRow, DisputeRow, HighWaterRow, NamedRow, PaymentRow, PurchaseMonthRow, RefundRow, RequestRow, Stands, SubscriptionRow,
 };
-use crate::domain::book::Book;
+use crate::domain::apply;
 use crate::domain::ids::{AccountKey, Id, Printable};
 use crate::domain::payment::{PaymentStatus, may_be_cut, named_by_id};
 use crate::failure::Failure;
-use crate::store::{Named, Needs, OpenRows};
+use crate::store::{LoadedAccount, Named, Needs, OpenRows};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -82,7 +83,12 @@ impl OpenTables {
 
 impl Batch {
     /// Tables most batches do not touch.
-    pub(super) async fn rare(&mut self, connection: &mut PgConnection, needs: &Needs) -> Result<(), Failure> {
+    pub(super) async fn rare(
+        &mut self,
+        connection: &mut PgConnection,
+        needs: &Needs,
+        clock: &(dyn Fn(&AccountKey) -> Timestamp + Sync),
+    ) -> Result<(), Failure> {
         let open = self.open;
         if open.debts {
             let rows: Vec<DebtRow> =
@@ -94,7 +100,7 @@ impl Batch {
         }
         self.subscriptions(connection, needs, open).await?;
         let mut needs = Cow::Borrowed(needs);
-        let ahead: Named<Printable> = self.paid_ahead(&needs);
+        let ahead: Named<Printable> = self.paid_ahead(&needs, clock);
         if !ahead.is_empty() {
             let needs = needs.to_mut();
             needs.months.extend(ahead.iter().map(|(key, _)| key.clone()));
@@ -136,14 +142,16 @@ impl Batch {
         Ok(())
     }
 
-    /// Payments of cycles that may be issued more: it is added to what they brought.
-    fn paid_ahead(&self, needs: &Needs) -> Named<Printable> {
-        let ahead = |book: &Book| {
+    /// Payments of cycles that open now or are issued more: it is added to what they brought.
+    fn paid_ahead(&self, needs: &Needs, clock: &(dyn Fn(&AccountKey) -> Timestamp + Sync)) -> Named<Printable> {
+        let ahead = |loaded: &LoadedAccount| {
+            let book = &loaded.state.book;
+            let at = apply::recorded_time(&loaded.state, clock(&book.account.key));
             let now = needs.issued_more.contains(&book.account.key);
-            let paid = book.subscriptions.values().flat_map(|one| one.paid_ahead(now));
-            paid.map(|payment| (book.account.key.clone(), payment.clone())).collect::<Vec<_>>()
+            let opening = book.subscriptions.values().filter(|one| now || one.cycle.end <= at);
+            opening.flat_map(|one| one.paid_ahead(now)).map(|payment| (book.account.key.clone(), payment.clone())).collect::<Vec<_>>()
         };
-        self.accounts.values().flat_map(|loaded| ahead(&loaded.state.book)).collect()
+        self.accounts.values().flat_map(ahead).collect()
     }
 
     /// Payments with all of their names; returns the ids that requests for staff have or would have.

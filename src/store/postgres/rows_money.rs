@@ -286,9 +286,11 @@ impl WantedRow {
 pub struct PaidRow {
     from: jiff::Timestamp,
     until: jiff::Timestamp,
+    since: Option<jiff::Timestamp>,
     by: String,
     plan: Option<String>,
     addons: BTreeMap<String, u32>,
+    opens: bool,
 }
 
 impl PaidRow {
@@ -296,6 +298,8 @@ impl PaidRow {
         Self {
             from: paid.from,
             until: paid.until,
+            since: paid.since,
+            opens: paid.opens,
             by: paid.by.to_string(),
             plan: paid.shows.plan.as_ref().map(Id::to_string),
             addons: paid.shows.addons.iter().map(|(addon, units)| (addon.to_string(), *units)).collect(),
@@ -304,7 +308,7 @@ impl PaidRow {
 
     fn paid(&self) -> Result<Paid, Failure> {
         let shows = Entitlement { plan: self.plan.as_deref().map(id).transpose()?, addons: units(&self.addons)? };
-        Ok(Paid { from: self.from, until: self.until, by: printable(&self.by)?, shows })
+        Ok(Paid { from: self.from, until: self.until, since: self.since, by: printable(&self.by)?, shows, opens: self.opens })
     }
 }
 
