@@ -79,7 +79,7 @@ pub struct Subscription {
     /// What its provider calls it, and the time of the last event of it that was heeded; absent for one that no
     /// provider tells of.
     pub told: Option<Told>,
-    /// Payments for cycles that are running, to come, or just over, in the order they were heard of.
+    /// Payments for cycles that are running, to come, or lately over, in the order of the times they are for.
     pub paid: Vec<Paid>,
     /// The running or, once ended, the last cycle.
     pub cycle: Cycle,

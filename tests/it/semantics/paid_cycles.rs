@@ -46,7 +46,7 @@ price = "1"
 "#;
 
 /// Told of a subscription that is paid by the year.
-fn by_the_year(mut event: Value) -> Value {
+pub(super) fn by_the_year(mut event: Value) -> Value {
     for item in event["data"]["object"]["items"]["data"].as_array_mut().unwrap() {
         item["price"]["recurring"]["interval"] = json!("year");
     }

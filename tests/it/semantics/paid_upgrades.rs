@@ -1,6 +1,7 @@
 //! More of a plan that grants by payment: nobody has it before its invoice is paid, in this cycle or a later one, and
 //! each payment bought its own part (semantics §6, §7).
 
+use super::paid_cycles::by_the_year;
 use super::refunds::refunded;
 use super::stripe_subscriptions::{START, event, told, with};
 use crate::world::{World, instant, scenarios};
@@ -68,11 +69,7 @@ const MONTH: &str = "2026-02-15T10:00:00Z";
 
 /// A subscription that is paid by the year, as of an instant.
 fn yearly(id: &str, what: &str, at: &str, items: &[(&str, u32)]) -> Value {
-    let mut event = told(id, what, at, items);
-    for item in event["data"]["object"]["items"]["data"].as_array_mut().unwrap() {
-        item["price"]["recurring"]["interval"] = json!("year");
-    }
-    event
+    by_the_year(told(id, what, at, items))
 }
 
 /// A line: price, quantity, from, until, and what it costs in cents.
