@@ -169,7 +169,7 @@ pub fn note(terms: &Terms, one: &mut Subscription, mut paid: Paid, is_all: bool)
     let adds_nothing = |paid: &Paid| {
         let known = one.paid.iter().take_while(|known| known.place() <= paid.place());
         let of_time = known.filter(|known| known.from <= paid.from && paid.until <= known.until);
-        let held = of_time.fold(Entitlement::default(), |held, known| held.and(&known.pays(&one.began), by));
+        let held = together(one, Entitlement::default(), of_time, by);
         held.plan.is_some() && held.clone().and(&paid.pays(&one.began), by) == held
     };
     if is_all && paid.covers(&one.cycle) && adds_nothing(&paid) {
@@ -187,9 +187,14 @@ pub fn late(terms: &Terms, one: &Subscription, paid: &Paid) -> (Entitlement, Ent
     let by = Allowances { terms, catalog: one.cycle.catalog };
     let of_time = one.paid.iter().filter(|known| known.from < paid.until && paid.from < known.until);
     let unpaid = unpaid(terms, one).unwrap_or_default();
-    let before = of_time.fold(unpaid, |held, known| held.and(&known.pays(&one.began), by));
+    let before = together(one, unpaid, of_time, by);
     let after = before.clone().and(&paid.pays(&one.began), by);
     (before, after)
+}
+
+/// What payments are for together, beside what was held without them.
+fn together<'a>(one: &Subscription, held: Entitlement, payments: impl Iterator<Item = &'a Paid>, by: Allowances<'_>) -> Entitlement {
+    payments.fold(held, |held, known| held.and(&known.pays(&one.began), by))
 }
 
 /// Whether a provider's invoices can show something at all.
