@@ -87,7 +87,8 @@ async fn measure(args: &BenchArgs, services: &Services) -> anyhow::Result<()> {
         }
     };
     let text = if args.resets {
-        let turn = bench::turn::Turn { accounts: args.messages, rounds: args.rounds, kill: args.kill };
+        let turn =
+            bench::turn::Turn { accounts: args.messages, rounds: args.rounds, yardstick_seconds: args.yardstick_seconds, kill: args.kill };
         let report = bench::turn::run(&turn, &options.database_url, services.broker()?, progress).await?;
         if args.json { serde_json::to_string(&report)? } else { report.text() }
     } else if args.webhooks {

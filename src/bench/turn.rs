@@ -4,6 +4,7 @@
 //! killed. The workers are processes of this program, as in any deployment; what they write is audited.
 
 use super::middle;
+use super::yardstick::Yardstick;
 use crate::amqp::{Outgoing, Publisher, Replies};
 use crate::deployment::{Deployment, Said, Servers, stop, this_program};
 use crate::domain::calendar::Interval;
@@ -37,7 +38,9 @@ const USAGE_RATE: u32 = 200;
 /// Accounts that are made per second at least; the second at which they are due is planned by it.
 const STARTS_PER_SECOND: u32 = 1_500;
 /// Seconds between the end of the set-up, as it is planned, and the second at which all is due.
-const HEAD_START: i64 = 15;
+const HEAD_START: i64 = 25;
+/// The least time with usage before that second.
+const USAGE_BEFORE: SignedDuration = SignedDuration::from_secs(3);
 /// What is left has stopped.
 const STALLED: Duration = Duration::from_mins(5);
 
@@ -48,6 +51,8 @@ pub struct Turn {
     pub accounts: u32,
     /// Times it is done, each in a database of its own.
     pub rounds: usize,
+    /// Seconds of each run of the yardstick, before every round and after the last; 0 leaves it out.
+    pub yardstick_seconds: u32,
     /// Whether one of the workers is killed when half of the accounts are reset, and another one started.
     pub kill: bool,
 }
@@ -57,6 +62,8 @@ pub struct Turn {
 pub struct TurnRound {
     /// From the second at which all was due until the last was reset.
     seconds: f64,
+    /// TPC-B transactions a second, the mean of before and after it; 0 when that was left out.
+    tpcb_per_s: f64,
     usage_sent: u64,
     usage_p50_ms: f64,
     usage_p99_ms: f64,
@@ -72,6 +79,9 @@ pub struct TurnReport {
     /// Medians of the rounds.
     seconds: f64,
     resets_per_s: f64,
+    tpcb_per_s: f64,
+    /// Resets for each TPC-B transaction, which says more than seconds do where machines differ; none without the yardstick.
+    resets_per_tpcb: Option<f64>,
     usage_rate_per_s: u32,
     usage_p50_ms: f64,
     usage_p99_ms: f64,
@@ -84,29 +94,46 @@ pub struct TurnReport {
 /// # Errors
 /// When a server cannot be used, a reset is missing or done twice, or the audit finds a difference.
 pub async fn run(turn: &Turn, database_url: &str, amqp_url: &str, progress: impl Fn(&str)) -> anyhow::Result<TurnReport> {
-    let mut rounds = Vec::new();
-    for round in 1..=turn.rounds.max(1) {
-        progress(&format!("round {round} of {}: {} accounts", turn.rounds.max(1), turn.accounts));
-        let servers = Servers { database_url: database_url.to_owned(), amqp_url: amqp_url.to_owned(), program: this_program()? };
-        let deployment = Deployment::make(servers, "bench").await?;
-        let measured = Box::pin(stage(&deployment, turn, &progress)).await;
-        deployment.remove(measured.is_err()).await?;
-        rounds.push(measured?);
-    }
+    let mut yardstick = Yardstick::new(database_url, turn.yardstick_seconds).await?;
+    let servers = Servers { database_url: database_url.to_owned(), amqp_url: amqp_url.to_owned(), program: this_program()? };
+    let measured = rounds(turn, &servers, &mut yardstick, &progress).await;
+    yardstick.remove().await?;
+    let rounds = measured?;
     let median = |figure: fn(&TurnRound) -> f64| middle(&rounds.iter().map(figure).collect::<Vec<_>>());
     let seconds = median(|round| round.seconds);
+    let of_tpcb = |round: &TurnRound| f64::from(turn.accounts) / round.seconds / round.tpcb_per_s;
+    let resets_per_tpcb = (turn.yardstick_seconds > 0).then(|| middle(&rounds.iter().map(of_tpcb).collect::<Vec<_>>()));
     Ok(TurnReport {
         accounts: turn.accounts,
         workers: 2,
         killed: turn.kill,
         seconds,
         resets_per_s: f64::from(turn.accounts) / seconds,
+        tpcb_per_s: median(|round| round.tpcb_per_s),
+        resets_per_tpcb,
         usage_rate_per_s: USAGE_RATE,
         usage_p50_ms: median(|round| round.usage_p50_ms),
         usage_p99_ms: median(|round| round.usage_p99_ms),
         rounds,
         audit: "clean",
     })
+}
+
+/// All rounds, and the yardstick before each and after the last.
+async fn rounds(turn: &Turn, servers: &Servers, yardstick: &mut Yardstick, progress: &impl Fn(&str)) -> anyhow::Result<Vec<TurnRound>> {
+    let mut rounds = Vec::new();
+    let mut before = yardstick.measure().await?;
+    for round in 1..=turn.rounds.max(1) {
+        progress(&format!("round {round} of {}: {} accounts", turn.rounds.max(1), turn.accounts));
+        let deployment = Deployment::make(servers.clone(), "bench").await?;
+        let measured = Box::pin(stage(&deployment, turn, progress)).await;
+        deployment.remove(measured.is_err()).await?;
+        let measured = measured?;
+        let after = yardstick.measure().await?;
+        rounds.push(TurnRound { tpcb_per_s: f64::midpoint(before, after), ..measured });
+        before = after;
+    }
+    Ok(rounds)
 }
 
 /// One round, audited.
@@ -116,10 +143,14 @@ async fn stage(deployment: &Deployment, turn: &Turn, progress: &impl Fn(&str)) -
     let due_at = Timestamp::from_second(Timestamp::now().as_second() + planned)?;
     subscribe_all(deployment, turn.accounts, due_at).await?;
     deployment.store().vacuum().await?;
-    if due_at.duration_since(Timestamp::now()) < SignedDuration::from_secs(3) {
+    let mut workers = vec![deployment.start(&[])?, deployment.start(&[])?];
+    // What the set-up announces is not to be sent while resets are measured.
+    while deployment.store().backlog().await?.batches > 0 && due_at.duration_since(Timestamp::now()) >= USAGE_BEFORE {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    if due_at.duration_since(Timestamp::now()) < USAGE_BEFORE {
         bail!("the set-up took longer than planned, so the accounts are due already; try fewer with --messages");
     }
-    let mut workers = vec![deployment.start(&[])?, deployment.start(&[])?];
     progress(&format!("all are due in {} s", due_at.duration_since(Timestamp::now()).as_secs()));
     let usage = Usage::begin(deployment, turn.accounts).await?;
     let ahead = Duration::try_from(due_at.duration_since(Timestamp::now())).unwrap_or_default();
@@ -294,6 +325,7 @@ impl Usage {
         let milliseconds = |micros: u64| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1000.0;
         Ok(TurnRound {
             seconds,
+            tpcb_per_s: 0.0,
             usage_sent: sent.times.len(),
             usage_p50_ms: milliseconds(sent.times.value_at_quantile(0.5)),
             usage_p99_ms: milliseconds(sent.times.value_at_quantile(0.99)),
@@ -351,6 +383,12 @@ impl TurnReport {
             "median    {:>6.1} s   {:.0} resets a second   usage p50 {:.1} ms, p99 {:.1} ms",
             self.seconds, self.resets_per_s, self.usage_p50_ms, self.usage_p99_ms
         ));
+        if let Some(ratio) = self.resets_per_tpcb {
+            lines.push(format!(
+                "{ratio:.2} resets for each transaction of TPC-B (pgbench -c 8, {:.0}/s, before and after)",
+                self.tpcb_per_s
+            ));
+        }
         lines.push(format!("every account was reset once; audit {}", self.audit));
         lines.join("\n")
     }

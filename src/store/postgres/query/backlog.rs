@@ -27,7 +27,8 @@ impl PostgresStore {
     /// [`Failure`] of the database.
     pub async fn backlog(&self) -> Result<Backlog, Failure> {
         let (batches, backlog, waiting, reset_jobs) = sqlx::query_as(
-            "select (select count(*) from (select from outbox_batches where published_at is null limit 100000) as part), \
+            "select (select count(*) from (select from outbox_batches where published_at is null and is_replies limit 100000) as part) \
+                  + (select count(*) from (select from outbox_batches where published_at is null and not is_replies limit 100000) as part), \
                     (select count(*) from (select from outbox_backlog where published_at is null limit 100000) as part), \
                     (select count(*) from (select from waiting limit 100000) as part), \
                     (select count(*) from reset_jobs)",
