@@ -7,13 +7,17 @@
 
 use super::connection::{DEADLINE, close, connect, late, short, within};
 use super::error::BrokerError;
+use futures_util::future::{Either, poll_immediate, ready};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 const PERSISTENT: u8 = 2;
+/// Messages that the library has to write at most: waiting for each alone would wake its thread, and this one,
+/// for every message.
+const UNWRITTEN_MAX: usize = 128;
 /// How long a round waits for the reason after a write failed.
 const REASON_WAIT: Duration = Duration::from_millis(500);
 
@@ -160,15 +164,24 @@ impl Open {
 
     async fn round(&self, messages: &[Outgoing], properties: Vec<BasicProperties>) -> Result<Vec<Published>, BrokerError> {
         let mut confirms = Vec::with_capacity(messages.len());
+        let mut unwritten = VecDeque::with_capacity(UNWRITTEN_MAX);
         for (message, properties) in messages.iter().zip(properties) {
+            if unwritten.len() >= UNWRITTEN_MAX {
+                written(&mut unwritten, &mut confirms).await?;
+            }
             let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
             let exchange = short("an exchange name", &message.exchange)?;
             let key = short("a routing key", &message.routing_key)?;
-            let body = &message.body;
-            match self.channel.basic_publish(exchange, key, options, body, properties).await {
-                Ok(confirm) => confirms.push(confirm),
-                Err(error) => return Err(reason(error, confirms).await),
-            }
+            let mut publish = Box::pin(self.channel.basic_publish(exchange, key, options, &message.body, properties));
+            // The first poll hands it to the library, behind those before it.
+            let handed_over = match poll_immediate(&mut publish).await {
+                Some(written) => Either::Left(ready(written)),
+                None => Either::Right(publish),
+            };
+            unwritten.push_back(handed_over);
+        }
+        while !unwritten.is_empty() {
+            written(&mut unwritten, &mut confirms).await?;
         }
         let mut answers = Vec::with_capacity(messages.len());
         let mut returned = BTreeSet::new();
@@ -182,6 +195,19 @@ impl Open {
         }
         Ok(judge(messages, &answers, &returned))
     }
+}
+
+/// Waits until the oldest message is written; its confirmation is still to come.
+async fn written<F>(unwritten: &mut VecDeque<F>, confirms: &mut Vec<PublisherConfirm>) -> Result<(), BrokerError>
+where
+    F: Future<Output = lapin::Result<PublisherConfirm>>,
+{
+    let Some(publish) = unwritten.pop_front() else { return Ok(()) };
+    match publish.await {
+        Ok(confirm) => confirms.push(confirm),
+        Err(error) => return Err(reason(error, std::mem::take(confirms)).await),
+    }
+    Ok(())
 }
 
 /// A write after the broker closed the channel fails without saying why; the
