@@ -49,7 +49,8 @@ pub struct PostgresTransaction {
 
 impl Transaction for PostgresTransaction {
     async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
-        let read = query::entries_in(&mut self.transaction, self.shard, wanted).await?;
+        let wanted: Vec<_> = wanted.iter().map(|range| (self.shard, *range)).collect();
+        let read = query::entries_in(&mut self.transaction, &wanted).await?;
         read.into_iter().map(|(account_id, entry)| Ok((account_id, entry?))).collect()
     }
 

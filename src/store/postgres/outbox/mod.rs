@@ -1,9 +1,12 @@
 //! What is to be published.
 //!
 //! Owns what an announcement or a reply is stored as, and putting the entries into an announcement of
-//! them, which are stored once. `batch` writes; `unpublished` reads and marks what the relay sends.
+//! them, which are stored once. `batch` writes; the relay works in a `session`: `unpublished` reads what it
+//! sends, `settled` marks it.
 
 mod batch;
+mod session;
+mod settled;
 mod unpublished;
 
 use super::query;
@@ -15,9 +18,11 @@ use crate::message::{Change, Outgoing, balance_changed};
 use crate::store::EntryRange;
 pub(super) use batch::{Batch, announce};
 use rust_decimal::Decimal;
+pub use session::{Outflow, RelaySession};
+pub use settled::Settled;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
-pub use unpublished::{Cursor, Found, Outflow, RelaySession, Settled, Unpublished};
+pub use unpublished::{Cursor, Found, Unpublished};
 
 /// What is sent for a row.
 #[derive(Debug, Clone)]
@@ -35,7 +40,7 @@ pub struct Sent {
 /// The columns of [`OutboxRow`].
 macro_rules! outbox_columns {
     () => {
-        "account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account, from_seq, to_seq, held, frozen, debt"
+        "shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account, from_seq, to_seq, held, frozen, debt"
     };
 }
 pub(super) use outbox_columns;
@@ -43,6 +48,7 @@ pub(super) use outbox_columns;
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct OutboxRow {
+    shard: i16,
     account_id: i64,
     number: i64,
     is_reply: bool,
@@ -86,6 +92,7 @@ impl OutboxRow {
 
 /// A row as it is sent.
 pub(super) struct Rendered {
+    pub shard: i16,
     pub account_id: i64,
     pub number: i64,
     pub in_order: bool,
@@ -93,21 +100,24 @@ pub(super) struct Rendered {
     pub content: Option<Sent>,
 }
 
-/// Rows of a shard as they are sent.
-pub(super) async fn render(connection: &mut PgConnection, shard: i16, rows: Vec<OutboxRow>) -> Result<Vec<Rendered>, Failure> {
-    let range = |row: &OutboxRow| row.change().map(|Change { first, last, .. }| EntryRange { account_id: row.account_id, first, last });
-    let ranges: Vec<EntryRange> = rows.iter().filter_map(range).collect();
+/// Rows as they are sent.
+pub(super) async fn render(connection: &mut PgConnection, rows: Vec<OutboxRow>) -> Result<Vec<Rendered>, Failure> {
+    let range = |row: &OutboxRow| {
+        let Change { first, last, .. } = row.change()?;
+        Some((row.shard, EntryRange { account_id: row.account_id, first, last }))
+    };
+    let ranges: Vec<(i16, EntryRange)> = rows.iter().filter_map(range).collect();
     let mut entries: HashMap<i64, BTreeMap<u64, Entry>> = HashMap::new();
     if !ranges.is_empty() {
-        for (account_id, entry) in query::entries_in(connection, shard, &ranges).await? {
+        for (account_id, entry) in query::entries_in(connection, &ranges).await? {
             // A newer worker may have written what this one does not know.
             let Ok(entry) = entry else { continue };
             entries.entry(account_id).or_default().insert(entry.seq, entry);
         }
     }
     let rendered = |row: OutboxRow| {
-        let (account_id, number, in_order) = (row.account_id, row.number, row.in_order);
-        Rendered { account_id, number, in_order, content: row.content(entries.get(&account_id)) }
+        let (shard, account_id, number, in_order) = (row.shard, row.account_id, row.number, row.in_order);
+        Rendered { shard, account_id, number, in_order, content: row.content(entries.get(&account_id)) }
     };
     Ok(rows.into_iter().map(rendered).collect())
 }
