@@ -1,40 +1,36 @@
 //! The turn of the month: all accounts are due at one second, two workers reset them, and usage goes on.
 //!
-//! Owns the stage, the clock from that second to the last reset, the latency of usage meanwhile, and who is
-//! killed. The workers are processes of this program, as in any deployment; what they write is audited.
+//! Owns the stage, the clock from that second to the last reset, and who is killed; `usage` owns the latency of
+//! what goes on meanwhile. The workers are processes of this program, as in any deployment; what they write is audited.
 
+mod usage;
+
+use self::usage::{USAGE_RATE, Usage, UsageTimes};
 use super::middle;
 use super::yardstick::Yardstick;
-use crate::amqp::{Outgoing, Publisher, Replies};
-use crate::deployment::{Deployment, Said, Servers, stop, this_program};
+use crate::deployment::{Deployment, Servers, stop, this_program};
 use crate::domain::calendar::Interval;
 use crate::domain::command::{Command, Message, StartSubscription};
 use crate::domain::ids::{AccountKey, Hash, Id, MessageId, Printable};
 use crate::lanes::{Job, LaneLimits, LaneSetup, Lanes};
-use crate::message::raw::CLOUDEVENT;
 use crate::message::{Queue, Raw};
 use crate::reconcile::differences;
 use crate::store::Submission;
 use crate::store::postgres::PostgresStore;
-use anyhow::{Context as _, bail};
-use hdrhistogram::Histogram;
+use anyhow::bail;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
-use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::process::Child;
 use tokio::sync::Semaphore;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 const TENANT: &str = "bench";
 /// What a reset has to do: forfeit, roll over, grant.
 const CATALOG: &str = "currency = \"USD\"\n[plans.team]\nallowance = \"1000\"\nrollover = { max = \"200\" }\n\
     [[rates]]\nmeter = \"image\"\nprice = \"1\"\n";
-/// Messages of usage per second while accounts are reset.
-const USAGE_RATE: u32 = 200;
 /// Accounts that are made per second at least; the second at which they are due is planned by it.
 const STARTS_PER_SECOND: u32 = 1_500;
 /// Seconds between the end of the set-up, as it is planned, and the second at which all is due.
@@ -64,10 +60,17 @@ pub struct TurnRound {
     seconds: f64,
     /// TPC-B transactions a second, the mean of before and after it; 0 when that was left out.
     tpcb_per_s: f64,
-    usage_sent: u64,
-    usage_p50_ms: f64,
-    usage_p99_ms: f64,
-    usage_most_ms: f64,
+    /// How many were reset when a worker was killed, if one was.
+    reset_at_kill: Option<u64>,
+    #[serde(flatten)]
+    usage: UsageTimes,
+}
+
+/// What a round measured itself.
+struct Measured {
+    seconds: f64,
+    reset_at_kill: Option<u64>,
+    usage: UsageTimes,
 }
 
 /// What was measured.
@@ -112,8 +115,8 @@ pub async fn run(turn: &Turn, database_url: &str, amqp_url: &str, progress: impl
         tpcb_per_s: median(|round| round.tpcb_per_s),
         resets_per_tpcb,
         usage_rate_per_s: USAGE_RATE,
-        usage_p50_ms: median(|round| round.usage_p50_ms),
-        usage_p99_ms: median(|round| round.usage_p99_ms),
+        usage_p50_ms: median(|round| round.usage.p50_ms),
+        usage_p99_ms: median(|round| round.usage.p99_ms),
         rounds,
         audit: "clean",
     })
@@ -128,16 +131,16 @@ async fn rounds(turn: &Turn, servers: &Servers, yardstick: &mut Yardstick, progr
         let deployment = Deployment::make(servers.clone(), "bench").await?;
         let measured = Box::pin(stage(&deployment, turn, progress)).await;
         deployment.remove(measured.is_err()).await?;
-        let measured = measured?;
+        let Measured { seconds, reset_at_kill, usage } = measured?;
         let after = yardstick.measure().await?;
-        rounds.push(TurnRound { tpcb_per_s: f64::midpoint(before, after), ..measured });
+        rounds.push(TurnRound { seconds, tpcb_per_s: f64::midpoint(before, after), reset_at_kill, usage });
         before = after;
     }
     Ok(rounds)
 }
 
 /// One round, audited.
-async fn stage(deployment: &Deployment, turn: &Turn, progress: &impl Fn(&str)) -> anyhow::Result<TurnRound> {
+async fn stage(deployment: &Deployment, turn: &Turn, progress: &impl Fn(&str)) -> anyhow::Result<Measured> {
     deployment.tenant(TENANT, CATALOG).await?;
     let planned = i64::from(turn.accounts / STARTS_PER_SECOND) + HEAD_START;
     let due_at = Timestamp::from_second(Timestamp::now().as_second() + planned)?;
@@ -157,14 +160,14 @@ async fn stage(deployment: &Deployment, turn: &Turn, progress: &impl Fn(&str)) -
     tokio::time::sleep(ahead).await;
     usage.measure();
     let begun = Instant::now();
-    watch(deployment, turn, (due_at, begun), &mut workers).await?;
+    let reset_at_kill = watch(deployment, turn, (due_at, begun), &mut workers).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    let round = usage.end(seconds).await?;
+    let usage = usage.end().await?;
     for worker in workers {
         stop(worker).await?;
     }
     audit(deployment, turn.accounts, due_at).await?;
-    Ok(round)
+    Ok(Measured { seconds, reset_at_kill, usage })
 }
 
 /// Subscribes every account to a plan whose first whole month begins at `due_at`.
@@ -219,21 +222,28 @@ fn start(number: u32, anchor: jiff::civil::DateTime) -> anyhow::Result<Submissio
     Ok(Submission::new(Arc::new(message), Arc::new(raw)))
 }
 
-/// Waits until nothing of `due_at` is left to reset; kills a worker in the middle where that is wanted.
-async fn watch(deployment: &Deployment, turn: &Turn, (due_at, begun): (Timestamp, Instant), workers: &mut [Child]) -> anyhow::Result<()> {
-    let mut to_kill = turn.kill;
+/// Waits until nothing of `due_at` is left to reset; kills a worker in the middle where that is wanted, and tells
+/// how many were reset then.
+async fn watch(
+    deployment: &Deployment,
+    turn: &Turn,
+    (due_at, begun): (Timestamp, Instant),
+    workers: &mut [Child],
+) -> anyhow::Result<Option<u64>> {
+    let mut reset_at_kill = None;
     while begun.elapsed() < STALLED {
-        if to_kill && deployment.store().resets_at(due_at).await? * 2 >= u64::from(turn.accounts) {
-            to_kill = false;
-            if let Some(worker) = workers.first_mut() {
+        if turn.kill && reset_at_kill.is_none() {
+            let reset = deployment.store().resets_at(due_at).await?;
+            if let (true, Some(worker)) = (reset * 2 >= u64::from(turn.accounts), workers.first_mut()) {
                 worker.kill().await?;
                 *worker = deployment.start(&[])?;
+                reset_at_kill = Some(reset);
             }
         }
         // By the index of what is due: nothing that is left is read.
         let is_left = deployment.store().is_anything_due(due_at).await?;
         if !is_left {
-            return Ok(());
+            return Ok(reset_at_kill);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -253,119 +263,12 @@ async fn audit(deployment: &Deployment, accounts: u32, due_at: Timestamp) -> any
     Ok(())
 }
 
-/// Messages that were sent and not answered yet, and how long the others took.
-struct Sent {
-    waiting: HashMap<String, Instant>,
-    times: Histogram<u64>,
-    is_measured: bool,
-}
-
-/// A steady stream of usage whose answers are timed.
-struct Usage {
-    sent: Arc<Mutex<Sent>>,
-    stop: CancellationToken,
-    producing: tokio::task::JoinHandle<anyhow::Result<()>>,
-    hearing: tokio::task::JoinHandle<()>,
-}
-
-impl Usage {
-    async fn begin(deployment: &Deployment, accounts: u32) -> anyhow::Result<Self> {
-        let times = Histogram::new_with_bounds(1, 600_000_000, 3)?;
-        let sent = Arc::new(Mutex::new(Sent { waiting: HashMap::new(), times, is_measured: false }));
-        let stop = CancellationToken::new();
-        let mut replies = Replies::open(deployment.amqp_url()).await?;
-        let reply_to = replies.name().to_owned();
-        let heard = sent.clone();
-        let hearing = tokio::spawn(async move {
-            while let Some((id, _)) = replies.next().await {
-                let Ok(mut sent) = heard.lock() else { return };
-                let begun = id.and_then(|id| sent.waiting.remove(&id));
-                if let (Some(begun), true) = (begun, sent.is_measured) {
-                    sent.times.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-                }
-            }
-        });
-        let publisher = Publisher::new(deployment.amqp_url(), "credit-ledger bench");
-        let template = Outgoing {
-            exchange: deployment.topology().incoming(),
-            routing_key: format!("usage.recorded.{TENANT}"),
-            content_type: CLOUDEVENT.to_owned(),
-            headers: Vec::new(),
-            correlation_id: None,
-            reply_to: Some(reply_to),
-            message_id: None,
-            mandatory: true,
-            body: Vec::new(),
-        };
-        let producing = tokio::spawn(produce(publisher, template, (sent.clone(), accounts), stop.clone()));
-        Ok(Self { sent, stop, producing, hearing })
-    }
-
-    /// From now on answers are timed.
-    fn measure(&self) {
-        if let Ok(mut sent) = self.sent.lock() {
-            sent.is_measured = true;
-        }
-    }
-
-    /// Ends the stream, waits for the last answers and tells how long they took.
-    async fn end(self, seconds: f64) -> anyhow::Result<TurnRound> {
-        self.stop.cancel();
-        self.producing.await??;
-        let left = || self.sent.lock().map_or(0, |sent| sent.waiting.len());
-        let begun = Instant::now();
-        while left() > 0 && begun.elapsed() < STALLED {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.hearing.abort();
-        let Ok(sent) = self.sent.lock() else { bail!("the latency figures were lost") };
-        if !sent.waiting.is_empty() {
-            bail!("{} messages of usage were not answered", sent.waiting.len());
-        }
-        let milliseconds = |micros: u64| f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1000.0;
-        Ok(TurnRound {
-            seconds,
-            tpcb_per_s: 0.0,
-            usage_sent: sent.times.len(),
-            usage_p50_ms: milliseconds(sent.times.value_at_quantile(0.5)),
-            usage_p99_ms: milliseconds(sent.times.value_at_quantile(0.99)),
-            usage_most_ms: milliseconds(sent.times.max()),
-        })
-    }
-}
-
-/// Publishes usage of accounts at random until told to stop.
-async fn produce(
-    mut publisher: Publisher,
-    template: Outgoing,
-    (sent, accounts): (Arc<Mutex<Sent>>, u32),
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut tick = tokio::time::interval(Duration::from_secs(1) / USAGE_RATE);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut number = 0_u64;
-    while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        number += 1;
-        let (id, to) = (format!("use-{number}"), account(rand::random_range(0..accounts.max(1))));
-        let time = Timestamp::now().to_string();
-        let said = Said { tenant: TENANT, account: Some(&to), source: "bench", id: &id, kind: "usage.recorded", time: &time };
-        let body = said.body(&json!({"meter": "image", "quantity": 1}));
-        if let Ok(mut sent) = sent.lock() {
-            sent.waiting.insert(id.clone(), Instant::now());
-        }
-        publisher.publish_all(&[Outgoing { body, correlation_id: Some(id), ..template.clone() }]).await.context("usage cannot be sent")?;
-    }
-    publisher.close().await;
-    Ok(())
-}
-
 impl TurnReport {
     /// The report for people.
     #[must_use]
     pub fn text(&self) -> String {
-        let killed = if self.killed { ", one of them killed half-way" } else { "" };
         let mut lines = vec![format!(
-            "{} accounts due at one second, {} workers{killed}; {} usages a second meanwhile",
+            "{} accounts due at one second, {} workers; {} usages a second meanwhile",
             self.accounts, self.workers, self.usage_rate_per_s
         )];
         for (index, round) in self.rounds.iter().enumerate() {
@@ -373,11 +276,14 @@ impl TurnReport {
                 "round {:<3} {:>6.1} s   usage p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms ({} messages)",
                 index + 1,
                 round.seconds,
-                round.usage_p50_ms,
-                round.usage_p99_ms,
-                round.usage_most_ms,
-                round.usage_sent
+                round.usage.p50_ms,
+                round.usage.p99_ms,
+                round.usage.most_ms,
+                round.usage.sent
             ));
+            if let Some(reset) = round.reset_at_kill {
+                lines.push(format!("          a worker was killed when {reset} were reset"));
+            }
         }
         lines.push(format!(
             "median    {:>6.1} s   {:.0} resets a second   usage p50 {:.1} ms, p99 {:.1} ms",
