@@ -15,8 +15,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 const PERSISTENT: u8 = 2;
-/// Messages that the library has to write at most: waiting for each alone would wake its thread, and this one,
-/// for every message.
+/// How many messages are handed over before the oldest of them is waited for: waiting for each would wake the
+/// library's thread, and this one, for every message.
 const UNWRITTEN_MAX: usize = 128;
 /// How long a round waits for the reason after a write failed.
 const REASON_WAIT: Duration = Duration::from_millis(500);
@@ -175,7 +175,7 @@ impl Open {
             let mut publish = Box::pin(self.channel.basic_publish(exchange, key, options, &message.body, properties));
             // The first poll hands it to the library, behind those before it.
             let handed_over = match poll_immediate(&mut publish).await {
-                Some(written) => Either::Left(ready(written)),
+                Some(result) => Either::Left(ready(result)),
                 None => Either::Right(publish),
             };
             unwritten.push_back(handed_over);

@@ -20,6 +20,7 @@ const WAVES_FOR: Duration = Duration::from_secs(1);
 
 /// What one shard has to publish in this round.
 struct Work {
+    shard: i16,
     found: Found,
     /// Which of the rows found were published, by their place there.
     sent: HashSet<usize>,
@@ -35,17 +36,20 @@ impl Session<'_> {
     /// Publishes once what the shards have; leaves in `shards` those that may have more.
     pub(super) async fn round(&mut self, shards: &mut BTreeSet<i16>) -> Result<(), RelayError> {
         let most = ROUND_MAX.checked_div(i64::try_from(shards.len()).unwrap_or(i64::MAX)).unwrap_or(ROUND_MAX).max(SHARD_MIN);
-        let looks = shards.iter().map(|shard| (*shard, self.cursors.get(shard).copied().unwrap_or_default())).collect();
-        let found = self.outbox.unpublished(&looks, most, i64::from(WAVES_MAX)).await?;
-        self.cursors.extend(found.iter().map(|found| (found.shard, found.next)));
-        let mut works: Vec<Work> = found.into_iter().map(|found| Work { found, sent: HashSet::new() }).collect();
+        let mut works = Vec::new();
+        for shard in shards.iter().copied() {
+            let from = self.cursors.get(&shard).copied().unwrap_or_default();
+            let found = self.outbox.unpublished(shard, from, most, i64::from(WAVES_MAX)).await?;
+            self.cursors.insert(shard, found.next);
+            works.push(Work { shard, found, sent: HashSet::new() });
+        }
         let published = self.waves(&mut works).await;
-        figures::published(works.iter().map(|work| work.sent.len()).sum());
-        let settled: Vec<Settled> = works.iter().map(|work| work.settled(published.is_ok())).collect();
-        self.outbox.settle(&settled).await?;
-        for (work, settled) in works.iter().zip(&settled) {
-            if work.is_done(settled) {
-                shards.remove(&work.found.shard);
+        for work in &works {
+            figures::published(work.sent.len());
+            let settled = work.settled(published.is_ok());
+            self.outbox.settle(work.shard, &settled).await?;
+            if work.is_done(&settled) {
+                shards.remove(&work.shard);
             }
         }
         published
@@ -125,14 +129,14 @@ impl Queue {
     /// Its oldest row, with its shard and its place in the shard's work.
     fn head<'a>(&self, works: &'a [Work]) -> Option<(i16, usize, &'a Unpublished)> {
         let (work, index) = (works.get(self.work)?, *self.rows.front()?);
-        Some((work.found.shard, index, work.found.rows.get(index)?))
+        Some((work.shard, index, work.found.rows.get(index)?))
     }
 }
 
 impl Work {
     /// What became of it. Unless the round came to its end, what is unsent stays where it is.
     fn settled(&self, is_complete: bool) -> Settled<'_> {
-        let mut settled = Settled { shard: self.found.shard, backlog: Vec::new(), batches: Vec::new(), moved: Vec::new() };
+        let mut settled = Settled::default();
         let mut unsent: Vec<(i64, i32)> = self.found.behind.clone();
         for (index, row) in self.found.rows.iter().enumerate() {
             match (row.place, self.sent.contains(&index)) {
@@ -152,7 +156,7 @@ impl Work {
         settled
     }
 
-    /// Whether the shard needs no other look before something is written there or the next sweep.
+    /// Whether the shard needs no other look before something is written there, or the next sweep.
     fn is_done(&self, settled: &Settled<'_>) -> bool {
         if settled.is_empty() {
             // Nothing there, or to the end nothing but what is refused.

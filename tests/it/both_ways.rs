@@ -85,6 +85,10 @@ fn lines() -> Vec<Value> {
         about("a-1", "account.opened", "dan", "2026-04-02T00:00:00Z", opened),
         read("bob"),
         json!({"read": {"tenant": "lab", "account": "bob", "at": "2026-02-01T00:00:00Z"}}),
+        // Of a cycle that is closed: what it forfeited comes back and pays.
+        about("u-5", "usage.recorded", "ann", "2026-03-25T00:00:00Z", usage("10")),
+        json!({"read": {"tenant": "lab", "account": "ann", "at": "2026-03-26T00:00:00Z", "as": "recorded"}}),
+        json!({"read": {"tenant": "lab", "account": "ann", "at": "2026-03-26T00:00:00Z", "as": "known"}}),
         // Of two lots the later one burns first from now on, and did not before.
         about("g-2", "credits.grant", "eve", "2026-04-03T00:00:00Z", lot("2026-06-01T00:00:00Z", 1)),
         about("g-3", "credits.grant", "eve", "2026-04-03T00:00:00Z", lot("2026-05-01T00:00:00Z", 2)),
@@ -136,6 +140,11 @@ worker_test!(one_file_gives_one_result_both_ways, |deployment| {
         lots.iter().map(|lot| lot["priority"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!([order(3), order(2), order(1)], [vec![2, 1], vec![1, 2], vec![1, 2]], "the order in force then");
+    let of_late = &published[published.len() - 9..published.len() - 6];
+    let kinds: Vec<&str> = of_late[0]["entries"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["returned", "used"]);
+    let balance = |index: usize| of_late[index]["account"]["balance"].as_str().unwrap().parse::<u32>().unwrap();
+    assert_eq!(balance(1) - balance(2), 20, "10 images × 2 were not known of on the 26th");
     let output = deployment.tool(&["tenant", "policies", "lab", "--json"]).output().await.unwrap();
     let versions = String::from_utf8(output.stdout).unwrap();
     let versions: Vec<Value> = versions.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

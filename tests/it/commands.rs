@@ -285,12 +285,12 @@ worker_test!(the_webhook_benchmark_needs_a_broker, |deployment| {
 });
 
 worker_test!(a_worker_that_dies_at_the_turn_of_the_month_changes_nothing, |deployment| {
-    let arguments = ["bench", "--resets", "--kill", "--json", "--messages", "1500", "--rounds", "1", "--yardstick-seconds", "0"];
+    let arguments = ["bench", "--resets", "--kill", "--json", "--messages", "3000", "--rounds", "1", "--yardstick-seconds", "0"];
     let output = deployment.tool(&arguments).output().await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     // The program itself compares: each account was reset once, and `reconcile` finds nothing.
     assert_eq!((&told["audit"], &told["killed"]), (&json!("clean"), &json!(true)), "{told}");
     let at_kill = told["rounds"][0]["reset_at_kill"].as_u64().unwrap();
-    assert!((750..1500).contains(&at_kill), "{told}");
+    assert!((1500..3000).contains(&at_kill), "{told}");
 });

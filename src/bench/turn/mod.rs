@@ -242,6 +242,9 @@ async fn watch(
         }
         // By the index of what is due: nothing that is left is read.
         let is_left = deployment.store().is_anything_due(due_at).await?;
+        if !is_left && turn.kill && reset_at_kill.is_none() {
+            bail!("all accounts were reset before a worker could be killed; try more with --messages");
+        }
         if !is_left {
             return Ok(reset_at_kill);
         }

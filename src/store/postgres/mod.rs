@@ -94,7 +94,8 @@ impl PostgresStore {
     }
 }
 
-/// A pool whose sessions are durable and bounded: a commit waits for the disk, a lock for at most
+/// A pool whose sessions are durable and bounded: a commit waits for the disk (not in the relay's, which are
+/// taken out of it), a lock for at most
 /// 3 s, a statement for at most 30 s, and a session that hangs in a transaction is ended.
 ///
 /// # Errors

@@ -49,8 +49,7 @@ pub struct PostgresTransaction {
 
 impl Transaction for PostgresTransaction {
     async fn entries(&mut self, wanted: &[EntryRange]) -> Result<Vec<(i64, Entry)>, Failure> {
-        let wanted: Vec<_> = wanted.iter().map(|range| (self.shard, *range)).collect();
-        let read = query::entries_in(&mut self.transaction, &wanted).await?;
+        let read = query::entries_in(&mut self.transaction, self.shard, wanted).await?;
         read.into_iter().map(|(account_id, entry)| Ok((account_id, entry?))).collect()
     }
 

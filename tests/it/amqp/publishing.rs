@@ -30,14 +30,17 @@ async fn publishing_tells_confirmed_from_unroutable() {
 async fn a_missing_exchange_is_permanent_and_the_publisher_recovers() {
     with_topology(|topology| async move {
         let mut publisher = Publisher::new(url(), "test");
+        let good = message(&topology, "usage.acme", "2");
         let mut astray = message(&topology, "usage.acme", "1");
         astray.exchange = "no-such-exchange".into();
-        let messages = vec![astray; 50];
-        let error = publisher.publish_all(&messages).await.unwrap_err();
-        assert!(matches!(error, BrokerError::Missing { .. }), "{error:?}");
-        assert!(!publisher.is_connected());
-        let good = message(&topology, "usage.acme", "2");
-        assert_eq!(publisher.publish_all(&[good]).await.unwrap(), [Published::Confirmed]);
+        // From the beginning, and once some hundred have been handed over.
+        let late: Vec<_> = std::iter::repeat_n(good.clone(), 300).chain([astray.clone()]).chain(vec![good.clone(); 300]).collect();
+        for messages in [vec![astray; 50], late] {
+            let error = publisher.publish_all(&messages).await.unwrap_err();
+            assert!(matches!(error, BrokerError::Missing { .. }), "{error:?}");
+            assert!(!publisher.is_connected());
+            assert_eq!(publisher.publish_all(&[good.clone()]).await.unwrap(), [Published::Confirmed]);
+        }
     })
     .await;
 }

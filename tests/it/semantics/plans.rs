@@ -121,6 +121,8 @@ scenarios! { CATALOG;
         assert_eq!(world.tell("subscription.started", "u", start("basic", &json!([{"addon": "extra", "units": 1}]))).await, "rejected: unknown_addon");
         assert_eq!(world.tell("subscription.started", "u", start("team", &json!([{"addon": "none", "units": 1}]))).await, "rejected: unknown_addon");
         assert_eq!(world.tell("subscription.started", "u", start("team", &json!([{"addon": "extra", "units": 1}]))).await, "applied");
+        world.done("account.opened", "w", json!({"kind": "workspace", "owner": "u"})).await;
+        assert_eq!(world.tell("subscription.started", "w", start("team", &units(1))).await, "rejected: unknown_addon");
     }
 
     async fn toggling_units_mints_nothing(world) {
@@ -416,6 +418,9 @@ scenarios! { CATALOG;
         world.subscribe("u", "half", ANCHOR).await;
         assert_eq!(world.balance("u").await, "3100");
         world.at("2026-01-11T00:00:00Z").await;
+        world.done("credits.quote", "u", json!({"quote": "q", "plan": {"subscription": "sub", "plan": "bigger"}})).await;
+        let quote = world.announced("u", "quote.made").await.pop().unwrap();
+        assert_eq!((&quote["credits"], &quote["available_after"]), (&json!("2100"), &json!("5200")));
         change(world, json!({"plan": "bigger"})).await;
         // 3100 + ⌊(6200 − 3100) × 21 / 31⌋
         assert_eq!(world.grants("u").await, ["plan 3100", "plan 2100"]);

@@ -40,7 +40,7 @@ pub struct Sent {
 /// The columns of [`OutboxRow`].
 macro_rules! outbox_columns {
     () => {
-        "shard, account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account, from_seq, to_seq, held, frozen, debt"
+        "account_id, number, is_reply, in_order, routing_key, correlation_id, body, source, tenant, account, from_seq, to_seq, held, frozen, debt"
     };
 }
 pub(super) use outbox_columns;
@@ -48,7 +48,6 @@ pub(super) use outbox_columns;
 /// A row as it is stored.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct OutboxRow {
-    shard: i16,
     account_id: i64,
     number: i64,
     is_reply: bool,
@@ -92,7 +91,6 @@ impl OutboxRow {
 
 /// A row as it is sent.
 pub(super) struct Rendered {
-    pub shard: i16,
     pub account_id: i64,
     pub number: i64,
     pub in_order: bool,
@@ -100,24 +98,21 @@ pub(super) struct Rendered {
     pub content: Option<Sent>,
 }
 
-/// Rows as they are sent.
-pub(super) async fn render(connection: &mut PgConnection, rows: Vec<OutboxRow>) -> Result<Vec<Rendered>, Failure> {
-    let range = |row: &OutboxRow| {
-        let Change { first, last, .. } = row.change()?;
-        Some((row.shard, EntryRange { account_id: row.account_id, first, last }))
-    };
-    let ranges: Vec<(i16, EntryRange)> = rows.iter().filter_map(range).collect();
+/// Rows of a shard as they are sent.
+pub(super) async fn render(connection: &mut PgConnection, shard: i16, rows: Vec<OutboxRow>) -> Result<Vec<Rendered>, Failure> {
+    let range = |row: &OutboxRow| row.change().map(|Change { first, last, .. }| EntryRange { account_id: row.account_id, first, last });
+    let ranges: Vec<EntryRange> = rows.iter().filter_map(range).collect();
     let mut entries: HashMap<i64, BTreeMap<u64, Entry>> = HashMap::new();
     if !ranges.is_empty() {
-        for (account_id, entry) in query::entries_in(connection, &ranges).await? {
+        for (account_id, entry) in query::entries_in(connection, shard, &ranges).await? {
             // A newer worker may have written what this one does not know.
             let Ok(entry) = entry else { continue };
             entries.entry(account_id).or_default().insert(entry.seq, entry);
         }
     }
     let rendered = |row: OutboxRow| {
-        let (shard, account_id, number, in_order) = (row.shard, row.account_id, row.number, row.in_order);
-        Rendered { shard, account_id, number, in_order, content: row.content(entries.get(&account_id)) }
+        let (account_id, number, in_order) = (row.account_id, row.number, row.in_order);
+        Rendered { account_id, number, in_order, content: row.content(entries.get(&account_id)) }
     };
     Ok(rows.into_iter().map(rendered).collect())
 }

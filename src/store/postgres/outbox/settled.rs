@@ -8,11 +8,9 @@ use super::session::{Outflow, RelaySession};
 use super::unpublished::Unpublished;
 use crate::failure::Failure;
 
-/// What became of what was found in a shard.
-#[derive(Debug)]
+/// What became of what was found.
+#[derive(Debug, Default)]
 pub struct Settled<'a> {
-    /// The shard.
-    pub shard: i16,
     /// Published rows of the backlog.
     pub backlog: Vec<&'a Unpublished>,
     /// Batches of which nothing is left but what is moved.
@@ -33,8 +31,7 @@ impl Settled<'_> {
 macro_rules! close {
     ($kind:literal) => {
         concat!(
-            "update outbox_batches set published_at = clock_timestamp() from unnest($1::smallint[], $2::bigint[]) as done (shard, batch) \
-        where outbox_batches.shard = done.shard and outbox_batches.batch = done.batch and published_at is null and ",
+            "update outbox_batches set published_at = clock_timestamp() where shard = $1 and batch = any ($2) and published_at is null and ",
             $kind
         )
     };
@@ -46,21 +43,20 @@ macro_rules! close_and_move {
     ($kind:literal, $kind_of_one:literal) => {
         concat!(
             "with leaving as ( \
-        select shard, batch, array_agg(place) as places \
-        from unnest($3::smallint[], $4::bigint[], $5::integer[]) as one (shard, batch, place) group by shard, batch \
+        select batch, array_agg(place) as places from unnest($3::bigint[], $4::integer[]) as one (batch, place) group by batch \
     ), closed as ( \
         update outbox_batches set published_at = clock_timestamp(), moved = leaving.places \
-        from unnest($1::smallint[], $2::bigint[]) as done (shard, batch) left join leaving using (shard, batch) \
-        where outbox_batches.shard = done.shard and outbox_batches.batch = done.batch and published_at is null and ",
+        from unnest($2::bigint[]) as done (batch) left join leaving using (batch) \
+        where outbox_batches.shard = $1 and outbox_batches.batch = done.batch and published_at is null and ",
             $kind,
-            " returning outbox_batches.shard, outbox_batches.batch, outbox_batches.moved \
-    ), left_over as (select shard, batch, moved from closed where moved is not null) \
-    insert into outbox_backlog (",
+            " returning outbox_batches.batch, outbox_batches.moved \
+    ), left_over as (select batch, moved from closed where moved is not null) \
+    insert into outbox_backlog (shard, ",
             outbox_columns!(),
-            ") select ",
+            ") select $1, ",
             outbox_columns!(),
-            " from left_over join outbox_batched using (shard, batch) \
-    where outbox_batched.published_at is null and ",
+            " from left_over join outbox_batched using (batch) \
+    where outbox_batched.shard = $1 and outbox_batched.published_at is null and ",
             $kind_of_one,
             " and place = any (left_over.moved)"
         )
@@ -68,54 +64,44 @@ macro_rules! close_and_move {
 }
 
 impl RelaySession {
-    /// Marks what was published and moves to the backlog what cannot be, of shards that were looked at together.
+    /// Marks what was published and moves to the backlog what cannot be.
     ///
     /// # Errors
     /// [`Failure`] of the database; what was not marked is published again, which subscribers drop by id.
-    pub async fn settle(&mut self, settled: &[Settled<'_>]) -> Result<(), Failure> {
-        self.mark(settled).await?;
-        let batches = settled.iter().flat_map(|of| of.batches.iter().map(|batch| (of.shard, *batch)));
-        let (shards, batches): (Vec<i16>, Vec<i64>) = batches.unzip();
-        let moved: Vec<_> = settled.iter().flat_map(|of| of.moved.iter().map(|(batch, place)| (of.shard, *batch, *place))).collect();
-        if !moved.is_empty() {
+    pub async fn settle(&mut self, shard: i16, settled: &Settled<'_>) -> Result<(), Failure> {
+        if !settled.backlog.is_empty() {
+            self.mark(shard, &settled.backlog).await?;
+        }
+        let (batches, places): (Vec<i64>, Vec<i32>) = settled.moved.iter().copied().unzip();
+        if !batches.is_empty() {
             let sql = match self.outflow {
                 Outflow::Events => close_and_move!("not is_replies", "not is_reply"),
                 Outflow::Replies => close_and_move!("is_replies", "is_reply"),
             };
-            let moving = sqlx::query(sql)
-                .bind(shards)
-                .bind(batches)
-                .bind(moved.iter().map(|(shard, ..)| *shard).collect::<Vec<_>>())
-                .bind(moved.iter().map(|(_, batch, _)| *batch).collect::<Vec<_>>())
-                .bind(moved.iter().map(|(.., place)| *place).collect::<Vec<_>>());
+            let moving = sqlx::query(sql).bind(shard).bind(&settled.batches).bind(batches).bind(places);
             moving.execute(&mut self.connection).await?;
-        } else if !batches.is_empty() {
+        } else if !settled.batches.is_empty() {
             let sql = match self.outflow {
                 Outflow::Events => close!("not is_replies"),
                 Outflow::Replies => close!("is_replies"),
             };
-            sqlx::query(sql).bind(shards).bind(batches).execute(&mut self.connection).await?;
+            sqlx::query(sql).bind(shard).bind(&settled.batches).execute(&mut self.connection).await?;
         }
         Ok(())
     }
 
-    /// Marks rows of the backlog.
-    async fn mark(&mut self, settled: &[Settled<'_>]) -> Result<(), Failure> {
-        let rows: Vec<_> = settled.iter().flat_map(|of| of.backlog.iter().map(|row| (of.shard, *row))).collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
+    async fn mark(&mut self, shard: i16, rows: &[&Unpublished]) -> Result<(), Failure> {
         sqlx::query(
             "update outbox_backlog set published_at = clock_timestamp() \
-             from unnest($1::smallint[], $2::bool[], $3::bigint[], $4::bigint[]) as sent (shard, in_order, account_id, number) \
-             where outbox_backlog.shard = sent.shard and outbox_backlog.in_order = sent.in_order \
+             from unnest($2::bool[], $3::bigint[], $4::bigint[]) as sent (in_order, account_id, number) \
+             where outbox_backlog.shard = $1 and outbox_backlog.in_order = sent.in_order \
              and outbox_backlog.account_id = sent.account_id and outbox_backlog.number = sent.number \
              and outbox_backlog.published_at is null",
         )
-        .bind(rows.iter().map(|(shard, _)| *shard).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, row)| row.in_order).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, row)| row.account_id).collect::<Vec<_>>())
-        .bind(rows.iter().map(|(_, row)| row.number).collect::<Vec<_>>())
+        .bind(shard)
+        .bind(rows.iter().map(|row| row.in_order).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.account_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.number).collect::<Vec<_>>())
         .execute(&mut self.connection)
         .await?;
         Ok(())

@@ -8,9 +8,8 @@
 use super::session::{Outflow, RelaySession};
 use super::{OutboxRow, Rendered, Sent, outbox_columns, render};
 use crate::failure::Failure;
-use std::collections::BTreeMap;
 
-/// Batches of a shard that are looked at together.
+/// Batches that are looked at together.
 const BATCHES_MAX: usize = 64;
 
 /// An unpublished row.
@@ -30,10 +29,8 @@ pub struct Unpublished {
 }
 
 /// What a shard has to publish.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
-    /// The shard.
-    pub shard: i16,
     /// What may be sent, of each account in order.
     pub rows: Vec<Unpublished>,
     /// The batches that were looked at.
@@ -42,7 +39,7 @@ pub struct Found {
     pub behind: Vec<(i64, i32)>,
     /// Where the next look at the backlog begins.
     pub next: Cursor,
-    /// Whether the batches that were looked at are all there were, and there was no backlog.
+    /// Whether that was all there was, but for what may be written meanwhile.
     pub is_all: bool,
 }
 
@@ -63,57 +60,50 @@ impl Default for Cursor {
     }
 }
 
-/// The oldest batches of announcements or of replies of each shard, whole ones, until there are enough rows.
+/// The oldest batches of announcements or of replies, whole ones, until there are enough rows.
 macro_rules! batched {
     ($kind:literal, $kind_of_one:literal) => {
         concat!(
-            "select found.* from unnest($1::smallint[]) as asked (shard) cross join lateral ( \
-        with oldest as ( \
-            select batch, cardinality(numbers) as rows from outbox_batches \
-            where shard = asked.shard and published_at is null and ",
+            "with oldest as ( \
+        select batch, cardinality(numbers) as rows from outbox_batches \
+        where shard = $1 and published_at is null and ",
             $kind,
             " order by batch limit $3 \
-        ), taken as ( \
-            select batch from (select batch, sum(rows) over (order by batch) - rows as before from oldest) as counted where before < $2 \
-        ) \
-        select batch, place, ",
+    ), taken as ( \
+        select batch from (select batch, sum(rows) over (order by batch) - rows as before from oldest) as counted where before < $2 \
+    ) \
+    select batch, place, ",
             outbox_columns!(),
-            ", in_order and exists (select from outbox_backlog late where late.shard = asked.shard and late.in_order \
-            and late.account_id = one.account_id and late.published_at is null) as is_behind \
-        from outbox_batched one where shard = asked.shard and published_at is null and ",
+            ", in_order and exists (select from outbox_backlog late where late.shard = $1 and late.in_order \
+        and late.account_id = one.account_id and late.published_at is null) as is_behind \
+    from outbox_batched one where shard = $1 and published_at is null and ",
             $kind_of_one,
-            " and batch = any (array(select batch from taken)) offset 0 \
-    ) as found order by shard, batch, place"
+            " and batch = any (array(select batch from taken)) order by batch, place"
         )
     };
 }
 
 /// Jumps from account to account in the partial index: what a round costs depends on the accounts
-/// with a backlog, never on how long it is. Of each shard `$3` rows in all, `$4` of each account; and `$3` that
-/// stand alone.
+/// with a backlog, never on how long it is. `$3` rows in all, `$4` of each; and `$3` that stand alone.
 const BACKLOG: &str = concat!(
-    "select found.* from unnest($1::smallint[], $2::bigint[], $5::bigint[], $6::bigint[]) as asked (shard, after, after_account, after_number) \
-    cross join lateral ( \
-    with recursive heads as ( \
+    "with recursive heads as ( \
         (select account_id from outbox_backlog \
-         where shard = asked.shard and in_order and published_at is null and account_id > asked.after order by account_id limit 1) \
+         where shard = $1 and in_order and published_at is null and account_id > $2 order by account_id limit 1) \
         union all \
         select next.account_id from heads cross join lateral \
             (select account_id from outbox_backlog \
-             where shard = asked.shard and in_order and published_at is null and account_id > heads.account_id \
+             where shard = $1 and in_order and published_at is null and account_id > heads.account_id \
              order by account_id limit 1) as next \
     ), first as materialized (select account_id from heads limit $3) \
     select oldest.* from first cross join lateral (select ",
     outbox_columns!(),
-    " from outbox_backlog late where shard = asked.shard and in_order and published_at is null and late.account_id = first.account_id \
+    " from outbox_backlog late where shard = $1 and in_order and published_at is null and late.account_id = first.account_id \
       order by number limit least($4, $3 / (select count(*) from first))) as oldest \
     union all \
     (select ",
     outbox_columns!(),
-    " from outbox_backlog where shard = asked.shard and not in_order and published_at is null \
-        and (account_id, number) > (asked.after_account, asked.after_number) \
-      order by account_id, number limit $3) \
-    ) as found order by shard, in_order, account_id, number"
+    " from outbox_backlog where shard = $1 and not in_order and published_at is null and (account_id, number) > ($5, $6) \
+      order by account_id, number limit $3)"
 );
 
 #[derive(sqlx::FromRow)]
@@ -126,79 +116,52 @@ struct BatchedRow {
 }
 
 impl RelaySession {
-    /// What shards have to publish, looked for together: of each the oldest batches, whole ones, until they have
-    /// `most` rows; of the backlog after its cursor the oldest of each account, in the order of the accounts, at
-    /// most `each` of one and `most` in all; and as many of it that stand alone. In the order of the shards.
+    /// What a shard has to publish: the oldest batches, whole ones, until they have `most` rows; of the
+    /// backlog after `from` the oldest of each account, in the order of the accounts, at most `each` of one
+    /// and `most` in all; and as many of it that stand alone.
     ///
     /// # Errors
     /// [`Failure`] of the database.
-    pub async fn unpublished(&mut self, looks: &BTreeMap<i16, Cursor>, most: i64, each: i64) -> Result<Vec<Found>, Failure> {
+    pub async fn unpublished(&mut self, shard: i16, from: Cursor, most: i64, each: i64) -> Result<Found, Failure> {
         // Batches first: what is moved meanwhile, by a relay that lost its turn, would else be missed between.
-        let batched = self.batched(looks, most).await?;
-        let backlog = match self.outflow {
-            Outflow::Events => self.backlog(looks, most, each).await?,
+        let batched = self.batched(shard, most).await?;
+        let mut rows = match self.outflow {
+            Outflow::Events => self.backlog(shard, from, most, each).await?,
             Outflow::Replies => Vec::new(),
         };
-        let mut found: BTreeMap<i16, Found> = looks.keys().map(|shard| (*shard, Found::nothing(*shard))).collect();
-        for of_shard in backlog.chunk_by(|one, next| one.shard == next.shard) {
-            if let Some(found) = of_shard.first().and_then(|row| found.get_mut(&row.shard)) {
-                found.next = next(of_shard, most);
-                found.is_all = false;
+        let mut batches: Vec<i64> = batched.iter().map(|one| one.batch).collect();
+        batches.dedup();
+        let is_all = from == Cursor::default() && rows.is_empty() && batches.len() < BATCHES_MAX && !is_full(batched.len(), most);
+        let (next, mut places, mut behind) = (next(&rows, most), vec![None; rows.len()], Vec::new());
+        for BatchedRow { batch, place, is_behind, row } in batched {
+            if is_behind {
+                behind.push((batch, place));
+            } else {
+                rows.push(row);
+                places.push(Some((batch, place)));
             }
         }
-        let mut places = vec![None; backlog.len()];
-        let mut rows = backlog;
-        for of_shard in batched.chunk_by(|one, next| one.row.shard == next.row.shard) {
-            if let Some(found) = of_shard.first().and_then(|one| found.get_mut(&one.row.shard)) {
-                found.look_at(of_shard, most);
-            }
-        }
-        for BatchedRow { batch, place, row, .. } in batched.into_iter().filter(|one| !one.is_behind) {
-            rows.push(row);
-            places.push(Some((batch, place)));
-        }
-        for (rendered, place) in render(&mut self.connection, rows).await?.into_iter().zip(places) {
-            let Rendered { shard, account_id, number, in_order, content } = rendered;
-            if let Some(found) = found.get_mut(&shard) {
-                found.rows.push(Unpublished { account_id, number, in_order, place, content });
-            }
-        }
-        Ok(found.into_values().collect())
+        let rendered = render(&mut self.connection, shard, rows).await?;
+        let unpublished = |(rendered, place): (Rendered, _)| {
+            let Rendered { account_id, number, in_order, content } = rendered;
+            Unpublished { account_id, number, in_order, place, content }
+        };
+        let rows = rendered.into_iter().zip(places).map(unpublished).collect();
+        Ok(Found { rows, batches, behind, next, is_all })
     }
 
-    async fn batched(&mut self, looks: &BTreeMap<i16, Cursor>, most: i64) -> Result<Vec<BatchedRow>, Failure> {
+    async fn batched(&mut self, shard: i16, most: i64) -> Result<Vec<BatchedRow>, Failure> {
         let sql = match self.outflow {
             Outflow::Events => batched!("not is_replies", "not is_reply"),
             Outflow::Replies => batched!("is_replies", "is_reply"),
         };
-        let shards: Vec<i16> = looks.keys().copied().collect();
         let most_batches = i64::try_from(BATCHES_MAX).unwrap_or(i64::MAX);
-        Ok(sqlx::query_as(sql).bind(shards).bind(most).bind(most_batches).fetch_all(&mut self.connection).await?)
+        Ok(sqlx::query_as(sql).bind(shard).bind(most).bind(most_batches).fetch_all(&mut self.connection).await?)
     }
 
-    async fn backlog(&mut self, looks: &BTreeMap<i16, Cursor>, most: i64, each: i64) -> Result<Vec<OutboxRow>, Failure> {
-        let backlog = sqlx::query_as(BACKLOG)
-            .bind(looks.keys().copied().collect::<Vec<_>>())
-            .bind(looks.values().map(|from| from.account).collect::<Vec<_>>())
-            .bind(most)
-            .bind(each)
-            .bind(looks.values().map(|from| from.alone.0).collect::<Vec<_>>())
-            .bind(looks.values().map(|from| from.alone.1).collect::<Vec<_>>());
+    async fn backlog(&mut self, shard: i16, from: Cursor, most: i64, each: i64) -> Result<Vec<OutboxRow>, Failure> {
+        let backlog = sqlx::query_as(BACKLOG).bind(shard).bind(from.account).bind(most).bind(each).bind(from.alone.0).bind(from.alone.1);
         Ok(backlog.fetch_all(&mut self.connection).await?)
-    }
-}
-
-impl Found {
-    fn nothing(shard: i16) -> Self {
-        Self { shard, rows: Vec::new(), batches: Vec::new(), behind: Vec::new(), next: Cursor::default(), is_all: true }
-    }
-
-    /// Takes note of what its batches have, when `most` rows of them were asked for.
-    fn look_at(&mut self, batched: &[BatchedRow], most: i64) {
-        self.batches = batched.iter().map(|one| one.batch).collect();
-        self.batches.dedup();
-        self.behind = batched.iter().filter(|one| one.is_behind).map(|one| (one.batch, one.place)).collect();
-        self.is_all &= self.batches.len() < BATCHES_MAX && !is_full(batched.len(), most);
     }
 }
 

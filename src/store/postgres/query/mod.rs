@@ -139,7 +139,8 @@ impl EntryRow {
 /// Entries by account and range, in the order of their accounts.
 pub(super) async fn entries_in(
     connection: &mut PgConnection,
-    wanted: &[(i16, EntryRange)],
+    shard: i16,
+    wanted: &[EntryRange],
 ) -> Result<Vec<(i64, Result<Entry, Failure>)>, Failure> {
     #[derive(sqlx::FromRow)]
     struct OfAccount {
@@ -149,15 +150,15 @@ pub(super) async fn entries_in(
     }
     let sql = format!(
         // One descent of the index per range, however small the table is.
-        "select found.* from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[]) as wanted (shard, account_id, first, last) \
-         cross join lateral (select {ENTRY_COLUMNS} from entries where shard = wanted.shard and account_id = wanted.account_id \
+        "select found.* from unnest($2::bigint[], $3::bigint[], $4::bigint[]) as wanted (account_id, first, last) \
+         cross join lateral (select {ENTRY_COLUMNS} from entries where shard = $1 and account_id = wanted.account_id \
             and seq between wanted.first and wanted.last order by seq offset 0) as found"
     );
     let rows: Vec<OfAccount> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(wanted.iter().map(|(shard, _)| *shard).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|(_, range)| range.account_id).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|(_, range)| signed(range.first)).collect::<Vec<_>>())
-        .bind(wanted.iter().map(|(_, range)| signed(range.last)).collect::<Vec<_>>())
+        .bind(shard)
+        .bind(wanted.iter().map(|range| range.account_id).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.first)).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|range| signed(range.last)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().map(|row| (row.account_id, row.entry.entry().map(|(entry, _)| entry))).collect())

@@ -10,7 +10,7 @@ use crate::domain::ids::{AccountKey, Id};
 use crate::failure::Failure;
 use jiff_sqlx::Timestamp as SqlTimestamp;
 use sqlx::PgConnection;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How far somebody has looked.
 #[derive(Debug)]
@@ -100,14 +100,19 @@ impl PostgresStore {
                 fresh.entries.push(entry.entry()?.0);
             }
         }
-        let rows = events(&mut snapshot, &wanted, seen.begun_at).await?;
-        for row in render(&mut snapshot, rows).await? {
-            let Some(fresh) = place.get(&(row.shard, row.account_id)).and_then(|index| fresh.get_mut(*index)) else { continue };
-            let Some(sent) = row.content else { continue };
-            // What reached no account stands in one place for all tenants.
-            let tenant = sent.routing_key.rsplit_once('.').map(|(_, tenant)| tenant);
-            if fresh.account.is_some() || tenants.iter().any(|one| Some(one.as_str()) == tenant) {
-                fresh.events.push(sent.body);
+        let mut rows: BTreeMap<i16, Vec<OutboxRow>> = BTreeMap::new();
+        for (shard, row) in events(&mut snapshot, &wanted, seen.begun_at).await? {
+            rows.entry(shard).or_default().push(row);
+        }
+        for (shard, rows) in rows {
+            for row in render(&mut snapshot, shard, rows).await? {
+                let Some(fresh) = place.get(&(shard, row.account_id)).and_then(|index| fresh.get_mut(*index)) else { continue };
+                let Some(sent) = row.content else { continue };
+                // What reached no account stands in one place for all tenants.
+                let tenant = sent.routing_key.rsplit_once('.').map(|(_, tenant)| tenant);
+                if fresh.account.is_some() || tenants.iter().any(|one| Some(one.as_str()) == tenant) {
+                    fresh.events.push(sent.body);
+                }
             }
         }
         snapshot.commit().await?;
@@ -141,14 +146,21 @@ async fn entries(connection: &mut PgConnection, wanted: &Wanted) -> Result<Vec<O
     Ok(query.fetch_all(connection).await?)
 }
 
-async fn events(connection: &mut PgConnection, wanted: &Wanted, begun_at: SqlTimestamp) -> Result<Vec<OutboxRow>, Failure> {
+async fn events(connection: &mut PgConnection, wanted: &Wanted, begun_at: SqlTimestamp) -> Result<Vec<(i16, OutboxRow)>, Failure> {
+    #[derive(sqlx::FromRow)]
+    struct Owned {
+        shard: i16,
+        #[sqlx(flatten)]
+        row: OutboxRow,
+    }
     let sql = concat!(
-        "select ",
+        "select shard, ",
         outbox_columns!(),
         " from outbox join unnest($1::smallint[], $2::bigint[], $3::bigint[]) as wanted (shard, account_id, after) \
          using (shard, account_id) \
          where number > after and not is_reply and (published_at is null or published_at >= $4) order by shard, account_id, number"
     );
     let query = sqlx::query_as(sql).bind(&wanted.shards).bind(&wanted.accounts).bind(&wanted.events_after).bind(begun_at);
-    Ok(query.fetch_all(connection).await?)
+    let rows: Vec<Owned> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|Owned { shard, row }| (shard, row)).collect())
 }
