@@ -39,7 +39,7 @@ async fn a_missing_exchange_is_permanent_and_the_publisher_recovers() {
             let error = publisher.publish_all(&messages).await.unwrap_err();
             assert!(matches!(error, BrokerError::Missing { .. }), "{error:?}");
             assert!(!publisher.is_connected());
-            assert_eq!(publisher.publish_all(&[good.clone()]).await.unwrap(), [Published::Confirmed]);
+            assert_eq!(publisher.publish_all(std::slice::from_ref(&good)).await.unwrap(), [Published::Confirmed]);
         }
     })
     .await;
