@@ -64,15 +64,7 @@ impl Maker {
     /// # Errors
     /// Never.
     pub fn new() -> anyhow::Result<Self> {
-        let raw = Raw {
-            queue: Queue::Usage,
-            routing_key: String::new(),
-            content_type: None,
-            headers: BTreeMap::new(),
-            reply_to: None,
-            correlation_id: None,
-            body: Vec::new(),
-        };
+        let raw = Raw::bare(Queue::Usage, Vec::new());
         Ok(Self {
             source: Printable::new("https://bench.example.com/usage")?,
             tenant: Id::new(TENANT)?,

@@ -121,6 +121,13 @@ impl RawHead {
 }
 
 impl Raw {
+    /// A delivery of nothing but its bytes: without a routing key, headers, or anybody who wants an answer.
+    #[must_use]
+    pub fn bare(queue: Queue, body: Vec<u8>) -> Self {
+        let (routing_key, headers) = (String::new(), BTreeMap::new());
+        Self { queue, routing_key, content_type: None, headers, reply_to: None, correlation_id: None, body }
+    }
+
     /// The stored form of everything but the body. NUL characters, which the database refuses in
     /// JSON, are replaced.
     #[must_use]

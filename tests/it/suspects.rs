@@ -35,15 +35,7 @@ impl Deployment {
         let store = PostgresStore::connect(&self.database, 2).await.unwrap();
         let named = format!("\"id\":\"{id}\"");
         let body = bodies.into_iter().find(|body| String::from_utf8_lossy(body).contains(&named)).unwrap();
-        let raw = Raw {
-            queue: Queue::Commands,
-            routing_key: String::new(),
-            content_type: None,
-            headers: BTreeMap::new(),
-            reply_to: None,
-            correlation_id: None,
-            body,
-        };
+        let raw = Raw::bare(Queue::Commands, body);
         for _ in 0..tried {
             store.count_attempts(&[Arc::new(raw.clone())]).await.unwrap();
         }

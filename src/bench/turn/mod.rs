@@ -56,20 +56,20 @@ pub struct Turn {
 /// One time.
 #[derive(Debug, Clone, Serialize)]
 pub struct TurnRound {
-    /// From the second at which all was due until the last was reset.
-    seconds: f64,
     /// TPC-B transactions a second, the mean of before and after it; 0 when that was left out.
     tpcb_per_s: f64,
-    /// How many were reset when a worker was killed, if one was.
-    reset_at_kill: Option<u64>,
     #[serde(flatten)]
-    usage: UsageTimes,
+    measured: Measured,
 }
 
 /// What a round measured itself.
+#[derive(Debug, Clone, Serialize)]
 struct Measured {
+    /// From the second at which all was due until the last was reset.
     seconds: f64,
+    /// How many were reset when a worker was killed, if one was.
     reset_at_kill: Option<u64>,
+    #[serde(flatten)]
     usage: UsageTimes,
 }
 
@@ -103,8 +103,8 @@ pub async fn run(turn: &Turn, database_url: &str, amqp_url: &str, progress: impl
     yardstick.remove().await?;
     let rounds = measured?;
     let median = |figure: fn(&TurnRound) -> f64| middle(&rounds.iter().map(figure).collect::<Vec<_>>());
-    let seconds = median(|round| round.seconds);
-    let of_tpcb = |round: &TurnRound| f64::from(turn.accounts) / round.seconds / round.tpcb_per_s;
+    let seconds = median(|round| round.measured.seconds);
+    let of_tpcb = |round: &TurnRound| f64::from(turn.accounts) / round.measured.seconds / round.tpcb_per_s;
     let resets_per_tpcb = (turn.yardstick_seconds > 0).then(|| middle(&rounds.iter().map(of_tpcb).collect::<Vec<_>>()));
     Ok(TurnReport {
         accounts: turn.accounts,
@@ -115,8 +115,8 @@ pub async fn run(turn: &Turn, database_url: &str, amqp_url: &str, progress: impl
         tpcb_per_s: median(|round| round.tpcb_per_s),
         resets_per_tpcb,
         usage_rate_per_s: USAGE_RATE,
-        usage_p50_ms: median(|round| round.usage.p50_ms),
-        usage_p99_ms: median(|round| round.usage.p99_ms),
+        usage_p50_ms: median(|round| round.measured.usage.p50_ms),
+        usage_p99_ms: median(|round| round.measured.usage.p99_ms),
         rounds,
         audit: "clean",
     })
@@ -131,9 +131,9 @@ async fn rounds(turn: &Turn, servers: &Servers, yardstick: &mut Yardstick, progr
         let deployment = Deployment::make(servers.clone(), "bench").await?;
         let measured = Box::pin(stage(&deployment, turn, progress)).await;
         deployment.remove(measured.is_err()).await?;
-        let Measured { seconds, reset_at_kill, usage } = measured?;
+        let measured = measured?;
         let after = yardstick.measure().await?;
-        rounds.push(TurnRound { seconds, tpcb_per_s: f64::midpoint(before, after), reset_at_kill, usage });
+        rounds.push(TurnRound { tpcb_per_s: f64::midpoint(before, after), measured });
         before = after;
     }
     Ok(rounds)
@@ -210,16 +210,7 @@ fn start(number: u32, anchor: jiff::civil::DateTime) -> anyhow::Result<Submissio
         occurred_at: Timestamp::now(),
         command,
     };
-    let raw = Raw {
-        queue: Queue::Commands,
-        routing_key: String::new(),
-        content_type: None,
-        headers: BTreeMap::new(),
-        reply_to: None,
-        correlation_id: None,
-        body: Vec::new(),
-    };
-    Ok(Submission::new(Arc::new(message), Arc::new(raw)))
+    Ok(Submission::new(Arc::new(message), Arc::new(Raw::bare(Queue::Commands, Vec::new()))))
 }
 
 /// Waits until nothing of `due_at` is left to reset; kills a worker in the middle where that is wanted, and tells
@@ -242,10 +233,10 @@ async fn watch(
         }
         // By the index of what is due: nothing that is left is read.
         let is_left = deployment.store().is_anything_due(due_at).await?;
-        if !is_left && turn.kill && reset_at_kill.is_none() {
-            bail!("all accounts were reset before a worker could be killed; try more with --messages");
-        }
         if !is_left {
+            if turn.kill && reset_at_kill.is_none() {
+                bail!("all accounts were reset before a worker could be killed; try more with --messages");
+            }
             return Ok(reset_at_kill);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -275,16 +266,17 @@ impl TurnReport {
             self.accounts, self.workers, self.usage_rate_per_s
         )];
         for (index, round) in self.rounds.iter().enumerate() {
+            let Measured { seconds, reset_at_kill, usage } = &round.measured;
             lines.push(format!(
                 "round {:<3} {:>6.1} s   usage p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms ({} messages)",
                 index + 1,
-                round.seconds,
-                round.usage.p50_ms,
-                round.usage.p99_ms,
-                round.usage.most_ms,
-                round.usage.sent
+                seconds,
+                usage.p50_ms,
+                usage.p99_ms,
+                usage.most_ms,
+                usage.sent
             ));
-            if let Some(reset) = round.reset_at_kill {
+            if let Some(reset) = reset_at_kill {
                 lines.push(format!("          a worker was killed when {reset} were reset"));
             }
         }

@@ -95,8 +95,8 @@ impl PostgresStore {
 }
 
 /// A pool whose sessions are durable and bounded: a commit waits for the disk (not in the relay's, which are
-/// taken out of it), a lock for at most
-/// 3 s, a statement for at most 30 s, and a session that hangs in a transaction is ended.
+/// taken out of it), a lock for at most 3 s, a statement for at most 30 s, and a session that hangs in a
+/// transaction is ended.
 ///
 /// # Errors
 /// [`Failure`] when the address cannot be read or the database cannot be reached.
